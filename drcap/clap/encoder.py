@@ -1,0 +1,31 @@
+"""The CLAP interface (sec. II-A): an audio and a text encoder that share one space.
+
+Retrieval and projection-based decoding know a CLAP model only through this class.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+
+class CLAP(ABC):
+    """An audio encoder f_a and a text encoder f_t into one space of width `dim`."""
+
+    dim: int  # D, width of the joint space
+    sr: int  # sampling rate that encode_audio expects, Hz
+    window_seconds: float  # longest waveform encoded at once, seconds
+    temperature: float  # tau of eq. 4, > 0
+    fingerprint: str  # changes whenever any embedding would; part of cache keys
+
+    @abstractmethod
+    def encode_audio(self, waveforms: Sequence[np.ndarray]) -> torch.Tensor:
+        """Embed B mono waveforms, each (n,) float32 at `sr` Hz -> (B, dim) float32.
+
+        Rows have unit norm. A row does not depend on the rest of its batch.
+        """
+
+    @abstractmethod
+    def encode_text(self, captions: Sequence[str]) -> torch.Tensor:
+        """Embed B captions -> (B, dim) float32, unit rows, on the CPU."""

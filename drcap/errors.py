@@ -1,0 +1,36 @@
+"""Errors that are a user's to mend: shown as one line, without a traceback, exit code 2.
+
+Each message names the file or key, says what is wrong with it and what to do.
+"""
+
+
+class DRCapError(Exception):
+    """Base of every error that a user can mend."""
+
+
+class ConfigError(DRCapError):
+    """An unknown key or an impossible value in a configuration."""
+
+
+class AssetError(DRCapError):
+    """A third-party weight or data file is missing or damaged."""
+
+
+class AudioError(DRCapError):
+    """A recording cannot be read, or holds nothing that can be captioned."""
+
+
+class DatasetError(DRCapError):
+    """A dataset's folder or annotation file is missing or malformed."""
+
+
+class DatastoreError(DRCapError):
+    """A caption datastore is missing, damaged, or made by another encoder."""
+
+
+class CheckpointError(DRCapError):
+    """A saved captioner is missing, incomplete, or does not fit its models."""
+
+
+class MetricError(DRCapError):
+    """A metric was asked for by name and cannot be computed here."""
