@@ -1,0 +1,138 @@
+"""Projection-based decoding (sec. II-C, eq. 4): audio embeddings made of text ones.
+
+An audio embedding is replaced by the mean of the text embedding support, weighted by a
+softmax over its similarities to it, which closes the modality gap that training on text
+alone leaves. The support is read in blocks with a running softmax, so memory does not
+grow with N. Checked against the formula in float64.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from drcap.errors import ConfigError
+
+Support = torch.Tensor | np.ndarray  # S in eq. 4, (N, D) unit rows; may be on disk
+
+
+@torch.no_grad()
+def project(
+    audio_embeds: torch.Tensor,
+    support: Support,
+    temperature: float,
+    *,
+    renormalise: bool = False,
+    block_size: int = 8192,
+) -> torch.Tensor:
+    """Return E' = sum_i softmax_i(E_a . E_i / tau) E_i (eq. 4).
+
+    audio_embeds : (B, D), unit rows, on any device     support : (N, D), unit rows
+    temperature : tau > 0; towards 0 the nearest row, towards infinity the plain mean
+    returns : (B, D) float32 on the device of `audio_embeds`, rows of norm <= 1, or
+    exactly 1 if `renormalise`
+
+    Memory: O(B x block_size). ConfigError for an impossible temperature or an empty
+    support, ValueError for arrays that do not fit or hold NaN.
+    """
+    queries, tau = _check(audio_embeds, support, temperature)
+    mean = torch.zeros_like(queries)  # (B, D), still to be divided by `total`
+    softmax = _RunningSoftmax(queries, tau)
+    for _, rows in _blocks(support, block_size, queries.device):
+        weights, shrink = softmax.add(queries @ rows.T)
+        mean = mean * shrink + weights @ rows
+    mean = mean / softmax.total
+    return torch.nn.functional.normalize(mean, dim=1) if renormalise else mean
+
+
+@torch.no_grad()
+def top_support(
+    audio_embeds: torch.Tensor,
+    support: Support,
+    temperature: float,
+    k: int,
+    *,
+    block_size: int = 8192,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the k largest softmax weights of eq. 4 and the rows that they belong to.
+
+    Arguments and errors are those of `project`.
+    returns : weights (B, min(k, N)) float32, falling, and rows (B, min(k, N)) int64
+    """
+    queries, tau = _check(audio_embeds, support, temperature)
+    softmax = _RunningSoftmax(queries, tau)
+    best = queries.new_empty(len(queries), 0)  # similarities
+    found = torch.empty_like(best, dtype=torch.int64)
+    for start, rows in _blocks(support, block_size, queries.device):
+        similarities = queries @ rows.T  # (B, block)
+        softmax.add(similarities)
+        numbers = torch.arange(start, start + len(rows), device=queries.device)
+        best = torch.cat([best, similarities], dim=1)
+        found = torch.cat([found, numbers.expand_as(similarities)], dim=1)
+        best, places = best.topk(min(k, best.shape[1]), dim=1)
+        found = found.gather(1, places)
+    return softmax.weights(best), found
+
+
+class _RunningSoftmax:
+    """A softmax at temperature tau whose (B, N) similarities arrive in blocks.
+
+    Weights are relative to the largest similarity so far. It is subtracted before the
+    division by tau, so that nothing overflows however small tau is.
+    """
+
+    def __init__(self, queries: torch.Tensor, tau: float):
+        self.tau = tau
+        # Finite, as minus infinity would give NaN at an infinite temperature.
+        lowest = torch.finfo(torch.float32).min
+        self.largest = queries.new_full((len(queries), 1), lowest)
+        self.total = queries.new_zeros(len(queries), 1)
+
+    def add(self, similarities: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Take in a block; return its weights and the factor (B, 1) for earlier ones.
+
+        Neither is divided by the total yet.
+        """
+        largest = torch.maximum(self.largest, similarities.amax(dim=1, keepdim=True))
+        shrink = ((self.largest - largest) / self.tau).exp()
+        weights = (similarities - largest).div_(self.tau).exp_()
+        self.largest = largest
+        self.total = self.total * shrink + weights.sum(dim=1, keepdim=True)
+        return weights, shrink
+
+    def weights(self, similarities: torch.Tensor) -> torch.Tensor:
+        """Return the final softmax weights at these similarities, after all blocks."""
+        return ((similarities - self.largest) / self.tau).exp() / self.total
+
+
+def _blocks(
+    support: Support, block_size: int, device: torch.device
+) -> Iterator[tuple[int, torch.Tensor]]:
+    """Yield (first row, block (<= block_size, D) float32 on `device`)."""
+    for start in range(0, len(support), block_size):
+        block = support[start : start + block_size]
+        if isinstance(block, np.ndarray):  # perhaps a read-only map of a file
+            block = torch.from_numpy(np.array(block, dtype=np.float32))
+        block = block.to(device, torch.float32)
+        if not torch.isfinite(block).all():
+            raise ValueError("the text embedding support holds NaN or infinite values")
+        yield start, block
+
+
+def _check(
+    audio_embeds: torch.Tensor, support: Support, temperature: float
+) -> tuple[torch.Tensor, float]:
+    """Return the queries in float32, and tau as a number float32 can divide by."""
+    if not temperature > 0:  # also false for NaN
+        raise ConfigError(f"temperature is {temperature}: it must be above 0")
+    if len(support) == 0:
+        raise ConfigError("the text embedding support is empty: give it captions")
+    if audio_embeds.ndim != 2 or audio_embeds.shape[1:] != support.shape[1:]:
+        raise ValueError(
+            f"audio embeddings {tuple(audio_embeds.shape)} and support "
+            f"{tuple(support.shape)} do not fit: expected (B, D) and (N, D)"
+        )
+    queries = audio_embeds.to(torch.float32)
+    if not torch.isfinite(queries).all():
+        raise ValueError("the audio embeddings hold NaN or infinite values")
+    return queries, max(temperature, torch.finfo(torch.float32).tiny)

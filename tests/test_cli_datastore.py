@@ -1,0 +1,104 @@
+import json
+
+import pytest
+from doubles import ToyCLAP
+from typer.testing import CliRunner
+
+import drcap.clap
+from drcap.cli.datastore import app
+from drcap.errors import DatastoreError
+from drcap.retrieval import CaptionDatastore
+
+
+@pytest.fixture
+def clap(monkeypatch):
+    clap = ToyCLAP()
+    monkeypatch.setattr(drcap.clap, "load_clap", lambda name: clap, raising=False)
+    return clap
+
+
+@pytest.fixture
+def captions_file(tmp_path):
+    path = tmp_path / "captions.txt"
+    path.write_text("A dog barks\nRain falls\nA dog barks\n")
+    return path
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def folder(clap, captions_file, tmp_path):
+    folder = tmp_path / "datastore"
+    assert run("build", captions_file, "--output", folder).exit_code == 0
+    return folder
+
+
+def test_build_writes_a_datastore_of_the_file_s_captions(folder, clap):
+    assert CaptionDatastore.load(folder, clap).captions == ["A dog barks", "Rain falls"]
+
+
+def test_build_says_how_many_captions_it_kept(clap, captions_file, tmp_path):
+    result = run("build", captions_file, "--output", tmp_path / "new")
+    assert "2 captions, 1 blank or repeated" in result.stdout
+
+
+def test_build_replaces_a_datastore_only_when_told_to(folder, clap, tmp_path):
+    other = tmp_path / "other.txt"
+    other.write_text("Bells ring\n")
+    result = run("build", other, "--output", folder)
+    assert isinstance(result.exception, DatastoreError)
+    assert "add --overwrite" in str(result.exception)
+    assert clap.encoded_captions == 2  # refused before the costly part
+    assert run("build", other, "--output", folder, "--overwrite").exit_code == 0
+    assert CaptionDatastore.load(folder).captions == ["Bells ring"]
+
+
+def test_build_never_replaces_a_folder_of_other_files(clap, captions_file, tmp_path):
+    result = run("build", captions_file, "--output", tmp_path, "--overwrite")
+    assert "holds other files" in str(result.exception)
+    assert captions_file.exists()
+
+
+def test_add_encodes_only_what_is_new(folder, clap, tmp_path):
+    more = tmp_path / "more.txt"
+    more.write_text("Rain falls\nBells ring\n")
+    result = run("add", folder, more)
+    assert "1 added, 3 captions" in result.stdout
+    assert clap.encoded_captions == 3
+    assert "Bells ring" in CaptionDatastore.load(folder)
+
+
+def test_add_by_another_encoder_is_refused(folder, captions_file, monkeypatch):
+    other = ToyCLAP("other")
+    monkeypatch.setattr(drcap.clap, "load_clap", lambda name: other)
+    result = run("add", folder, captions_file, "--clap", "other")
+    assert "not by other: rebuild it with" in str(result.exception)
+
+
+def test_remove_needs_no_encoder(folder, clap, tmp_path):
+    fewer = tmp_path / "fewer.txt"
+    fewer.write_text("A dog barks\nNot there\n")
+    result = run("remove", folder, fewer)
+    assert "1 removed, 1 captions" in result.stdout
+    assert clap.encoded_captions == 2
+    assert CaptionDatastore.load(folder).captions == ["Rain falls"]
+
+
+def test_info_describes_a_datastore_for_people_and_programs(folder):
+    facts = json.loads(run("info", folder, "--json").stdout)
+    assert facts["captions"] == 2
+    assert facts["dim"] == 32
+    assert facts["encoder"] == "toy-clap"
+    assert facts["fingerprint"] == CaptionDatastore.load(folder).fingerprint
+    assert facts["bytes"] > 0
+    plain = run("info", folder).stdout
+    assert all(str(value) in plain for value in facts.values())
+
+
+@pytest.mark.parametrize("command", ["add", "remove"])
+def test_a_missing_datastore_is_an_error(command, clap, captions_file, tmp_path):
+    result = run(command, tmp_path / "gone", captions_file)
+    assert isinstance(result.exception, DatastoreError)
+    assert "drcap datastore build" in str(result.exception)

@@ -1,0 +1,209 @@
+import tracemalloc
+
+import numpy as np
+import pytest
+import torch
+
+from drcap.errors import ConfigError
+from drcap.retrieval import CaptionDatastore
+from drcap.similarity_selection import select_similar
+
+
+def clustered_rows(count, dim=24, seed=0):
+    """Unit rows around eight centres, so that many pairs lie in the band."""
+    centres = np.random.default_rng(99).standard_normal((8, dim))
+    noise = np.random.default_rng(seed).standard_normal((count, dim))
+    rows = centres[np.arange(count) % 8] + 0.5 * noise
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def datastore():
+    rows = clustered_rows(400)
+    return CaptionDatastore([f"caption {i}" for i in range(400)], rows, "random")
+
+
+def band_by_brute_force(datastore, query, sim_min, sim_max, withheld=()):
+    similarities = datastore.embeddings.astype(np.float64) @ query.astype(np.float64)
+    inside = (similarities >= sim_min) & (similarities <= sim_max)
+    chosen = {datastore.captions[row] for row in np.flatnonzero(inside)}
+    return chosen - set(withheld)
+
+
+def texts(matches):
+    return [match.caption for match in matches]
+
+
+def test_with_room_for_all_the_whole_band_is_selected(datastore):
+    queries = clustered_rows(50, seed=1)
+    selected = select_similar(queries, datastore, k=400)
+    sizes = set()
+    for query, matches in zip(queries, selected, strict=True):
+        assert set(texts(matches)) == band_by_brute_force(datastore, query, 0.75, 0.85)
+        assert len(set(matches)) == len(matches)
+        sizes.add(len(matches))
+    assert len(sizes) > 3  # the band differs from query to query
+
+
+def test_k_are_drawn_from_the_band_or_fewer_where_fewer_qualify(datastore):
+    queries = clustered_rows(50, seed=1)
+    selected = select_similar(queries, datastore, k=12)
+    bands = [band_by_brute_force(datastore, q, 0.75, 0.85) for q in queries]
+    for band, matches in zip(bands, selected, strict=True):
+        assert set(texts(matches)) <= band
+        assert len(matches) == min(12, len(band))
+        assert all(0.75 <= match.similarity <= 0.85 for match in matches)
+    assert any(len(band) < 12 for band in bands)
+    assert any(len(band) > 12 for band in bands)
+
+
+def test_both_edges_of_the_band_belong_to_it():
+    angles = np.arccos([1.0, 0.9, 0.85, 0.8, 0.75, 0.7])
+    rows = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    datastore = CaptionDatastore(["1", ".9", ".85", ".8", ".75", ".7"], rows, "angles")
+    [matches] = select_similar(rows[:1], datastore, k=9)
+    assert set(texts(matches)) == {".85", ".8", ".75"}
+
+
+def test_a_query_s_own_caption_is_never_selected(datastore):
+    queries = datastore.embeddings[[3, 3, 5]]
+    own = ["caption 3", " caption 3 ", None]
+    first, second, third = select_similar(
+        queries, datastore, k=400, sim_min=0.7, sim_max=1.0, own_captions=own
+    )
+    assert "caption 3" not in texts(first)
+    assert first == second  # the same text draws the same
+    assert "caption 5" in texts(third)
+    expected = band_by_brute_force(datastore, queries[0], 0.7, 1.01, ["caption 3"])
+    assert set(texts(first)) == expected
+
+
+def test_excluded_captions_are_never_selected(datastore):
+    queries = clustered_rows(20, seed=1)
+    exclude = {f"caption {i}" for i in range(0, 400, 2)}
+    selected = select_similar(queries, datastore, k=400, exclude=exclude)
+    for query, matches in zip(queries, selected, strict=True):
+        expected = band_by_brute_force(datastore, query, 0.75, 0.85, exclude)
+        assert set(texts(matches)) == expected
+
+
+@pytest.mark.parametrize("block_size", [1, 7, 64, 399, 5000])
+def test_a_selection_does_not_depend_on_the_blocks(datastore, block_size):
+    queries = clustered_rows(30, seed=1)
+    whole = select_similar(queries, datastore, seed=4)
+    assert select_similar(queries, datastore, seed=4, block_size=block_size) == whole
+
+
+def test_a_selection_does_not_depend_on_the_order_of_queries_or_captions(datastore):
+    queries = clustered_rows(30, seed=1)
+    own = [f"own {i}" for i in range(30)]
+    order = np.random.default_rng(0).permutation(30)
+    shuffled = np.random.default_rng(1).permutation(400)
+    other = CaptionDatastore(
+        [datastore.captions[row] for row in shuffled],
+        datastore.embeddings[shuffled],
+        "random",
+    )
+    expected = select_similar(queries, datastore, own_captions=own)
+    again = select_similar(
+        queries[order], other, own_captions=[own[i] for i in order], block_size=11
+    )
+    assert again == [expected[i] for i in order]
+
+
+def test_captions_of_equal_embedding_draw_apart(datastore):
+    queries = np.repeat(clustered_rows(1, seed=1), 20, axis=0)
+    own = [f"own {i}" for i in range(20)]
+    selected = select_similar(queries, datastore, own_captions=own)
+    assert len({tuple(matches) for matches in selected}) > 10
+
+
+def test_a_seed_fixes_the_draw_and_another_seed_changes_it(datastore):
+    queries = torch.from_numpy(clustered_rows(30, seed=1))
+    first, again, other = (
+        select_similar(queries, datastore, seed=s) for s in (1, 1, 2)
+    )
+    assert first == again
+    assert sum(a != b for a, b in zip(first, other, strict=True)) > 20
+    assert select_similar(queries, datastore, seed=-1) != first
+
+
+def test_each_caption_of_the_band_is_drawn_equally_often(datastore):
+    query = clustered_rows(1, seed=1)
+    band = sorted(band_by_brute_force(datastore, query[0], 0.75, 0.85))
+    assert len(band) >= 15
+    draws, k = 1500, 3
+    counts = dict.fromkeys(band, 0)
+    firsts = dict.fromkeys(band, 0)
+    for seed in range(draws):
+        [matches] = select_similar(query, datastore, k=k, seed=seed)
+        firsts[matches[0].caption] += 1
+        for caption in texts(matches):
+            counts[caption] += 1
+    # Chi-square with n - 1 degrees of freedom: mean n - 1, standard deviation
+    # sqrt(2 (n - 1)). The bound is five deviations above the mean.
+    n = len(band)
+    bound = n - 1 + 5 * np.sqrt(2 * (n - 1))
+    for tally, expected in ((counts, draws * k / n), (firsts, draws / n)):
+        deviations = np.array(list(tally.values())) - expected
+        assert np.sum(deviations**2) / expected < bound
+
+
+def test_memory_follows_the_block_size_and_not_the_number_of_pairs():
+    count = 6000  # all pairs at once: 144 MB of similarities
+    rows = clustered_rows(count)
+    datastore = CaptionDatastore([str(i) for i in range(count)], rows, "random")
+    tracemalloc.start()  # sees the numpy arrays of the band; torch's block is as large
+    select_similar(rows, datastore, sim_min=-1, sim_max=1, block_size=256)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40e6
+
+
+def test_pairs_on_an_edge_are_compared_in_bounded_memory():
+    rows = np.zeros((3000, 64), dtype=np.float32)
+    rows[:, 0] = 1
+    datastore = CaptionDatastore([str(i) for i in range(3000)], rows, "constant")
+    tracemalloc.start()
+    [matches] = select_similar(rows[:1], datastore, sim_min=1.0, sim_max=1.0)
+    select_similar(rows[:1000], datastore, sim_min=1.0, sim_max=1.0, block_size=1000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(matches) == 3
+    assert peak < 150e6  # the gathered rows of all pairs would take 1.5 GB
+
+
+def test_nothing_to_draw_gives_empty_lists(datastore):
+    queries = clustered_rows(2, seed=1)
+    empty = CaptionDatastore([], np.empty((0, 24)), "random")
+    assert select_similar(queries, empty) == [[], []]
+    assert select_similar(queries, datastore, k=0) == [[], []]
+    assert select_similar(queries, datastore, sim_min=0.9999, sim_max=1) == [[], []]
+    assert select_similar(queries[:0], datastore) == []
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an accelerator")
+@pytest.mark.parametrize("precision", ["highest", "high"])  # "high" allows TF32
+def test_a_selection_does_not_depend_on_the_device(datastore, precision):
+    queries = torch.from_numpy(clustered_rows(200, seed=1))
+    expected = select_similar(queries, datastore, k=400)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    found = select_similar(queries.cuda(), datastore, k=400)
+    torch.set_float32_matmul_precision(before)
+    assert found == expected
+
+
+def test_impossible_selections_are_refused(datastore):
+    queries = clustered_rows(2, seed=1)
+    with pytest.raises(ConfigError, match="k is -1"):
+        select_similar(queries, datastore, k=-1)
+    with pytest.raises(ConfigError, match="sim_min 0.9"):
+        select_similar(queries, datastore, sim_min=0.9, sim_max=0.8)
+    with pytest.raises(ConfigError, match="sim_min nan"):
+        select_similar(queries, datastore, sim_min=float("nan"))
+    with pytest.raises(ValueError, match=r"\(B, 24\)"):
+        select_similar(queries[:, :5], datastore)
+    with pytest.raises(ValueError, match="expected 2 own captions"):
+        select_similar(queries, datastore, own_captions=["a"])
