@@ -18,6 +18,7 @@ VERSION = 1
 MANIFEST = "datastore.json"
 CAPTIONS = "captions.parquet"
 EMBEDDINGS = "embeddings.safetensors"
+HASHED = (CAPTIONS, EMBEDDINGS)
 
 
 def build_command(folder: Path, *, overwrite: bool = True) -> str:
@@ -66,7 +67,7 @@ def write(
             "encoder": encoder,
             "captions": len(captions),
             "dim": embeddings.shape[1],
-            "sha256": {name: files.sha256(new / name) for name in _HASHED},
+            "sha256": {name: files.sha256(new / name) for name in HASHED},
         }
         files.write_json(new / MANIFEST, manifest)
 
@@ -82,7 +83,7 @@ def read(folder: Path) -> tuple[list[str], np.ndarray, str]:
 
     folder = Path(folder)
     manifest = _read_manifest(folder)
-    for name in _HASHED:
+    for name in HASHED:
         if not (folder / name).is_file():
             raise _damaged(folder, f"{name} is missing")
         if files.sha256(folder / name) != manifest["sha256"].get(name):
@@ -92,9 +93,6 @@ def read(folder: Path) -> tuple[list[str], np.ndarray, str]:
     if embeddings.shape != (manifest["captions"], manifest["dim"]):
         raise _damaged(folder, f"{MANIFEST} does not fit {EMBEDDINGS}")
     return captions, embeddings, manifest["encoder"]
-
-
-_HASHED = (CAPTIONS, EMBEDDINGS)
 
 
 def _read_manifest(folder: Path) -> dict:

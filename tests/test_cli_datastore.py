@@ -41,7 +41,7 @@ def test_build_writes_a_datastore_of_the_file_s_captions(folder, clap):
 
 def test_build_says_how_many_captions_it_kept(clap, captions_file, tmp_path):
     result = run("build", captions_file, "--output", tmp_path / "new")
-    assert "2 captions, 1 blank or repeated" in result.stdout
+    assert "2 captions, 1 repeats left out" in result.stdout
 
 
 def test_build_replaces_a_datastore_only_when_told_to(folder, clap, tmp_path):

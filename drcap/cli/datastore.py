@@ -16,7 +16,7 @@ CaptionsFile = Annotated[
     Path,
     typer.Argument(
         metavar="CAPTIONS_FILE",
-        help="Captions: .txt (one a line), .csv or .jsonl (a caption column or key).",
+        help="Captions: txt (one a line), csv, tsv, jsonl or parquet (`caption`).",
     ),
 ]
 Clap = Annotated[
@@ -45,7 +45,7 @@ def build(
     datastore = CaptionDatastore.build(captions, load_clap(clap))
     datastore.save(output)
     repeats = len(captions) - len(datastore)
-    typer.echo(f"{output}: {len(datastore)} captions, {repeats} blank or repeated")
+    typer.echo(f"{output}: {len(datastore)} captions, {repeats} repeats left out")
 
 
 @app.command()
