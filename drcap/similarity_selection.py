@@ -48,7 +48,7 @@ def select_similar(
     own_rows = datastore.own_rows(own_captions, len(queries))
     identities = _identities(queries, own_captions)
     tickets = _tickets(datastore.captions, seed)
-    allowed = np.setdiff1d(np.arange(len(datastore)), datastore.rows_of(exclude))
+    allowed = datastore.rows_without(exclude)
     if k == 0:
         return [[] for _ in queries]
     selected: list[list[Match]] = []

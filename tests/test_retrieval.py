@@ -256,7 +256,9 @@ def test_a_manifest_that_is_no_object_is_refused(datastore, tmp_path, content):
     "captions, rows, message",
     [
         (["a", "b"], unit_rows(3), "do not fit"),
-        (["a", "a"], unit_rows(2), "repeat"),
+        (["a", "a"], unit_rows(2), "repeated"),
+        (["a", " "], unit_rows(2), "blank"),
+        (["a", "b "], unit_rows(2), "padded"),
         (["a", "b"], 2 * unit_rows(2), "not unit rows"),
         (["a", "b"], np.full((2, 4), np.nan), "not unit rows"),
     ],
