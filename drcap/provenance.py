@@ -1,0 +1,135 @@
+"""The record beside every result: what made it, from what, on which machine."""
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, is_dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import psutil
+
+from drcap import paths
+from drcap.files import sha256
+
+PACKAGES = (
+    "drcap",
+    "torch",
+    "transformers",
+    "peft",
+    "numpy",
+    "faiss-cpu",
+    "onnxruntime",
+    "sentence-transformers",
+    "aac-metrics",
+)
+
+
+def run_record(
+    *,
+    started: float | None = None,
+    seed: int | None = None,
+    config: object = None,
+    inputs: Iterable[Path | str] = (),
+    **extra: object,
+) -> dict:
+    """Describe a run, ready to be written as JSON.
+
+    started : `time.time()` at its start; when left out, the start of this process
+    config : a dataclass or a dict; paths in it become text
+    inputs : files, and folders of files, whose SHA-256 are recorded; all must exist
+    extra : anything else worth keeping, under its own name
+
+    The commit is that of the repository around this package; `None` outside one.
+    """
+    started = psutil.Process().create_time() if started is None else started
+    record = {
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
+        "seconds": round(time.time() - started, 1),
+        "git": git_state(paths.REPOSITORY),
+        "seed": seed,
+        "config": config,
+        "inputs": {str(path): digests(Path(path)) for path in inputs},
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "machine": machine(),
+    }
+    return _plain(record | extra)
+
+
+def git_state(folder: Path) -> dict | None:
+    """Return the commit that `folder` stands at and whether tracked files differ."""
+    if not (folder / ".git").exists():  # a repository further up is not this project's
+        return None
+    commit = _git(folder, "rev-parse", "HEAD")
+    status = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    return commit and {"commit": commit, "changed": bool(status)}
+
+
+def digests(path: Path) -> str | dict[str, str]:
+    """Return a file's SHA-256, or those of a folder's files by relative path."""
+    if not path.is_dir():
+        return sha256(path)
+    found = sorted(entry for entry in path.rglob("*") if entry.is_file())
+    return {entry.relative_to(path).as_posix(): sha256(entry) for entry in found}
+
+
+def machine() -> dict:
+    """Return the platform, processor, memory and accelerators of this machine."""
+    return {
+        "platform": platform.platform(),
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "accelerators": _accelerators(),
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        return platform.processor()
+    names = [line.split(":", 1)[1].strip() for line in lines if "model name" in line]
+    return names[0] if names else platform.machine()
+
+
+def _accelerators() -> list[str]:
+    import torch
+
+    count = torch.cuda.device_count()
+    return [torch.cuda.get_device_name(index) for index in range(count)]
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    command = ["git", "-C", str(folder), *arguments]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return told.stdout.strip()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _plain(value: object) -> object:
+    """Turn dataclasses, tuples and paths into what JSON knows; others into text."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if isinstance(value, dict):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [_plain(entry) for entry in value]
+    if value is None or isinstance(value, str | int | float):
+        return value
+    return str(value)

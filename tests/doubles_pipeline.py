@@ -1,0 +1,30 @@
+"""A stand-in for the whole captioner: it captions a file by its name."""
+
+from pathlib import Path
+
+from doubles import ToyCLAP
+
+from drcap.config import Config
+from drcap.pipeline import Captioned
+from drcap.retrieval import Match
+
+
+class FakeDRCap:
+    """Files that are absent or named bad* fail; those named silent* carry a warning."""
+
+    def __init__(self):
+        self.clap = ToyCLAP()
+        self.config = Config(seed=7)
+        self.settings = None  # of the last call
+
+    def caption_stream(self, recordings, **settings):
+        self.settings = settings
+        for file in map(str, recordings):
+            name = Path(file).stem
+            if name.startswith("bad") or not Path(file).exists():
+                yield Captioned(file, None, error=f"{file}: is not audio; convert it")
+            elif name.startswith("silent"):
+                yield Captioned(file, "Silence", warning=f"{file}: silent")
+            else:
+                similar = [Match(f"A {name} calls", 0.75)]
+                yield Captioned(file, f"A {name} makes a sound", similar, 0.25)

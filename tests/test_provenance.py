@@ -1,0 +1,101 @@
+import hashlib
+import json
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from drcap import paths, provenance
+from drcap.config import Config
+from drcap.provenance import digests, git_state, run_record
+
+
+@dataclass
+class Settings:
+    folder: Path
+    rates: tuple[float, ...]
+
+
+@pytest.fixture
+def repository(tmp_path):
+    def git(*arguments):
+        identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+        subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True)
+
+    git("init", "-q")
+    (tmp_path / "file.txt").write_text("one")
+    git("add", ".")
+    git("commit", "-q", "-m", "first")
+    return tmp_path
+
+
+def test_the_record_is_json_and_says_what_ran_where(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/drcap", "evaluate", "--limit", "2"])
+    record = json.loads(json.dumps(run_record(seed=3, config=Config(), note="hello")))
+    assert record["command"] == ["drcap", "evaluate", "--limit", "2"]
+    assert record["python"] == platform.python_version()
+    assert record["packages"]["torch"] == version("torch")
+    assert record["seed"] == 3 and record["note"] == "hello"
+    assert record["config"]["captioner"]["lora_r"] == 8
+    assert record["machine"]["cores"] >= 1 and record["machine"]["cpu"]
+
+
+def test_paths_dataclasses_and_tuples_become_plain_values():
+    record = run_record(config=Settings(Path("/data"), (0.5, 1.0)), sizes={1, 2})
+    assert record["config"] == {"folder": "/data", "rates": [0.5, 1.0]}
+    assert sorted(record["sizes"]) == [1, 2]
+
+
+def test_time_runs_from_the_given_start():
+    record = run_record(started=time.time() - 60)
+    assert 60 <= record["seconds"] < 65
+    assert record["started"].endswith("+00:00")
+
+
+def test_time_runs_from_the_start_of_the_process_when_none_is_given():
+    assert run_record()["seconds"] > 0
+
+
+def test_inputs_are_hashed_file_by_file(tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "b").write_bytes(b"bee")
+    (tmp_path / "a").write_bytes(b"ay")
+    expected = {
+        "a": hashlib.sha256(b"ay").hexdigest(),
+        "deep/b": hashlib.sha256(b"bee").hexdigest(),
+    }
+    assert digests(tmp_path) == expected
+    record = run_record(inputs=[tmp_path / "a"])
+    assert record["inputs"] == {str(tmp_path / "a"): expected["a"]}
+
+
+def test_a_missing_input_is_an_error_and_not_an_empty_hash(tmp_path):
+    with pytest.raises(FileNotFoundError, match="absent"):
+        run_record(inputs=[tmp_path / "absent"])
+
+
+def test_the_commit_and_its_changes_are_recorded(repository):
+    clean = git_state(repository)
+    assert len(clean["commit"]) == 40 and clean["changed"] is False
+    (repository / "file.txt").write_text("two")
+    assert git_state(repository) == clean | {"changed": True}
+
+
+def test_outside_a_repository_there_is_no_commit(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "REPOSITORY", tmp_path)
+    assert run_record()["git"] is None
+
+
+def test_a_machine_without_git_still_gets_a_record(repository, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert git_state(repository) is None
+
+
+def test_a_package_that_is_not_installed_has_no_version(monkeypatch):
+    monkeypatch.setattr(provenance, "PACKAGES", ("no-such-package",))
+    assert run_record()["packages"] == {"no-such-package": None}
