@@ -1,0 +1,122 @@
+"""Captions are read from every kind of file in order, or a fault is named."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from drcap.data.captions import READERS, read_captions
+from drcap.errors import DatasetError
+
+CAPTIONS = ["A dog barks, then howls", 'A man says "hello"', "Grillons à l'aube"]
+
+
+def text_file(tmp_path, name, text, encoding="utf-8"):
+    path = tmp_path / name
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def error_of(path):
+    with pytest.raises(DatasetError) as caught:
+        read_captions(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ") and "\n" not in message
+    return message
+
+
+def file_of(captions, suffix, tmp_path):
+    path = tmp_path / f"captions{suffix}"
+    table = pd.DataFrame({"id": range(len(captions)), "caption": captions})
+    if suffix == ".parquet":
+        table.to_parquet(path)
+    elif suffix == ".jsonl":
+        table.to_json(path, orient="records", lines=True, force_ascii=False)
+    elif suffix == ".txt":
+        path.write_text("\n".join(captions), encoding="utf-8")
+    else:
+        separator = "\t" if suffix == ".tsv" else ","
+        table.to_csv(path, index=False, sep=separator)
+    return path
+
+
+@pytest.mark.parametrize("suffix", READERS)
+def test_every_kind_of_file_gives_its_captions_in_order(tmp_path, suffix):
+    assert read_captions(file_of(CAPTIONS, suffix, tmp_path)) == CAPTIONS
+
+
+@pytest.mark.parametrize("suffix", [kind for kind in READERS if kind != ".parquet"])
+@pytest.mark.parametrize("start", ("", "\ufeff"))
+def test_blank_lines_windows_line_ends_and_a_byte_order_mark_are_no_matter(
+    tmp_path, suffix, start
+):
+    path = file_of(CAPTIONS, suffix, tmp_path)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    path.write_bytes((start + "\r\n \r\n".join(lines) + "\r\n\r\n").encode())
+    assert read_captions(path) == CAPTIONS
+
+
+def test_numbered_columns_are_read_row_by_row(tmp_path):
+    text = "file_name,caption_1,caption_2\na.wav,one,two\nb.wav,three,four\n"
+    path = text_file(tmp_path, "clotho.csv", text)
+    assert read_captions(path) == ["one", "two", "three", "four"]
+
+
+def test_jsonl_may_hold_targets_and_keeps_repeats(tmp_path):
+    lines = [json.dumps({"key": i, "target": "A dog barks"}) for i in range(2)]
+    path = text_file(tmp_path, "train.jsonl", "\n".join(lines))
+    assert read_captions(path) == ["A dog barks"] * 2
+
+
+def test_a_line_break_inside_a_caption_becomes_a_blank(tmp_path):
+    path = text_file(tmp_path, "c.csv", 'caption\n"A dog\n barks"\n')
+    assert read_captions(path) == ["A dog barks"]
+
+
+def test_text_of_another_encoding_is_refused_not_guessed(tmp_path):
+    text = "caption\nA dog\nUn chien à l'aube\n"
+    message = error_of(text_file(tmp_path, "c.csv", text, "latin-1"))
+    assert "line 3 is not UTF-8" in message and "iconv" in message
+
+
+@pytest.mark.parametrize(
+    "name, text, fault",
+    [
+        ("c.csv", "file,text\na,b\n", "no column 'caption'; its first line names file"),
+        ("c.csv", "id,caption\n1,a dog\n\n2,\n", "line 4, column 'caption' is empty"),
+        ("c.csv", "caption_1,caption_2\na,\n", "line 2, column 'caption_2' is empty"),
+        ("c.csv", "id,caption\n1,a dog, barking\n", "line 2 has 3 columns, expected 2"),
+        ("c.csv", "id,caption\n1,a\n2\n", "line 3 has 1 columns, expected 2"),
+        ("c.csv", "caption,caption\na,b\n", "line 1 names the column 'caption' twice"),
+        ("c.csv", 'caption\na\n"open quote\n', "is not valid CSV"),
+        ("c.tsv", "id,caption\n1,a dog\n", "no column 'caption'"),
+        ("c.jsonl", '{"caption": "a"}\n{"caption"\n', "line 2 is not valid JSON"),
+        ("c.jsonl", '{"caption": "a"}\n\n{"text": "a"}\n', "line 3 has no text under"),
+        ("c.jsonl", '{"caption": " "}\n', "line 1 has no text under"),
+        ("c.jsonl", '{"caption": ["a"]}\n', "line 1 has no text under"),
+        ("c.jsonl", '["a"]\n', "line 1 has no text under"),
+        ("c.parquet", "not parquet", "cannot be read as parquet"),
+        ("c.docx", "a dog", "captions are read from .txt, .csv"),
+    ],
+)
+def test_a_malformed_file_is_refused_and_the_place_named(tmp_path, name, text, fault):
+    assert fault in error_of(text_file(tmp_path, name, text))
+
+
+def test_a_parquet_table_with_a_null_caption_is_refused(tmp_path):
+    pd.DataFrame({"caption": ["a dog", None]}).to_parquet(tmp_path / "c.parquet")
+    assert "line 2, column 'caption' is empty" in error_of(tmp_path / "c.parquet")
+
+
+@pytest.mark.parametrize(
+    "name, text", [("c.txt", ""), ("c.txt", "\n \n"), ("c.csv", "caption\n")]
+)
+def test_a_file_without_captions_is_refused(tmp_path, name, text):
+    assert "holds no captions" in error_of(text_file(tmp_path, name, text))
+
+
+def test_a_missing_file_and_a_folder_are_named_in_the_error(tmp_path):
+    assert "no such file" in error_of(tmp_path / "absent.txt")
+    (tmp_path / "folder.txt").mkdir()
+    assert "is a folder" in error_of(tmp_path / "folder.txt")
+    assert "no such file" in error_of(tmp_path / "absent.parquet")
