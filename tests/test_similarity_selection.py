@@ -65,6 +65,15 @@ def test_both_edges_of_the_band_belong_to_it():
     assert set(texts(matches)) == {".85", ".8", ".75"}
 
 
+def test_rounding_in_the_matrix_product_does_not_move_the_edges(datastore):
+    queries = clustered_rows(40, seed=1)
+    exact = queries.astype(np.float64) @ datastore.embeddings[:40].T.astype(np.float64)
+    for row, query in enumerate(queries):
+        edge = round(exact[row, row], 6)
+        found = select_similar(query[None], datastore, k=9, sim_min=edge, sim_max=edge)
+        assert f"caption {row}" in texts(found[0])
+
+
 def test_a_query_s_own_caption_is_never_selected(datastore):
     queries = datastore.embeddings[[3, 3, 5]]
     own = ["caption 3", " caption 3 ", None]
