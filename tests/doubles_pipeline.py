@@ -20,7 +20,7 @@ class FakeDRCap:
     def caption_stream(self, recordings, **settings):
         self.settings = settings
         for file in map(str, recordings):
-            name = Path(file).stem
+            name = Path(file).stem.split("_")[0]
             if name.startswith("bad") or not Path(file).exists():
                 yield Captioned(file, None, error=f"{file}: is not audio; convert it")
             elif name.startswith("silent"):

@@ -1,0 +1,85 @@
+"""`drcap caption`: recordings in, one caption a line out, as soon as each is done."""
+
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from drcap.cli import options
+
+if TYPE_CHECKING:
+    from drcap.pipeline import Captioned
+
+
+def caption(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Recordings or folders.")
+    ],
+    recursive: Annotated[
+        bool, typer.Option("--recursive", help="Search folders within folders.")
+    ] = False,
+    as_json: options.AsJson = False,
+    datastore: options.Datastore = None,
+    support: options.Support = None,
+    captions: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Captions to use as datastore and support."),
+    ] = None,
+    top_k: options.TopK = None,
+    beams: options.Beams = None,
+    device: options.Device = "auto",
+    checkpoint: options.Checkpoint = None,
+    no_retrieval: options.NoRetrieval = False,
+    no_projection: options.NoProjection = False,
+) -> None:
+    """Caption recordings: one line each, the file, a tab and the caption.
+
+    With --json one object a line: file, caption, similar_captions, seconds and warning
+    if there is one; or file and error. A file that cannot be read is reported on
+    stderr, the rest is captioned, and the exit code is 2.
+    """
+    from drcap.audio import find_recordings
+
+    wanted = options.CaptionOptions(
+        datastore, support, top_k, beams, no_retrieval, no_projection, captions
+    )
+    recordings = find_recordings(paths, recursive=recursive)
+    model = options.load_model(checkpoint, device)
+    results = model.caption_stream(recordings, **wanted.settings(model.clap))
+    if _print_all(results, len(recordings), as_json):
+        raise typer.Exit(2)
+
+
+def _print_all(results: Iterable["Captioned"], total: int, as_json: bool) -> int:
+    """Print results as they come, complaints on stderr; return how many failed."""
+    from tqdm import tqdm
+
+    failed = 0
+    with tqdm(total=total, desc="captioning", unit="file") as bar:
+        for result in results:
+            if complaint := result.error or result.warning:
+                bar.write(f"drcap: {complaint}", file=sys.stderr)
+            if as_json:
+                bar.write(json.dumps(_record(result), ensure_ascii=False))
+            elif result.error is None:
+                bar.write(f"{result.file}\t{result.caption}")
+            sys.stdout.flush()
+            failed += result.error is not None
+            bar.update()
+    return failed
+
+
+def _record(result: "Captioned") -> dict:
+    if result.error is not None:
+        return {"file": result.file, "error": result.error}
+    record = {
+        "file": result.file,
+        "caption": result.caption,
+        "similar_captions": [asdict(match) for match in result.similar_captions],
+        "seconds": result.seconds,
+    }
+    return record | ({"warning": result.warning} if result.warning else {})

@@ -1,0 +1,184 @@
+import json
+import math
+
+import pytest
+from doubles_pipeline import FakeDRCap
+
+import drcap.cli
+from drcap.evaluation import engine, metrics
+from drcap.pipeline import DRCap
+
+HEADER = "audiocap_id,youtube_id,start_time,caption\n"
+
+
+@pytest.fixture
+def model(monkeypatch):
+    model = FakeDRCap()
+    monkeypatch.setattr(DRCap, "from_pretrained", lambda *a, **k: model)
+    # neither Java nor a sentence encoder: the words as they are, and a constant
+    monkeypatch.setattr(
+        engine, "ptb_tokenise", lambda texts: [t.lower() for t in texts]
+    )
+    monkeypatch.setattr(
+        metrics, "DEFAULT_METRICS", ("cider_d", "rouge_l", "bleu_1", "vocab")
+    )
+    return model
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Return a copy of AudioCaps: two clips to read, one bad, one missing."""
+    folder = tmp_path / "audiocaps"
+    folder.mkdir()
+    rows = [HEADER]
+    for number, name in enumerate(("dog", "badclip", "cat", "gone")):
+        rows.append(f"{number},{name},30,A {name} makes a sound\n")
+        rows.append(f"{number}5,{name},30,Noise of a {name}\n")
+        if name != "gone":
+            (folder / f"{name}_30.wav").touch()
+    (folder / "val.csv").write_text("".join(rows))
+    return folder
+
+
+@pytest.fixture
+def drcap_evaluate(monkeypatch, capsys, tmp_path):
+    """Run the command in an empty folder; return its exit code, stdout and stderr."""
+
+    def run(*arguments):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr("sys.argv", ["drcap", "evaluate", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            drcap.cli.main()
+        printed = capsys.readouterr()
+        return stopped.value.code or 0, printed.out, printed.err
+
+    return run
+
+
+def on(root, split="val", dataset="audiocaps"):
+    return ["--dataset", dataset, "--root", root, "--split", split]
+
+
+def test_json_is_one_object_with_a_score_a_metric(model, root, drcap_evaluate):
+    code, out, _ = drcap_evaluate(*on(root), "--json")
+    found = json.loads(out)
+    assert code == 2  # one clip could not be read
+    assert found["scores"]["rouge_l"] == pytest.approx(1.0)
+    assert found["scores"]["vocab"] == 5  # a dog cat makes sound
+    assert (found["dataset"], found["split"]) == ("audiocaps", "val")
+    counts = [found[key] for key in ("clips", "missing_clips", "failed_clips")]
+    assert counts == [2, 1, 1]
+    assert found["unavailable"] == {}
+    assert found["seconds"] >= 0
+    assert found["predictions"] == "evaluation/audiocaps-val/predictions.jsonl"
+
+
+def test_missing_and_bad_clips_are_reported(model, root, drcap_evaluate):
+    _, out, err = drcap_evaluate(*on(root))
+    assert "1 clips of audiocaps val have no recording" in err
+    assert f"drcap: {root / 'badclip_30.wav'}: is not audio" in err
+    assert "2 clips scored, 1 missing, 1 failed" in out
+
+
+def test_the_table_names_its_metrics(model, root, drcap_evaluate):
+    _, out, _ = drcap_evaluate(*on(root))
+    header = next(line for line in out.splitlines() if line.startswith("| system"))
+    assert [cell.strip() for cell in header.strip("|").split("|")][1:] == [
+        "CIDEr-D",
+        "ROUGE-L",
+        "BLEU-1",
+        "distinct words",
+        "clips",
+    ]
+
+
+def test_predictions_scores_and_run_are_saved(model, root, drcap_evaluate, tmp_path):
+    output = tmp_path / "out"
+    _, out, _ = drcap_evaluate(*on(root), "--json", "--output", output, "--beams", 2)
+    lines = (output / "predictions.jsonl").read_text().splitlines()
+    first = json.loads(lines[0])
+    assert [json.loads(line)["clip_id"] for line in lines] == ["dog_30", "cat_30"]
+    assert first["candidate"] == "A dog makes a sound"
+    assert first["mult_references"] == ["A dog makes a sound", "Noise of a dog"]
+    scores = json.loads((output / "scores.json").read_text())
+    assert len(scores.pop("per_clip")["rouge_l"]) == 2
+    assert scores == json.loads(out)
+    run = json.loads((output / "run.json").read_text())
+    assert run["seed"] == 7 and run["config"]["clap"] == "tag-bridge"
+    assert run["options"]["caption"]["beams"] == 2
+    assert run["missing_clips"] == ["gone_30"]
+    assert run["failed_clips"][0]["clip_id"] == "badclip_30"
+    assert str(root / "val.csv") in run["inputs"]
+
+
+def test_one_clip_leaves_cider_d_without_a_value(model, root, drcap_evaluate):
+    code, out, _ = drcap_evaluate(*on(root), "--json", "--limit", 1)
+    found = json.loads(out)
+    assert code == 0
+    assert found["scores"]["cider_d"] is None
+    assert found["unavailable"] == {"cider_d": "CIDEr-D needs at least two clips"}
+    code, out, _ = drcap_evaluate(*on(root), "--limit", 1)
+    assert "n/a[^1]" in out and "[^1]: CIDEr-D needs at least two clips" in out
+
+
+def test_a_named_metric_that_fails_keeps_the_predictions(
+    model, root, drcap_evaluate, tmp_path
+):
+    arguments = ["--limit", 1, "--metrics", "bleu_1, cider_d"]
+    code, out, err = drcap_evaluate(*on(root), *arguments)
+    assert (code, out) == (2, "")
+    assert "drcap: cider_d: CIDEr-D needs at least two clips" in err
+    assert (tmp_path / "evaluation/audiocaps-val/predictions.jsonl").exists()
+
+
+def test_only_the_named_metrics_are_computed(model, root, drcap_evaluate):
+    _, out, _ = drcap_evaluate(*on(root), "--json", "--metrics", "vocab,rouge_l")
+    assert list(json.loads(out)["scores"]) == ["vocab", "rouge_l"]
+
+
+def test_scores_stay_as_aac_metrics_scales_them(model, root, drcap_evaluate):
+    _, out, _ = drcap_evaluate(*on(root), "--json", "--metrics", "cider_d")
+    from drcap.evaluation.metrics import score
+
+    candidates = ["a dog makes a sound", "a cat makes a sound"]
+    references = [
+        [f"a {name} makes a sound", f"noise of a {name}"] for name in ("dog", "cat")
+    ]
+    expected = score(candidates, references, ["cider_d"]).corpus["cider_d"]
+    assert math.isclose(json.loads(out)["scores"]["cider_d"], expected)
+
+
+def test_when_every_clip_fails_nothing_is_scored(model, tmp_path, drcap_evaluate):
+    folder = tmp_path / "only-bad"
+    folder.mkdir()
+    (folder / "val.csv").write_text(HEADER + "1,bad,30,A dog barks\n")
+    (folder / "bad_30.wav").touch()
+    code, out, err = drcap_evaluate(*on(folder))
+    assert (code, out) == (2, "")
+    assert "none of the 1 clips can be read" in err
+
+
+@pytest.mark.parametrize(
+    ("dataset", "split", "more", "message"),
+    [
+        ("esc50", "val", [], "unknown data set 'esc50': choose from audiocaps"),
+        ("audiocaps", "dev", [], "no split 'dev': choose from train, val, test"),
+        ("audiocaps", "test", [], "has no captions of subset 'test'"),
+        ("audiocaps", "val", ["--metrics", "blue"], "unknown metric blue: choose from"),
+        ("audiocaps", "val", ["--limit", "0"], "'--limit': Input should be"),
+        ("audiocaps", "val", ["--top-k", "-1"], "'--top-k': Input should be"),
+        ("audiocaps", "val", ["--datastore", "d", "--no-retrieval"], "exclude each"),
+    ],
+)
+def test_a_mistake_is_one_clear_error(
+    model, root, drcap_evaluate, dataset, split, more, message
+):
+    code, out, err = drcap_evaluate(*on(root, split, dataset), *more)
+    assert (code, out) == (2, "")
+    assert message in " ".join(err.split())
+    assert "Traceback" not in err
+
+
+def test_a_missing_folder_is_named(model, tmp_path, drcap_evaluate):
+    code, _, err = drcap_evaluate(*on(tmp_path / "absent"))
+    assert code == 2 and f"{tmp_path / 'absent'}: no such folder" in err
