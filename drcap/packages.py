@@ -17,7 +17,7 @@ from tqdm import tqdm
 from drcap.errors import AssetError
 from drcap.files import sha256
 
-_NO_CONNECTION = ("connection broken", "connection error", "ConnectionError")
+_NO_CONNECTION = ("connection broken", "ConnectionError")
 
 
 @dataclass(frozen=True)
@@ -113,12 +113,12 @@ def _explain(package: Package, log: str) -> str:
             f"the index's file for {package.requirement} is not the pinned one "
             f"(expected SHA-256 {package.sha256}); nothing of it was used"
         )
-    if any(sign in log for sign in _NO_CONNECTION):
-        return (
-            f"no connection to the package index for {package.requirement}: connect, "
-            f"or bring {package.file} in a folder and add `--from FOLDER`"
-        )
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR:")] or lines
     cause = errors[-1].removeprefix("ERROR: ") if errors else "it gave no reason"
-    return f"pip could not download {package.requirement}: {cause}"
+    if any(sign in log for sign in _NO_CONNECTION):
+        cause = "no connection to the package index"
+    return (
+        f"pip could not download {package.requirement}: {cause}. Connect and repeat, "
+        f"or bring {package.file} in a folder and add `--from FOLDER`"
+    )
