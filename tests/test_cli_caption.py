@@ -1,4 +1,5 @@
 import json
+import warnings
 
 import pytest
 from doubles_pipeline import FakeDRCap
@@ -134,6 +135,24 @@ def test_options_reach_the_captioner(model, recordings, drcap_caption):
     assert model.loaded == ("mine", "cpu")
     assert (model.settings["top_k"], model.settings["num_beams"]) == (2, 1)
     assert model.settings["retrieval"] is model.settings["projection"] is False
+
+
+def test_the_libraries_keep_quiet(model, recordings, drcap_caption, monkeypatch):
+    from transformers.utils import logging
+
+    def noisy(checkpoint=None, device="auto"):
+        warnings.warn("deprecated", FutureWarning, stacklevel=1)
+        logging.get_logger("transformers.noisy").warning("a word of advice")
+        list(logging.tqdm(range(3), desc="Loading weights"))
+        return model
+
+    monkeypatch.setattr(DRCap, "from_pretrained", noisy)
+    with warnings.catch_warnings():
+        _, _, err = drcap_caption(recordings / "dog.wav")
+    logging.set_verbosity_warning()
+    logging.enable_progress_bar()
+    assert "Loading weights" not in err
+    assert "deprecated" not in err and "advice" not in err
 
 
 def test_a_captions_file_is_datastore_and_support(model, recordings, drcap_caption):

@@ -38,9 +38,9 @@ def caption(
 ) -> None:
     """Caption recordings: one line each, the file, a tab and the caption.
 
-    With --json one object a line: file, caption, similar_captions, seconds and warning
-    if there is one; or file and error. A file that cannot be read is reported on
-    stderr, the rest is captioned, and the exit code is 2.
+    With --json one object a line: file, caption, similar_captions, seconds and
+    warning if there is one; or file and error. A file that cannot be read is
+    reported on stderr, the rest is captioned, and the exit code is 2.
     """
     from drcap.audio import find_recordings
 

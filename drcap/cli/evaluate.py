@@ -47,8 +47,9 @@ def evaluate(
 ) -> None:
     """Print a captioner's scores on a data set, as a table or one JSON object.
 
-    The output folder gets predictions.jsonl, scores.json and run.json. A clip that
-    cannot be read is reported on stderr, the rest is scored, and the exit code is 2.
+    The output folder gets predictions.jsonl, scores.json and run.json. A clip
+    that cannot be read is reported on stderr, the rest is scored, and the exit
+    code is 2.
     """
     from drcap.evaluation.metrics import check_names, score
     from drcap.evaluation.predict import caption_clips, write_predictions
@@ -144,4 +145,5 @@ def _page(summary: dict, scores: "Scores") -> str:
         "{dataset} {split}: {clips} clips scored, {missing_clips} missing, "
         "{failed_clips} failed, {seconds} s\nPredictions: {predictions}"
     ).format(**summary)
-    return f"{headline}\n\n{to_markdown(score_table({'DRCap': scores}))}"
+    table = to_markdown(score_table({"DRCap": scores})).rstrip()
+    return f"{headline}\n\n{table}"

@@ -1,6 +1,5 @@
 """Options that the commands share, and what they mean to a captioner."""
 
-import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,10 +113,11 @@ class CaptionOptions:
 
 def load_model(checkpoint: str | None, device: str) -> "DRCap":
     """Load a captioner, keeping the libraries' own messages and bars off the screen."""
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    warnings.simplefilter("ignore")
+    from transformers.utils import logging
+
     from drcap.pipeline import DRCap
 
+    warnings.simplefilter("ignore")
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     return DRCap.from_pretrained(checkpoint, device=device)
