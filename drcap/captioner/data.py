@@ -1,0 +1,130 @@
+"""Text-only training data (sec. II-A): a caption, its embedding, its similar captions.
+
+The order of captions and the draw of similar captions follow from (seed, epoch) alone,
+so a resumed run sees what an uninterrupted one would.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from drcap.captioner.prompt import Prompt, PromptBuilder
+from drcap.config import RetrievalConfig
+from drcap.retrieval import CaptionDatastore
+from drcap.similarity_selection import select_similar
+
+BUCKET = 32  # batches sorted by length together
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B training examples, ready for `Captioner.loss`."""
+
+    embeddings: torch.Tensor  # (B, D) float32
+    prompts: list[Prompt]
+    targets: list[list[int]]
+
+
+def hold_out(
+    captions: Sequence[str], count: int, seed: int
+) -> tuple[list[str], list[str]]:
+    """Split off `count` distinct captions; no text is on both sides."""
+    distinct = list(dict.fromkeys(captions))
+    count = min(count, len(distinct) // 2)
+    chosen = np.random.default_rng(seed).choice(len(distinct), count, replace=False)
+    held_out = [distinct[index] for index in sorted(chosen)]
+    texts = set(held_out)
+    return [text for text in captions if text not in texts], held_out
+
+
+class TextOnlyExamples:
+    """Examples of `captions`, which (and whose neighbours) lie in `datastore`.
+
+    hidden : captions of the datastore that never enter a prompt (the held-out ones).
+    """
+
+    def __init__(
+        self,
+        captions: Sequence[str],
+        datastore: CaptionDatastore,
+        prompts: PromptBuilder,
+        retrieval: RetrievalConfig,
+        hidden: Sequence[str] = (),
+    ):
+        self.captions = list(captions)
+        self.datastore = datastore
+        self.prompts = prompts
+        self.retrieval = retrieval
+        self.hidden = set(hidden)
+        row_of = {text: row for row, text in enumerate(datastore.captions)}
+        rows = [row_of[text] for text in self.captions]
+        self.embeddings = torch.from_numpy(datastore.embeddings[rows])
+        self.targets = [prompts.target(text) for text in self.captions]
+
+    def similar(self, indices: Sequence[int], seed: int) -> list[list[str]]:
+        """Retrieve similar captions of `indices` by similarity selection or plain top k."""
+        own = [self.captions[index] for index in indices]
+        queries = self.embeddings[list(indices)]
+        settings = self.retrieval
+        if not settings.enabled or settings.top_k == 0:
+            return [[] for _ in indices]
+        if settings.similarity_selection:
+            found = select_similar(
+                queries,
+                self.datastore,
+                k=settings.top_k,
+                sim_min=settings.sim_min,
+                sim_max=settings.sim_max,
+                seed=seed,
+                own_captions=own,
+                exclude=self.hidden,
+            )
+        else:
+            # the paper's "w/o SS" draws from a datastore that holds the caption itself
+            found = self.datastore.search(
+                queries, settings.top_k, exclude=self.hidden - set(own)
+            )
+        return [[match.caption for match in matches] for matches in found]
+
+    def batch(self, indices: Sequence[int], similar: Sequence[Sequence[str]]) -> Batch:
+        """Assemble the examples `indices` with their retrieved captions."""
+        return Batch(
+            self.embeddings[list(indices)],
+            [self.prompts.prompt(captions) for captions in similar],
+            [self.targets[index] for index in indices],
+        )
+
+    def epoch(
+        self, batch_size: int, seed: int, epoch: int, limit: int
+    ) -> Iterator[Batch]:
+        """Yield an epoch's first `limit` batches, each of captions of like length."""
+        order = np.random.default_rng((seed, epoch)).permutation(len(self.captions))
+        order = order[: limit * batch_size]
+        similar = dict(
+            zip(order, self.similar(order, seed + epoch), strict=True),
+        )
+        for indices in bucketed(order, self._length(similar), batch_size, seed + epoch):
+            yield self.batch(indices, [similar[index] for index in indices])
+
+    def _length(self, similar):
+        words = {i: sum(len(text) for text in texts) for i, texts in similar.items()}
+        return lambda index: words[index] + len(self.captions[index])
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+
+def bucketed(order, length, batch_size: int, seed: int) -> Iterator[list[int]]:
+    """Cut `order` into batches of like length, in random order; a rest is dropped."""
+    span = BUCKET * batch_size
+    generator = np.random.default_rng(seed)
+    for start in range(0, len(order), span):
+        part = sorted(order[start : start + span].tolist(), key=length)
+        batches = [
+            part[at : at + batch_size]
+            for at in range(0, len(part) - batch_size + 1, batch_size)
+        ]
+        for index in generator.permutation(len(batches)):
+            yield batches[index]

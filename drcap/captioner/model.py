@@ -1,0 +1,181 @@
+"""The captioner of sec. II-A: a linear mapper to one soft token of an LLM with LoRA.
+
+Trained: the mapper m and the LoRA adapter. Frozen: the language model's own weights.
+A saved captioner holds only what was trained, as safetensors.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn import functional as F
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from drcap import assets
+from drcap.captioner.prompt import Prompt, PromptBuilder, pad
+from drcap.config import CaptionerConfig
+from drcap.errors import CheckpointError
+
+MAPPER = "mapper.safetensors"
+ADAPTER = "adapter"
+
+
+class Captioner(nn.Module):
+    """Caption a CLAP embedding and its retrieved captions with a language model.
+
+    embedding_dim : D, width of the CLAP space. The mapper is D -> H, the LLM's width.
+    """
+
+    def __init__(self, llm, tokenizer, embedding_dim: int, config: CaptionerConfig):
+        super().__init__()
+        self.config = config
+        self.tokenizer = tokenizer
+        self.prompts = PromptBuilder(tokenizer, config)
+        self.llm = llm.requires_grad_(False)
+        tokens = llm.get_input_embeddings().weight
+        self.mapper = nn.Linear(embedding_dim, tokens.shape[1])
+        # a unit embedding is mapped to a vector of a typical token's size
+        nn.init.normal_(self.mapper.weight, std=tokens.float().std().item())
+        nn.init.zeros_(self.mapper.bias)
+
+    @classmethod
+    def create(
+        cls, embedding_dim: int, config: CaptionerConfig, dtype: torch.dtype
+    ) -> "Captioner":
+        """Load the language model, add an untrained adapter and mapper."""
+        captioner = cls._with_language_model(embedding_dim, config, dtype)
+        if config.lora:
+            captioner.llm = get_peft_model(captioner.llm, lora_config(config))
+        return captioner
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path,
+        embedding_dim: int,
+        config: CaptionerConfig,
+        dtype: torch.dtype,
+    ) -> "Captioner":
+        """Load what `save` wrote; the adapter is merged for fast inference."""
+        captioner = cls._with_language_model(embedding_dim, config, dtype)
+        mapper = _read(folder / MAPPER)
+        _check_keys(folder / MAPPER, mapper, captioner.mapper)
+        captioner.mapper.load_state_dict(mapper)
+        if config.lora:
+            _read(folder / ADAPTER / "adapter_model.safetensors")
+            captioner.llm = PeftModel.from_pretrained(captioner.llm, folder / ADAPTER)
+            captioner.llm.merge_adapter()
+        return captioner.eval()
+
+    @classmethod
+    def _with_language_model(cls, embedding_dim, config, dtype) -> "Captioner":
+        source = assets.resolve_model(config.language_model)
+        llm = AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
+        tokenizer = AutoTokenizer.from_pretrained(source)
+        return cls(llm, tokenizer, embedding_dim, config)
+
+    def save(self, folder: Path) -> None:
+        """Write the mapper and the adapter; nothing that is frozen."""
+        folder.mkdir(parents=True, exist_ok=True)
+        mapper = {name: t.contiguous() for name, t in self.mapper.state_dict().items()}
+        save_file(mapper, folder / MAPPER)
+        if self.config.lora:
+            self.llm.save_pretrained(folder / ADAPTER)
+            _forget_local_path(folder / ADAPTER, self.config)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the mapper, and with it the whole model, lies."""
+        return self.mapper.weight.device
+
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """Return the trained parameters by name: the mapper's and the adapter's."""
+        return {n: p for n, p in self.named_parameters() if p.requires_grad}
+
+    def causal_lm(self):
+        """Return the language model itself, without peft's wrapper."""
+        return self.llm.get_base_model() if isinstance(self.llm, PeftModel) else self.llm
+
+    def embed(
+        self, ids: torch.Tensor, slots: torch.Tensor, embeddings: torch.Tensor
+    ) -> torch.Tensor:
+        """Embed prompts (B, T), with m(E) (B, D) -> (B, H) in each row's slot."""
+        tokens = self.llm.get_input_embeddings()(ids)  # (B, T, H)
+        soft = self.mapper(embeddings.to(self.device)).to(tokens.dtype)
+        at_slot = torch.arange(ids.shape[1], device=ids.device) == slots[:, None]
+        return torch.where(at_slot[..., None], soft[:, None], tokens)
+
+    def loss(
+        self,
+        embeddings: torch.Tensor,
+        prompts: Sequence[Prompt],
+        targets: Sequence[Sequence[int]],
+    ) -> torch.Tensor:
+        """Mean cross-entropy of the captions' tokens (eq. 2), () float32.
+
+        embeddings : (B, D); prompts, targets : B each. Rows are padded on the right, so
+        causal attention needs no mask, and logits exist only where a caption is read.
+        """
+        rows = [p.ids + list(t) for p, t in zip(prompts, targets, strict=True)]
+        ids, _ = pad(rows, self.prompts.end_id, "right")
+        ids = ids.to(self.device)
+        slots = torch.tensor([p.slot for p in prompts], device=self.device)
+        model = self.causal_lm()
+        inputs = self.embed(ids, slots, embeddings)
+        hidden = model.model(inputs_embeds=inputs, use_cache=False).last_hidden_state
+        row, position = _target_positions(prompts, targets, self.device)
+        # (M, H): one row a caption token, read from the position before it
+        logits = model.lm_head(hidden[row, position - 1])
+        return F.cross_entropy(logits.float(), ids[row, position])
+
+
+def lora_config(config: CaptionerConfig) -> LoraConfig:
+    """Return peft's form of the adapter's settings."""
+    return LoraConfig(
+        r=config.lora_r,
+        lora_alpha=config.lora_alpha,
+        lora_dropout=config.lora_dropout,
+        target_modules=list(config.lora_targets),
+        task_type="CAUSAL_LM",
+    )
+
+
+def _target_positions(prompts, targets, device):
+    pairs = [
+        (row, len(prompt.ids) + offset)
+        for row, (prompt, target) in enumerate(zip(prompts, targets, strict=True))
+        for offset in range(len(target))
+    ]
+    return torch.tensor(pairs, device=device).T
+
+
+def _read(path: Path) -> dict[str, torch.Tensor]:
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: missing; not a saved captioner") from None
+    except Exception as error:
+        raise CheckpointError(f"{path}: damaged ({error}); copy it again") from None
+
+
+def _check_keys(path: Path, found: dict[str, torch.Tensor], module: nn.Module) -> None:
+    expected = {name: tuple(t.shape) for name, t in module.state_dict().items()}
+    shapes = {name: tuple(t.shape) for name, t in found.items()}
+    if shapes != expected:
+        raise CheckpointError(f"{path}: expected {expected}, found {shapes}")
+
+
+def _forget_local_path(adapter: Path, config: CaptionerConfig) -> None:
+    """Name the language model in the adapter as the config does, not by a cache path."""
+    path = adapter / "adapter_config.json"
+    values = json.loads(path.read_text())
+    values["base_model_name_or_path"] = config.language_model
+    values["target_modules"] = sorted(values["target_modules"])  # peft keeps a set
+    path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
+    (adapter / "README.md").unlink(missing_ok=True)  # peft's empty model card
+
+

@@ -1,0 +1,220 @@
+"""Text-only training (sec. III-B): Adam, linear warm-up and decay, best validation loss.
+
+A run lives in one folder: config.json, log.csv, state.safetensors (what a killed run
+resumes from, bit for bit) and best/ (mapper and adapter, the result).
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from tqdm.auto import tqdm
+
+from drcap.captioner.data import TextOnlyExamples, hold_out
+from drcap.captioner.model import Captioner
+from drcap.config import Config, TrainingConfig
+from drcap.devices import resolve_device, training_dtype
+from drcap.errors import ConfigError
+from drcap.files import atomic_folder, atomic_path, write_json
+from drcap.retrieval import CaptionDatastore
+
+MOMENTS = ("exp_avg", "exp_avg_sq")  # Adam's state, beside its step count
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """What a finished run left behind."""
+
+    folder: Path
+    best: Path  # mapper and adapter of the lowest validation loss
+    log: pd.DataFrame  # step, train_loss, validation_loss, learning_rate
+
+
+def learning_rate(step: int, config: TrainingConfig) -> float:
+    """Linear warm-up to the peak, then linear decay to zero at the last step."""
+    if step < config.warmup_steps:
+        return config.peak_learning_rate * (step + 1) / config.warmup_steps
+    left = config.steps - step
+    return config.peak_learning_rate * left / (config.steps - config.warmup_steps)
+
+
+def train(
+    config: Config,
+    captions: Sequence[str],
+    datastore: CaptionDatastore,
+    folder: Path,
+    *,
+    device: str = "auto",
+    progress: bool = True,
+) -> TrainingRun:
+    """Train a captioner on captions alone, or resume the run that lies in `folder`.
+
+    captions : the training captions, duplicates kept; all of them in `datastore`.
+    Raises ConfigError if `folder` holds a run of another configuration.
+    """
+    folder = Path(folder)
+    _claim(folder, config)
+    where = resolve_device(device)
+    torch.manual_seed(config.seed)
+    captioner = Captioner.create(
+        datastore.embeddings.shape[1],
+        config.captioner,
+        training_dtype(config.training.dtype, where),
+    ).to(where)
+    trainer = Trainer(config, captioner, captions, datastore, folder)
+    trainer.run(progress)
+    return TrainingRun(folder, folder / "best", read_log(folder))
+
+
+class Trainer:
+    """One run: its examples, optimiser, log and place in the schedule."""
+
+    def __init__(self, config, captioner, captions, datastore, folder: Path):
+        self.config = config
+        self.settings = config.training
+        self.captioner = captioner
+        self.folder = folder
+        training, held_out = hold_out(
+            captions, self.settings.validation_captions, config.seed
+        )
+        shared = (datastore, captioner.prompts, config.retrieval)
+        self.examples = TextOnlyExamples(training, *shared, hidden=held_out)
+        self.held_out = TextOnlyExamples(held_out, *shared, hidden=held_out)
+        self.optimiser = torch.optim.Adam(captioner.trainable().values())
+        self.step = 0
+        self.best_loss = float("inf")
+        self.rows: list[dict] = []
+        self._resume()
+
+    def run(self, progress: bool = True) -> None:
+        """Train from where the run stands to its last step."""
+        bar = tqdm(
+            total=self.settings.steps,
+            initial=self.step,
+            desc="training",
+            unit="step",
+            disable=not progress,
+        )
+        with bar:
+            for batch in self._batches():
+                loss = self._update(batch)
+                bar.set_postfix(loss=f"{loss:.3f}", best=f"{self.best_loss:.3f}")
+                bar.update()
+                last = self.step == self.settings.steps
+                if last or self.step % self.settings.validate_every == 0:
+                    self._validate()
+                    self._save()
+                elif self.step % self.settings.save_every == 0:
+                    self._save()
+
+    def _batches(self):
+        """Yield the batches from `self.step` on, epoch after epoch."""
+        size, seed = self.settings.batch_size, self.config.seed
+        per_epoch = len(self.examples) // size
+        if per_epoch == 0:
+            raise ConfigError(
+                f"training.batch_size: {size} is more than the {len(self.examples)} "
+                "training captions"
+            )
+        while self.step < self.settings.steps:
+            epoch, done = divmod(self.step, per_epoch)
+            # the epoch's length depends on the schedule only, never on a resume
+            limit = min(per_epoch, self.settings.steps - epoch * per_epoch)
+            for index, batch in enumerate(
+                self.examples.epoch(size, seed, epoch, limit)
+            ):
+                if index >= done:
+                    yield batch
+
+    def _update(self, batch) -> float:
+        # dropout is a function of the step, so that a resumed run draws the same
+        torch.manual_seed(self.config.seed * 1_000_003 + self.step)
+        rate = learning_rate(self.step, self.settings)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.captioner.train()
+        self.optimiser.zero_grad()
+        loss = self.captioner.loss(batch.embeddings, batch.prompts, batch.targets)
+        loss.backward()
+        self.optimiser.step()
+        self.step += 1
+        row = {"step": self.step, "train_loss": loss.item(), "learning_rate": rate}
+        self.rows.append(row)
+        return row["train_loss"]
+
+    @torch.inference_mode()
+    def _validate(self) -> None:
+        self.captioner.eval()
+        total = tokens = 0
+        indices = range(len(self.held_out))
+        similar = self.held_out.similar(indices, self.config.seed)
+        size = 2 * self.settings.batch_size
+        for start in range(0, len(indices), size):
+            part = slice(start, start + size)
+            batch = self.held_out.batch(indices[part], similar[part])
+            count = sum(len(target) for target in batch.targets)
+            loss = self.captioner.loss(batch.embeddings, batch.prompts, batch.targets)
+            total, tokens = total + loss.item() * count, tokens + count
+        self.rows[-1]["validation_loss"] = total / tokens
+        if total / tokens < self.best_loss:
+            self.best_loss = total / tokens
+            with atomic_folder(self.folder / "best") as best:
+                self.captioner.save(best)
+
+    def _save(self) -> None:
+        """Write the log, then the state that a killed run resumes from."""
+        columns = ["step", "train_loss", "validation_loss", "learning_rate"]
+        log = pd.DataFrame(self.rows).reindex(columns=columns)
+        with atomic_path(self.folder / "log.csv") as path:
+            log.to_csv(path, index=False)
+        tensors = {}
+        for name, parameter in self.captioner.trainable().items():
+            tensors[f"parameter/{name}"] = parameter.detach()
+            for moment in MOMENTS:
+                tensors[f"{moment}/{name}"] = self.optimiser.state[parameter][moment]
+        tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+        place = {"step": str(self.step), "best_loss": repr(self.best_loss)}
+        with atomic_path(self.folder / "state.safetensors") as path:
+            save_file(tensors, path, metadata=place)
+
+    def _resume(self) -> None:
+        path = self.folder / "state.safetensors"
+        if not path.exists():
+            return
+        with safe_open(path, framework="pt") as state:
+            self.step = int(state.metadata()["step"])
+            self.best_loss = float(state.metadata()["best_loss"])
+            for name, parameter in self.captioner.trainable().items():
+                parameter.data.copy_(state.get_tensor(f"parameter/{name}"))
+                self.optimiser.state[parameter] = {
+                    "step": torch.tensor(float(self.step)),
+                    **{
+                        moment: state.get_tensor(f"{moment}/{name}").to(parameter)
+                        for moment in MOMENTS
+                    },
+                }
+        log = read_log(self.folder)
+        self.rows = log[log.step <= self.step].to_dict("records")
+
+
+def read_log(folder: Path) -> pd.DataFrame:
+    """Read a run's log: step, train_loss, validation_loss, learning_rate."""
+    # pandas' default parser may be off in the last bit
+    return pd.read_csv(Path(folder) / "log.csv", float_precision="round_trip")
+
+
+def _claim(folder: Path, config: Config) -> None:
+    """Write the run's configuration, or check that it is the one already there."""
+    path = folder / "config.json"
+    values = json.loads(json.dumps(config.to_dict()))
+    if path.exists() and json.loads(path.read_text()) != values:
+        raise ConfigError(
+            f"{folder}: holds a run of another configuration; "
+            "name another folder, or delete this one"
+        )
+    write_json(path, values)

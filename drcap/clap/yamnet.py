@@ -1,0 +1,89 @@
+"""YAMNet, the AudioSet tagger that hears for the tag bridge: waveform -> 521 classes.
+
+The 8-bit ONNX graph takes log-mel patches of 0.96 s at a hop of 0.48 s; this module
+makes them as YAMNet was trained with: 16 kHz, 25 ms Hann window, 10 ms hop, 64 HTK mel
+bands from 125 to 7500 Hz on the magnitude spectrum, natural logarithm.
+"""
+
+import csv
+from functools import cached_property
+from pathlib import Path
+
+import librosa
+import numpy as np
+
+SR = 16_000  # Hz
+WINDOW, HOP, FFT = 400, 160, 512  # samples
+PATCH, PATCH_HOP = 96, 48  # frames
+LOG_OFFSET = 1e-6
+
+
+class YAMNet:
+    """Tag waveforms with AudioSet classes.
+
+    folder : holds yamnet.onnx and class_map.csv (asset `yamnet`)
+    """
+
+    def __init__(self, folder: Path):
+        self.model_path = Path(folder) / "yamnet.onnx"
+        with open(Path(folder) / "class_map.csv", newline="") as stream:
+            self.class_names = [row["display_name"] for row in csv.DictReader(stream)]
+
+    def tag(self, waveform: np.ndarray) -> np.ndarray:
+        """Return class probabilities of each patch: (n,) float32, 16 kHz -> (P, 521)."""
+        session, constants = self._model
+        patches = self._quantise(log_mel_patches(waveform), constants)
+        # the graph's batch dimension is fixed to one
+        scores = [session.run(None, {"audio": p[None, None]})[0] for p in patches]
+        scores = np.concatenate(scores).reshape(len(patches), -1).astype(np.float32)
+        centred = scores - np.float32(constants["class_scores_zero_point"])
+        logits = centred * constants["class_scores_scale"]
+        return 1 / (1 + np.exp(-np.clip(logits, -80, 80)))
+
+    @cached_property
+    def _model(self):
+        import onnx
+        import onnxruntime
+
+        graph = onnx.load(self.model_path, load_external_data=False).graph
+        names = [
+            f"{tensor}_{kind}"
+            for tensor in ("audio", "class_scores")
+            for kind in ("scale", "zero_point")
+        ]
+        constants = {
+            tensor.name: onnx.numpy_helper.to_array(tensor)
+            for tensor in graph.initializer
+            if tensor.name in names
+        }
+        return onnxruntime.InferenceSession(self.model_path), constants
+
+    @staticmethod
+    def _quantise(patches: np.ndarray, constants: dict[str, np.ndarray]) -> np.ndarray:
+        levels = np.round(patches / constants["audio_scale"])
+        levels += np.float32(constants["audio_zero_point"])
+        return np.clip(levels, 0, 255).astype(np.uint8)
+
+
+def log_mel_patches(waveform: np.ndarray) -> np.ndarray:
+    """Cut a waveform (n,) at 16 kHz into log-mel patches (P, 96, 64), P >= 1.
+
+    The end is zero-padded to a whole patch.
+    """
+    frames = max(PATCH, 1 + (len(waveform) - WINDOW + HOP - 1) // HOP)
+    patches = 1 + -(-(frames - PATCH) // PATCH_HOP)
+    frames = PATCH + (patches - 1) * PATCH_HOP
+    needed = WINDOW + (frames - 1) * HOP
+    padded = np.pad(waveform, (0, max(0, needed - len(waveform))))
+    framed = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP][:frames]
+    window = np.hanning(WINDOW + 1)[:-1]  # periodic
+    spectrum = np.abs(np.fft.rfft(framed * window, FFT))
+    mel = np.log(spectrum @ _mel_filters().T + LOG_OFFSET).astype(np.float32)
+    starts = range(0, frames - PATCH + 1, PATCH_HOP)
+    return np.stack([mel[start : start + PATCH] for start in starts])
+
+
+def _mel_filters() -> np.ndarray:
+    return librosa.filters.mel(
+        sr=SR, n_fft=FFT, n_mels=64, fmin=125, fmax=7500, htk=True, norm=None
+    )

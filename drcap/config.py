@@ -1,0 +1,198 @@
+"""Every setting of the package, typed, in one place; the paper's values are the defaults.
+
+A profile states only how it differs from them. Unknown keys and impossible values are
+errors, so a misspelt setting is found before anything is computed.
+"""
+
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from typing import Any, Literal
+
+from drcap.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class RetrievalConfig:
+    """Retrieval-augmented generation (sec. II-B)."""
+
+    enabled: bool = True  # False: the "w/o RAG" ablation
+    top_k: int = 3  # retrieved captions in a prompt
+    similarity_selection: bool = True  # False: "w/o SS", plain top-k in training
+    sim_min: float = 0.75  # S_min, lowest cosine similarity drawn from in training
+    sim_max: float = 0.85  # S_max, highest
+
+    def __post_init__(self):
+        _require(self.top_k >= 0, "retrieval.top_k", "be 0 or more", self.top_k)
+        in_order = -1 <= self.sim_min <= self.sim_max <= 1
+        band = (self.sim_min, self.sim_max)
+        _require(in_order, "retrieval.sim_min, sim_max", "rise within [-1, 1]", band)
+
+
+@dataclass(frozen=True)
+class ProjectionConfig:
+    """Projection-based decoding (sec. II-C, eq. 4)."""
+
+    enabled: bool = True  # False: the "w/o PD" ablation
+    temperature: float | None = None  # tau; None: the CLAP model's own
+    renormalise: bool = False  # the paper's E' keeps the norm the mean gives it
+    in_training: bool = False  # ours: train the mapper on projected embeddings too
+
+    def __post_init__(self):
+        positive = self.temperature is None or self.temperature > 0
+        _require(positive, "projection.temperature", "be above 0", self.temperature)
+
+
+@dataclass(frozen=True)
+class CaptionerConfig:
+    """Prompt, mapper and language model (sec. II-A)."""
+
+    language_model: str = "smollm2-135m-instruct"  # asset, folder or hub id
+    instruction: str = "Describe the audio you hear."
+    audio_token: Literal["first", "after_captions"] = "after_captions"  # place of e_t
+    lora: bool = True  # False: the "w/o LoRA" ablation, only the mapper is trained
+    lora_r: int = 8
+    lora_alpha: int = 32
+    lora_dropout: float = 0.05
+    lora_targets: tuple[str, ...] = ("q_proj", "v_proj")
+
+    def __post_init__(self):
+        _require(self.lora_r > 0, "captioner.lora_r", "be above 0", self.lora_r)
+        fraction = 0 <= self.lora_dropout < 1
+        _require(fraction, "captioner.lora_dropout", "be in [0, 1)", self.lora_dropout)
+        places = ("first", "after_captions")
+        known = self.audio_token in places
+        _require(known, "captioner.audio_token", f"be one of {places}", self.audio_token)
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Text-only training (sec. III-B)."""
+
+    steps: int = 40_000  # 20,000 on Clotho
+    batch_size: int = 4
+    peak_learning_rate: float = 1e-5
+    warmup_steps: int = 1_000  # then linear decay to zero
+    validate_every: int = 1_000  # steps; the lowest validation loss is kept
+    validation_captions: int = 500  # held out of the training captions
+    save_every: int = 200  # steps between the states that a killed run resumes from
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"  # of the frozen LLM
+
+    def __post_init__(self):
+        for name in ("steps", "batch_size", "validate_every", "save_every"):
+            value = getattr(self, name)
+            _require(value > 0, f"training.{name}", "be above 0", value)
+        rate = self.peak_learning_rate
+        _require(rate > 0, "training.peak_learning_rate", "be above 0", rate)
+        within = 0 <= self.warmup_steps <= self.steps
+        _require(within, "training.warmup_steps", "be within steps", self.warmup_steps)
+        known = self.dtype in ("auto", "float32", "bfloat16")
+        _require(known, "training.dtype", "be auto, float32 or bfloat16", self.dtype)
+
+
+@dataclass(frozen=True)
+class GenerationConfig:
+    """Beam search at inference."""
+
+    num_beams: int = 4
+    max_new_tokens: int = 40
+    length_penalty: float = 1.0
+    batch_size: int = 8  # prompts decoded together, grouped by length
+
+    def __post_init__(self):
+        for name in ("num_beams", "max_new_tokens", "batch_size"):
+            value = getattr(self, name)
+            _require(value > 0, f"generation.{name}", "be above 0", value)
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole of one DRCap experiment."""
+
+    clap: str = "tag-bridge"
+    seed: int = 0
+    captioner: CaptionerConfig = field(default_factory=CaptionerConfig)
+    retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
+    projection: ProjectionConfig = field(default_factory=ProjectionConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    generation: GenerationConfig = field(default_factory=GenerationConfig)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain nested dictionaries, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Config":
+        """Build from (part of) what `to_dict` gives; ConfigError names a bad key."""
+        return override(cls(), values)
+
+
+PROFILES: dict[str, dict[str, Any]] = {
+    # seconds, for tests
+    "smoke": {
+        "training": {
+            "steps": 6,
+            "batch_size": 4,
+            "peak_learning_rate": 5e-4,
+            "warmup_steps": 2,
+            "validate_every": 3,
+            "validation_captions": 16,
+            "save_every": 3,
+        },
+        "generation": {"num_beams": 2, "max_new_tokens": 16},
+    },
+    # minutes, two CPU cores; the band is refitted to the tag bridge's space
+    "demo": {
+        "retrieval": {"sim_min": 0.4, "sim_max": 0.7},
+        "training": {
+            "steps": 300,
+            "batch_size": 8,
+            "peak_learning_rate": 5e-4,
+            "warmup_steps": 30,
+            "validate_every": 100,
+            "validation_captions": 200,
+            "save_every": 50,
+        },
+    },
+    # the paper's setting: Vicuna-7B on a GPU
+    "paper": {"captioner": {"language_model": "lmsys/vicuna-7b-v1.5"}},
+}
+
+
+def profile(name: str) -> Config:
+    """Return the configuration of the profile smoke, demo or paper."""
+    if name not in PROFILES:
+        known = ", ".join(PROFILES)
+        raise ConfigError(f"profile: unknown '{name}'; choose one of {known}")
+    return Config.from_dict(PROFILES[name])
+
+
+def override(config: Any, values: dict[str, Any], where: str = "") -> Any:
+    """Return `config` with nested `values` replaced; ConfigError names an unknown key."""
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where or 'config'}: expected keys and values, got {values!r}")
+    known = {item.name for item in fields(config)}
+    changes = {}
+    for key, value in values.items():
+        path = f"{where}.{key}" if where else key
+        if key not in known:
+            raise ConfigError(f"{path}: unknown key; known here: {', '.join(known)}")
+        current = getattr(config, key)
+        if is_dataclass(current):
+            value = override(current, value, path)
+        changes[key] = _checked_type(path, value, current)
+    return replace(config, **changes)
+
+
+def _checked_type(path: str, value: Any, current: Any) -> Any:
+    if isinstance(current, tuple) and isinstance(value, list):
+        return tuple(value)
+    if isinstance(current, float) and type(value) is int:
+        return float(value)
+    if current is not None and value is not None and type(value) is not type(current):
+        expected = type(current).__name__
+        raise ConfigError(f"{path}: expected {expected}, got {value!r}")
+    return value
+
+
+def _require(holds: bool, key: str, rule: str, value: Any) -> None:
+    if not holds:
+        raise ConfigError(f"{key} must {rule}; got {value!r}")

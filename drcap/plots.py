@@ -1,0 +1,225 @@
+"""Every figure of the project, in one style: data in, a matplotlib Figure out.
+
+Axes carry units and the title says the one thing the figure shows. A figure is closed
+to pyplot when it is returned, so that a notebook shows it once, as a cell's value.
+"""
+
+import functools
+import textwrap
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
+
+from drcap.files import atomic_path
+from drcap.spectrogram import FLOOR_DB, HOP_SECONDS, MELS, log_mel
+
+INK, PALE = "#2b2f36", "#d9dde3"
+COLOURS = ("#2f6db3", "#e08a2b", "#3f9b6e", "#b8507a", "#7a68b8", "#8c9099")
+STYLE = {
+    "figure.dpi": 100,
+    "figure.constrained_layout.use": True,
+    "font.size": 10,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.titlesize": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.prop_cycle": plt.cycler(color=COLOURS),
+    "grid.color": PALE,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "image.interpolation": "nearest",
+}
+LARGEST_FIGURE = 150_000  # bytes; figures are committed
+TAGS_SHOWN = 8
+SPECTROGRAM_RANGE_DB = 70
+SPECTROGRAM_COLOURS = 28  # steps of 2.5 dB: as clear to the eye, and a far smaller file
+FREQUENCY_TICKS = (500, 1_000, 2_000, 4_000, 8_000, 16_000)  # Hz
+
+
+def _figure(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Draw in STYLE, whatever the caller's settings, and close the figure to pyplot."""
+
+    @functools.wraps(draw)
+    def drawn(*args, **kwargs) -> Figure:
+        with plt.style.context(["default", STYLE]):
+            figure = draw(*args, **kwargs)
+        plt.close(figure)
+        return figure
+
+    return drawn
+
+
+@_figure
+def plot_clip(
+    waveform: np.ndarray,
+    sr: int,
+    tags: Mapping[str, float] | None = None,
+    title: str = "A recording and its log-mel spectrogram",
+) -> Figure:
+    """Show a mono waveform (n,) and its spectrogram, beside its likeliest tags if any.
+
+    tags : class name -> probability; the TAGS_SHOWN highest are drawn
+    """
+    figure = plt.figure(figsize=(9.2 if tags else 7.2, 3.8))
+    widths = (1, 0.36) if tags else (1,)
+    grid = figure.add_gridspec(
+        2, len(widths), height_ratios=(1, 2), width_ratios=widths
+    )
+    wave, mel = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[1, 0])
+    seconds = np.arange(len(waveform)) / sr
+    wave.plot(seconds, waveform, linewidth=0.5)
+    reach = max(float(np.abs(waveform).max(initial=0)), 1e-3) * 1.05
+    wave.set(ylabel="Amplitude", ylim=(-reach, reach), xticklabels=[])
+    _draw_spectrogram(mel, waveform, sr)
+    for axes in (wave, mel):
+        axes.set_xlim(0, len(waveform) / sr)
+    if tags:
+        _draw_tags(figure.add_subplot(grid[:, 1]), tags)
+    figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=12)
+    return figure
+
+
+def _draw_spectrogram(axes: Axes, waveform: np.ndarray, sr: int) -> None:
+    import librosa
+
+    decibels = log_mel(waveform, sr)
+    loudest = max(float(decibels.max()), FLOOR_DB + SPECTROGRAM_RANGE_DB)
+    image = axes.imshow(
+        decibels,
+        origin="lower",
+        aspect="auto",
+        extent=(0, decibels.shape[1] * HOP_SECONDS, 0, MELS),
+        vmin=loudest - SPECTROGRAM_RANGE_DB,
+        vmax=loudest,
+        cmap=plt.get_cmap("magma", SPECTROGRAM_COLOURS),
+    )
+    shown = [hertz for hertz in FREQUENCY_TICKS if hertz < sr / 2]
+    bands = librosa.hz_to_mel(shown) / librosa.hz_to_mel(sr / 2) * MELS
+    axes.set_yticks(bands, [f"{hertz / 1000:g}" for hertz in shown])
+    axes.set(xlabel="Time (s)", ylabel="Frequency (kHz)")
+    bar = axes.figure.colorbar(image, ax=axes, pad=0.015, aspect=14)
+    bar.set_label("Level (dB re full scale)")
+    bar.outline.set_visible(False)
+
+
+def _draw_tags(axes: Axes, tags: Mapping[str, float]) -> None:
+    highest = pd.Series(tags, dtype=float).nlargest(TAGS_SHOWN)[::-1]
+    axes.barh(range(len(highest)), 1, color=PALE, height=0.22)
+    axes.barh(range(len(highest)), highest, color=COLOURS[1], height=0.22)
+    for place, (name, probability) in enumerate(highest.items()):
+        axes.text(0, place + 0.2, textwrap.shorten(name, 34, placeholder=" …"))
+        axes.text(1.02, place, f"{probability:.2f}", va="center", fontsize=9)
+    axes.set(xlabel="Probability", ylabel="Likeliest tags", xlim=(0, 1))
+    axes.set(
+        xticks=(0, 0.5, 1), yticks=[], ylim=(len(highest) - TAGS_SHOWN - 0.3, None)
+    )
+    axes.spines[:].set_visible(False)
+
+
+@_figure
+def plot_training(log: pd.DataFrame, title: str | None = None) -> Figure:
+    """Show a training log: losses in nats per token above, learning rate below.
+
+    log : columns step, train_loss, validation_loss (NaN between validations),
+        learning_rate
+    """
+    figure, (loss, rate) = plt.subplots(
+        2, 1, figsize=(7.2, 4.6), sharex=True, height_ratios=(3, 1)
+    )
+    width = max(1, len(log) // 50)
+    smooth = log.train_loss.rolling(width, min_periods=1).mean()
+    loss.plot(log.step, log.train_loss, color=COLOURS[0], alpha=0.22, linewidth=0.7)
+    loss.plot(log.step, smooth, label=f"training, mean of {width} steps")
+    if (measured := log.dropna(subset="validation_loss")).size:
+        loss.plot(measured.step, measured.validation_loss, ".-", label="validation")
+        best = measured.loc[measured.validation_loss.idxmin()]
+        loss.plot(best.step, best.validation_loss, "*", color=COLOURS[3], markersize=14)
+        title = title or (
+            f"Validation loss is lowest, {best.validation_loss:.3f}, "
+            f"at step {best.step:,.0f}"
+        )
+    top = max(smooth.quantile(0.98), measured.validation_loss.max()) * 1.08
+    loss.set(ylabel="Loss (nats per token)", title=title or "Training loss")
+    loss.set_ylim(top=top)  # the first, untrained steps would flatten the rest
+    rate.plot(log.step, log.learning_rate, color=COLOURS[5])
+    rate.set(xlabel="Step", ylabel="Learning rate", ylim=(0, None))
+    rate.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
+    rate.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    for axes in (loss, rate):
+        axes.grid(axis="y")
+    loss.legend()
+    return figure
+
+
+@_figure
+def plot_similarity_histogram(
+    similarities: Sequence[float], band: tuple[float, float]
+) -> Figure:
+    """Show how cosine similarities are spread, and the share inside `band`."""
+    values, (low, high) = np.asarray(similarities, dtype=float), band
+    share = ((values >= low) & (values <= high)).mean()
+    figure, axes = plt.subplots(figsize=(7.2, 3.4))
+    axes.axvspan(low, high, color=COLOURS[1], alpha=0.25, linewidth=0, zorder=0)
+    axes.axvline(low, color=COLOURS[1], linewidth=0.8)
+    axes.axvline(high, color=COLOURS[1], linewidth=0.8)
+    axes.hist(values, bins=np.arange(-1, 1.02, 0.02), color=COLOURS[0], alpha=0.9)
+    axes.set(
+        xlabel="Cosine similarity",
+        ylabel="Pairs of captions",
+        xlim=(min(values.min(), low) - 0.03, 1.0),
+        title=f"{share:.1%} of the similarities lie in [{low:g}, {high:g}]",
+    )
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.grid(axis="y")
+    return figure
+
+
+@_figure
+def plot_scores(scores: pd.DataFrame, title: str | None = None) -> Figure:
+    """Show scores as grouped bars with their values: index systems, columns metrics."""
+    systems, metrics = scores.shape
+    width, crowded = 0.82 / systems, scores.size > 20
+    figure, axes = plt.subplots(figsize=(10.0 if crowded else 8.0, 3.8))
+    for number, (system, row) in enumerate(scores.iterrows()):
+        places = np.arange(metrics) + (number - (systems - 1) / 2) * width
+        bars = axes.bar(places, row.fillna(0), width * 0.92, label=system)
+        values = ["–" if np.isnan(score) else f"{score:.3f}" for score in row]
+        axes.bar_label(bars, values, padding=2, fontsize=8, rotation=90 * crowded)
+    leads = scores.dropna(axis=1, how="all").idxmax().value_counts()
+    axes.set_title(
+        title or f"{leads.index[0]} leads on {leads.iloc[0]} of {metrics} metrics",
+        pad=28,
+    )
+    axes.set(ylabel="Score (higher is better)", xlabel="Metric")
+    axes.set_xticks(range(metrics), scores.columns)
+    axes.tick_params(axis="x", length=0)
+    axes.margins(y=0.12)
+    axes.grid(axis="y")
+    axes.legend(loc="lower left", bbox_to_anchor=(-0.01, 1.0), ncols=systems)
+    return figure
+
+
+def save_figure(figure: Figure, path: Path | str) -> None:
+    """Write a figure as PNG, whole or not at all; the same figure, the same bytes."""
+    with atomic_path(Path(path)) as aside, plt.style.context(["default", STYLE]):
+        # Naming matplotlib's version would change the file with it.
+        figure.savefig(aside, format="png", dpi=100, metadata={"Software": None})
+        size = aside.stat().st_size
+    if size > LARGEST_FIGURE:
+        warnings.warn(
+            f"{path}: has {size:,} bytes, over {LARGEST_FIGURE:,}; draw less in it",
+            stacklevel=2,
+        )
