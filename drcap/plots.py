@@ -73,10 +73,10 @@ def plot_clip(
 
     tags : class name -> probability; the TAGS_SHOWN highest are drawn
     """
-    figure = plt.figure(figsize=(9.2 if tags else 7.2, 3.8))
-    widths = (1, 0.36) if tags else (1,)
+    figure = plt.figure(figsize=(7.2 if tags is None else 9.2, 3.8))
+    widths = (1,) if tags is None else (1, 0.36)
     grid = figure.add_gridspec(
-        2, len(widths), height_ratios=(1, 2), width_ratios=widths
+        2, len(widths), height_ratios=(1, 2), width_ratios=widths, wspace=0.07
     )
     wave, mel = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[1, 0])
     seconds = np.arange(len(waveform)) / sr
@@ -86,7 +86,7 @@ def plot_clip(
     _draw_spectrogram(mel, waveform, sr)
     for axes in (wave, mel):
         axes.set_xlim(0, len(waveform) / sr)
-    if tags:
+    if tags is not None:
         _draw_tags(figure.add_subplot(grid[:, 1]), tags)
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=12)
     return figure
@@ -107,7 +107,8 @@ def _draw_spectrogram(axes: Axes, waveform: np.ndarray, sr: int) -> None:
         cmap=plt.get_cmap("magma", SPECTROGRAM_COLOURS),
     )
     shown = [hertz for hertz in FREQUENCY_TICKS if hertz < sr / 2]
-    bands = librosa.hz_to_mel(shown) / librosa.hz_to_mel(sr / 2) * MELS
+    # Band i is centred on mel (i + 1) / (MELS + 1) of the highest, drawn at i + 1/2.
+    bands = librosa.hz_to_mel(shown) / librosa.hz_to_mel(sr / 2) * (MELS + 1) - 0.5
     axes.set_yticks(bands, [f"{hertz / 1000:g}" for hertz in shown])
     axes.set(xlabel="Time (s)", ylabel="Frequency (kHz)")
     bar = axes.figure.colorbar(image, ax=axes, pad=0.015, aspect=14)
@@ -120,9 +121,10 @@ def _draw_tags(axes: Axes, tags: Mapping[str, float]) -> None:
     axes.barh(range(len(highest)), 1, color=PALE, height=0.22)
     axes.barh(range(len(highest)), highest, color=COLOURS[1], height=0.22)
     for place, (name, probability) in enumerate(highest.items()):
-        axes.text(0, place + 0.2, textwrap.shorten(name, 34, placeholder=" …"))
+        label = textwrap.shorten(name, 30, placeholder=" …")
+        axes.text(0, place + 0.22, label, fontsize=9)
         axes.text(1.02, place, f"{probability:.2f}", va="center", fontsize=9)
-    axes.set(xlabel="Probability", ylabel="Likeliest tags", xlim=(0, 1))
+    axes.set(xlabel="Probability of the likeliest tags", xlim=(0, 1))
     axes.set(
         xticks=(0, 0.5, 1), yticks=[], ylim=(len(highest) - TAGS_SHOWN - 0.3, None)
     )
