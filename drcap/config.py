@@ -19,12 +19,15 @@ class RetrievalConfig:
     similarity_selection: bool = True  # False: "w/o SS", plain top-k in training
     sim_min: float = 0.75  # S_min, lowest cosine similarity drawn from in training
     sim_max: float = 0.85  # S_max, highest
+    withheld: float = 0.0  # ours: share of training prompts left without captions
 
     def __post_init__(self):
         _require(self.top_k >= 0, "retrieval.top_k", "be 0 or more", self.top_k)
         in_order = -1 <= self.sim_min <= self.sim_max <= 1
         band = (self.sim_min, self.sim_max)
         _require(in_order, "retrieval.sim_min, sim_max", "rise within [-1, 1]", band)
+        share = 0 <= self.withheld <= 1
+        _require(share, "retrieval.withheld", "be in [0, 1]", self.withheld)
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,6 @@ class ProjectionConfig:
     enabled: bool = True  # False: the "w/o PD" ablation
     temperature: float | None = None  # tau; None: the CLAP model's own
     renormalise: bool = False  # the paper's E' keeps the norm the mean gives it
-    in_training: bool = False  # ours: train the mapper on projected embeddings too
 
     def __post_init__(self):
         positive = self.temperature is None or self.temperature > 0
@@ -139,9 +141,11 @@ PROFILES: dict[str, dict[str, Any]] = {
         },
         "generation": {"num_beams": 2, "max_new_tokens": 16},
     },
-    # minutes, two CPU cores; the band is refitted to the tag bridge's space
+    # minutes, two CPU cores; the band is refitted to the tag bridge's space, where two
+    # people's captions of one clip are 0.60 alike, and a small LLM gets a larger adapter
     "demo": {
-        "retrieval": {"sim_min": 0.4, "sim_max": 0.7},
+        "captioner": {"lora_r": 16, "lora_alpha": 64},
+        "retrieval": {"sim_min": 0.4, "sim_max": 0.7, "withheld": 0.25},
         "training": {
             "steps": 300,
             "batch_size": 8,

@@ -104,10 +104,12 @@ class DRCap:
         settings : top_k, retrieval, num_beams, projection, temperature; default: config
         """
         config = _adjusted(self.config, **settings)
-        if config.retrieval.enabled and datastore is None:
-            datastore = default_datastore(self.clap)
-        if config.projection.enabled and support is None:
-            support = default_datastore(self.clap)
+        lacks_datastore = config.retrieval.enabled and datastore is None
+        lacks_support = config.projection.enabled and support is None
+        if lacks_datastore or lacks_support:
+            default = default_datastore(self.clap)
+            datastore = datastore or default
+            support = support or default
         remaining = iter(recordings)
         while group := list(islice(remaining, 2 * config.generation.batch_size)):
             yield from self._caption_group(group, datastore, support, config)

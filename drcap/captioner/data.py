@@ -83,10 +83,12 @@ class TextOnlyExamples:
             )
         else:
             # the paper's "w/o SS" draws from a datastore that holds the caption itself
-            found = self.datastore.search(
-                queries, settings.top_k, exclude=self.hidden - set(own)
-            )
-        return [[match.caption for match in matches] for matches in found]
+            found = self.datastore.search(queries, settings.top_k, exclude=self.hidden)
+        withheld = np.random.default_rng(seed).random(len(own)) < settings.withheld
+        return [
+            [] if alone else [match.caption for match in matches]
+            for alone, matches in zip(withheld, found, strict=True)
+        ]
 
     def batch(self, indices: Sequence[int], similar: Sequence[Sequence[str]]) -> Batch:
         """Assemble the examples `indices` with their retrieved captions."""

@@ -1,0 +1,55 @@
+"""Train the shipped captioner on AudioCaps' training captions and place it.
+
+    python -m workflow.train_checkpoint --steps 4000
+
+Uses the demo profile with a longer schedule. A killed run resumes when called again.
+"""
+
+import shutil
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from drcap import assets, paths
+from drcap.captioner.train import train
+from drcap.clap import load_clap
+from drcap.config import override, profile
+from drcap.data.audiocaps import read_training_captions
+from drcap.files import atomic_folder, write_json
+from drcap.pipeline import SHIPPED, default_datastore
+from drcap.provenance import run_record
+
+
+def main(
+    steps: Annotated[int, typer.Option(help="optimiser steps")] = 4000,
+    seed: Annotated[int, typer.Option(help="of data order, draws and dropout")] = 0,
+    target: Annotated[Path, typer.Option(help="folder of the result")] = SHIPPED,
+) -> None:
+    """Train and write config.json, mapper, adapter, log.csv and run.json."""
+    started = time.time()
+    schedule = {
+        "steps": steps,
+        "warmup_steps": steps // 20,
+        "validate_every": max(1, steps // 8),
+        "validation_captions": 500,
+        "save_every": 200,
+    }
+    config = override(profile("demo"), {"seed": seed, "training": schedule})
+    source = assets.asset_path("audiocaps-captions") / "train_v2.csv"
+    datastore = default_datastore(load_clap(config.clap))
+    folder = paths.runs() / f"shipped-{steps}-steps-seed-{seed}"
+    run = train(config, read_training_captions(source), datastore, folder)
+    with atomic_folder(target) as result:
+        shutil.copytree(run.best, result, dirs_exist_ok=True)
+        write_json(result / "config.json", config.to_dict())
+        run.log.to_csv(result / "log.csv", index=False)
+        record = run_record(
+            started=started, seed=seed, config=config, inputs=[source], steps=steps
+        )
+        write_json(result / "run.json", record)
+
+
+if __name__ == "__main__":
+    typer.run(main)
