@@ -110,12 +110,17 @@ class Config:
     """The whole of one DRCap experiment."""
 
     clap: str = "tag-bridge"
+    captions: int | None = None  # of the default collection: a sample; None: all
     seed: int = 0
     captioner: CaptionerConfig = field(default_factory=CaptionerConfig)
     retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
     projection: ProjectionConfig = field(default_factory=ProjectionConfig)
     training: TrainingConfig = field(default_factory=TrainingConfig)
     generation: GenerationConfig = field(default_factory=GenerationConfig)
+
+    def __post_init__(self):
+        enough = self.captions is None or self.captions > 0
+        _require(enough, "captions", "be above 0, or null for all", self.captions)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain nested dictionaries, ready for JSON."""
@@ -130,6 +135,8 @@ class Config:
 PROFILES: dict[str, dict[str, Any]] = {
     # seconds, for tests
     "smoke": {
+        "captions": 400,
+        "retrieval": {"sim_min": 0.4, "sim_max": 0.7},
         "training": {
             "steps": 6,
             "batch_size": 4,

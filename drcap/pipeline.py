@@ -26,7 +26,7 @@ from drcap.devices import inference_dtype, resolve_device
 from drcap.errors import AudioError, CheckpointError
 from drcap.files import write_json
 from drcap.projection import project
-from drcap.retrieval import CaptionDatastore, Match
+from drcap.retrieval import CaptionDatastore, Match, distinct
 
 SHIPPED = paths.CHECKPOINTS / "audiocaps"  # trained on AudioCaps captions
 SILENCE = "Silence"
@@ -195,13 +195,30 @@ class DRCap:
         return [(c, s, timings) for c, s in zip(captions, similar, strict=True)]
 
 
-def default_datastore(clap: CLAP, progress: bool = True) -> CaptionDatastore:
-    """Return AudioCaps' training captions in `clap`'s space, encoded once and kept."""
-    folder = paths.datastores() / f"audiocaps-{clap.fingerprint}"
-    if folder.exists():
-        return CaptionDatastore.load(folder, clap)
+def default_captions(count: int | None = None, seed: int = 0) -> list[str]:
+    """Return AudioCaps' training captions in their order, repeats included.
+
+    count : draw only so many distinct ones, at random by `seed`
+    """
     source = assets.asset_path("audiocaps-captions") / "train_v2.csv"
     captions = read_training_captions(source)
+    if count is None:
+        return captions
+    texts = distinct(captions)
+    count = min(count, len(texts))
+    rows = np.random.default_rng(seed).choice(len(texts), count, replace=False)
+    return [texts[row] for row in sorted(rows)]
+
+
+def default_datastore(
+    clap: CLAP, count: int | None = None, seed: int = 0, progress: bool = True
+) -> CaptionDatastore:
+    """Return `default_captions` in `clap`'s space, encoded once and kept."""
+    sample = "" if count is None else f"-{count}-seed-{seed}"
+    folder = paths.datastores() / f"audiocaps-{clap.fingerprint}{sample}"
+    if folder.exists():
+        return CaptionDatastore.load(folder, clap)
+    captions = default_captions(count, seed)
     datastore = CaptionDatastore.build(captions, clap, progress=progress)
     datastore.save(folder)
     return datastore

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from drcap.captioner.data import TextOnlyExamples, hold_out
 from drcap.captioner.model import Captioner
@@ -211,10 +211,10 @@ def read_log(folder: Path) -> pd.DataFrame:
 def _claim(folder: Path, config: Config) -> None:
     """Write the run's configuration, or check that it is the one already there."""
     path = folder / "config.json"
-    values = json.loads(json.dumps(config.to_dict()))
-    if path.exists() and json.loads(path.read_text()) != values:
+    # settings that are newer than the run have had their defaults in it
+    if path.exists() and Config.from_dict(json.loads(path.read_text())) != config:
         raise ConfigError(
             f"{folder}: holds a run of another configuration; "
             "name another folder, or delete this one"
         )
-    write_json(path, values)
+    write_json(path, config.to_dict())

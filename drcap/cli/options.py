@@ -1,6 +1,5 @@
 """Options that the commands share, and what they mean to a captioner."""
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -113,11 +112,8 @@ class CaptionOptions:
 
 def load_model(checkpoint: str | None, device: str) -> "DRCap":
     """Load a captioner, keeping the libraries' own messages and bars off the screen."""
-    from transformers.utils import logging
-
+    from drcap.messages import hush
     from drcap.pipeline import DRCap
 
-    warnings.simplefilter("ignore")
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    hush()
     return DRCap.from_pretrained(checkpoint, device=device)
