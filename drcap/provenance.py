@@ -54,12 +54,21 @@ def run_record(
         "git": git_state(paths.REPOSITORY),
         "seed": seed,
         "config": config,
-        "inputs": {str(path): digests(Path(path)) for path in inputs},
+        "inputs": {_shown(Path(path)): digests(Path(path)) for path in inputs},
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
         "machine": machine(),
     }
     return _plain(record | extra)
+
+
+def _shown(path: Path) -> str:
+    """Name an input so that the record reads the same on another machine."""
+    roots = {"$DRCAP_HOME": paths.home(), ".": paths.REPOSITORY}
+    for name, root in roots.items():
+        if path.resolve().is_relative_to(root):
+            return (Path(name) / path.resolve().relative_to(root)).as_posix()
+    return str(path)
 
 
 def git_state(folder: Path) -> dict | None:

@@ -1,0 +1,37 @@
+"""DRCap: zero-shot audio captioning, trained on captions alone (arXiv 2410.09472).
+
+In reading order:
+
+- `clap/`       an audio and a text encoder that share one space
+- `retrieval.py`, `similarity_selection.py`   similar captions, at inference and training
+- `projection.py`   projection-based decoding, eq. 4
+- `captioner/`  prompt, linear mapper and language model, text-only training, beam search
+- `pipeline.py` all of it on recordings: `DRCap.from_pretrained().caption("dog.wav")`
+- `evaluation/` metrics, predictions and tables
+- `config.py`, `assets.py`, `audio.py`, `data/`, `cli/`   what they stand on
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_EXPORTS = {
+    "CLAP": "drcap.clap",
+    "load_clap": "drcap.clap",
+    "CaptionDatastore": "drcap.retrieval",
+    "select_similar": "drcap.similarity_selection",
+    "project": "drcap.projection",
+    "Captioner": "drcap.captioner.model",
+    "train": "drcap.captioner.train",
+    "generate": "drcap.captioner.generate",
+    "Config": "drcap.config",
+    "DRCap": "drcap.pipeline",
+}
+__all__ = sorted(_EXPORTS)
+
+
+def __getattr__(name: str):
+    # imported on first use, so that `drcap --help` answers at once
+    if name in _EXPORTS:
+        return getattr(import_module(_EXPORTS[name]), name)
+    raise AttributeError(f"module 'drcap' has no attribute '{name}'")
