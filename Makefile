@@ -1,0 +1,59 @@
+# Two commands do all their own set-up: `make reproduce` and `make test`.
+# `make help` lists the rest. Python, profile and seed may be given:
+#     make reproduce PYTHON=python3.12 PROFILE=smoke SEED=1
+
+PYTHON ?= python3
+PROFILE ?= demo
+SEED ?= 0
+CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.setup-done
+TORCH := torch==2.13.0
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
+
+.DEFAULT_GOAL := help
+.PHONY: help setup reproduce test lint notebooks bench clean
+.DELETE_ON_ERROR:
+
+help:  ## list what can be made
+	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' Makefile | expand -t 12
+
+setup: $(READY)  ## make .venv, install the package, fetch weights and data
+	$(BIN)/drcap assets fetch
+
+$(READY): pyproject.toml requirements-no-deps.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	"Python 3.11 or later is needed, this is " + sys.version.split()[0] + \
+	": name another one with make PYTHON=...")'
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	$(PIP) install $(TORCH)
+	$(PIP) install -e ".[dev]"
+	$(PIP) install --no-deps -r requirements-no-deps.txt
+	@touch $@
+
+reproduce: setup  ## run what is stale of the run graph; fills reports/$(PROFILE)
+	# No lock: a killed run would leave it behind, and every file is placed whole.
+	$(IN_VENV) snakemake --cores $(CORES) --config profile=$(PROFILE) seed=$(SEED) \
+	    --rerun-incomplete --nolock --quiet host reason
+
+test: setup lint  ## lint, then run every test
+	$(BIN)/python -m pytest
+
+lint: $(READY)  ## check style and format
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+notebooks: setup  ## renew the outputs stored in notebooks/, at default parameters
+	set -e; for notebook in notebooks/*.ipynb; do \
+	    $(BIN)/python -m workflow.run_notebook "$$notebook"; \
+	done
+
+bench: setup  ## measure speed and memory beside plain references
+	set -e; for benchmark in benchmarks/*.py; do $(BIN)/python "$$benchmark"; done
+
+clean:  ## remove the environment, logs and caches; reports and DRCAP_HOME stay
+	rm -rf $(VENV) logs build *.egg-info .snakemake .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

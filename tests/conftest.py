@@ -1,0 +1,12 @@
+"""Tests that load real models need the fetched assets: without them they fail."""
+
+import pytest
+
+from drcap import assets
+
+
+def pytest_runtest_setup(item):
+    if item.get_closest_marker("slow"):
+        missing = [each.name for each in assets.select() if assets.problem(each)]
+        if missing:
+            pytest.fail(f"no {', '.join(missing)}: run `make setup`", pytrace=False)

@@ -1,0 +1,194 @@
+"""The run graph: what runs, in what order, and what does not run again.
+
+The graph is the real one; the commands it calls are stand-ins that write the declared
+files at once.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from drcap import paths
+from workflow.outputs import FIGURES, NOTEBOOKS, TABLES
+from workflow.summary import summarise
+
+RULES = ["assets", "datastore", *(f"notebook_{name}" for name in NOTEBOOKS), "report"]
+COMMANDS = {
+    "run_notebook": """
+        import sys
+        from pathlib import Path
+        from workflow.outputs import outputs
+        source, target = map(Path, sys.argv[1:3])
+        reports = Path(sys.argv[sys.argv.index("-p") + 5].partition("=")[2])
+        if source.read_text() == "fails":
+            sys.exit("the notebook failed")
+        for path in [target, *(reports / name for name in outputs(source.stem))]:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{sys.argv}")
+    """,
+    "datastore": "import sys; open(sys.argv[1], 'w').write('{}')",
+    "summary": "import sys; open(sys.argv[1] + '/summary.md', 'w').write('#')",
+}
+
+
+class Graph:
+    """A copy of the repository's run graph that calls stand-ins."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder / "repository"
+        self.home = folder / "home"
+        self.bin = folder / "bin"
+        leave_out = shutil.ignore_patterns("checkpoints", "__pycache__")
+        shutil.copytree(paths.PACKAGE, self.folder / "drcap", ignore=leave_out)
+        for name in ("Snakefile", "workflow/__init__.py", "workflow/outputs.py"):
+            (self.folder / name).parent.mkdir(exist_ok=True)
+            shutil.copy(paths.REPOSITORY / name, self.folder / name)
+        for name, code in COMMANDS.items():
+            lines = [line.removeprefix(" " * 8) for line in code.splitlines()]
+            (self.folder / f"workflow/{name}.py").write_text("\n".join(lines))
+        (self.folder / "notebooks").mkdir()
+        for name in NOTEBOOKS:
+            self.write(name, "{}")
+        self.bin.mkdir()
+        (self.bin / "drcap").write_text("#!/bin/sh\necho assets\n")
+        (self.bin / "drcap").chmod(0o755)
+
+    def write(self, notebook: str, content: str) -> None:
+        (self.folder / "notebooks" / f"{notebook}.ipynb").write_text(content)
+
+    def run(self, *options: str) -> subprocess.CompletedProcess:
+        search = [self.bin, Path(sys.executable).parent, os.environ["PATH"]]
+        path = os.pathsep.join(map(str, search))
+        environment = os.environ | {"PATH": path, "DRCAP_HOME": str(self.home)}
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", *options]
+        return subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True
+        )
+
+    def pending(self, *options: str) -> list[str]:
+        """Return the rules that would run, but for the last, `all`."""
+        told = self.run("--dry-run", *options)
+        assert told.returncode == 0, told.stderr
+        listed = re.findall(r"^(\w+) +\d+$", told.stdout + told.stderr, re.M)
+        return sorted({*listed} - {"all", "total"})
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    graph = Graph(tmp_path_factory.mktemp("graph"))
+    assert graph.pending() == sorted(RULES)
+    told = graph.run()
+    assert told.returncode == 0, told.stderr
+    return graph
+
+
+@pytest.fixture
+def graph(finished, tmp_path):
+    """A finished graph of the test's own."""
+    copy = Graph.__new__(Graph)
+    copy.__dict__ = dict(finished.__dict__)
+    copy.folder = tmp_path / "repository"
+    shutil.copytree(finished.folder, copy.folder)
+    return copy
+
+
+def test_a_run_writes_the_page_of_results_and_a_second_run_does_nothing(finished):
+    assert (finished.folder / "reports/demo/summary.md").exists()
+    assert finished.pending() == []
+    assert "Nothing to be done" in finished.run().stderr
+
+
+def test_notebooks_are_told_profile_seed_and_folder(finished):
+    told = (finished.folder / "reports/demo/tables/recordings.csv").read_text()
+    for parameter in ("profile=demo", "seed=0", "reports_dir=reports/demo"):
+        assert parameter in told
+
+
+def test_a_changed_notebook_is_run_again_alone(graph):
+    graph.write("03_text_only_training", '{"changed": true}')
+    assert graph.pending() == ["notebook_03_text_only_training", "report"]
+
+
+def test_a_changed_method_runs_every_notebook_again(graph):
+    with open(graph.folder / "drcap" / "projection.py", "a") as stream:
+        stream.write("# changed\n")
+    assert graph.pending() == sorted(RULES[2:])
+
+
+def test_a_changed_command_line_runs_nothing_again(graph):
+    with open(graph.folder / "drcap" / "cli" / "doctor.py", "a") as stream:
+        stream.write("# changed\n")
+    assert graph.pending() == []
+
+
+def test_another_seed_and_another_profile_are_run(graph):
+    notebooks = sorted(RULES[2:])
+    assert set(notebooks[:-1]) <= set(graph.pending("--config", "seed=1"))
+    assert set(notebooks) <= set(graph.pending("--config", "profile=smoke"))
+
+
+def test_a_missing_result_is_made_again(graph):
+    (graph.folder / "reports/demo/figures/quickstart_clip.png").unlink()
+    assert "notebook_00_quickstart" in graph.pending()
+
+
+def test_a_fresh_clone_runs_everything_though_results_are_committed(graph):
+    ignored = (paths.REPOSITORY / ".gitignore").read_text().splitlines()
+    assert {"reports/*/notebooks/", ".snakemake/"} <= {*ignored}
+    shutil.rmtree(graph.folder / "reports/demo/notebooks")
+    shutil.rmtree(graph.folder / ".snakemake")
+    assert graph.pending() == sorted(RULES[2:])
+
+
+def test_a_failed_notebook_names_its_log_and_the_others_are_kept(graph):
+    graph.write("03_text_only_training", "fails")
+    told = graph.run()
+    assert told.returncode == 1
+    assert "logs/demo/03_text_only_training.log" in told.stderr
+    assert "the notebook failed" in told.stderr
+    graph.write("03_text_only_training", "{}")
+    assert graph.pending() == ["notebook_03_text_only_training", "report"]
+
+
+def test_an_unknown_profile_is_an_error_before_anything_runs(finished):
+    told = finished.run("--config", "profile=dmo")
+    assert told.returncode == 1
+    assert "unknown 'dmo'; choose one of smoke, demo, paper" in told.stderr
+    assert not (finished.folder / "reports/dmo").exists()
+
+
+def test_the_page_of_results_holds_every_table_and_how_it_was_made(tmp_path):
+    reports = tmp_path / "demo"
+    record = {
+        "profile": "demo",
+        "seed": 3,
+        "seconds": 90.0,
+        "config": {"training": {"steps": 300}},
+        "machine": {"cpu": "A CPU", "cores": 2, "accelerators": ["A GPU"]},
+        "packages": {"torch": "2.13.0"},
+        "git": {"commit": "0123456789abcdef", "changed": True},
+    }
+    for name in NOTEBOOKS:
+        run = reports / "runs" / name / "run.json"
+        run.parent.mkdir(parents=True)
+        run.write_text(json.dumps(record))
+        for table in TABLES[name]:
+            path = reports / "tables" / f"{table}.md"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(f"| the table {table} |\n")
+    page = summarise(reports)
+    assert page.startswith("# Results of `make reproduce PROFILE=demo SEED=3`")
+    for name in NOTEBOOKS:
+        row = f"| {name} | 3 | 1.5 | 300 | A CPU, 2 cores, A GPU | 2.13.0 |"
+        assert row in re.sub(" +", " ", page)
+        for table in TABLES[name]:
+            assert f"| the table {table} |" in page
+        for figure in FIGURES[name]:
+            assert f"(figures/{figure}.png)" in page
+    assert "0123456789 with changes" in page

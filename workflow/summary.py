@@ -1,0 +1,78 @@
+"""One page of everything a profile produced: its runs, then its tables and figures.
+
+python -m workflow.summary reports/demo
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from drcap.files import write_text
+from workflow.outputs import FIGURES, NOTEBOOKS, TABLES
+
+
+def summarise(reports: Path) -> str:
+    """Return the Markdown page of a profile's reports folder, `reports/<profile>`."""
+    runs = {name: _run(reports, name) for name in NOTEBOOKS}
+    first = runs[NOTEBOOKS[0]]
+    command = f"make reproduce PROFILE={first['profile']} SEED={first['seed']}"
+    parts = [f"# Results of `{command}`", _runs_table(runs)]
+    for name in NOTEBOOKS:
+        parts.append(f"## {name}")
+        parts += [_table(reports, table) for table in TABLES[name]]
+        parts += [f"![{figure}](figures/{figure}.png)" for figure in FIGURES[name]]
+    return "\n\n".join(parts) + "\n"
+
+
+def _run(reports: Path, notebook: str) -> dict:
+    path = reports / "runs" / notebook / "run.json"
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _runs_table(runs: dict[str, dict]) -> str:
+    from tabulate import tabulate
+
+    rows = [
+        {
+            "notebook": name,
+            "seed": run["seed"],
+            "minutes": f"{run['seconds'] / 60:.1f}",
+            "training steps": run["config"]["training"]["steps"],
+            "machine": _machine(run["machine"]),
+            "torch": run["packages"]["torch"],
+            "commit": _commit(run["git"]),
+        }
+        for name, run in runs.items()
+    ]
+    return tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
+
+
+def _machine(machine: dict) -> str:
+    accelerators = ", ".join(machine["accelerators"])
+    return f"{machine['cpu']}, {machine['cores']} cores" + (
+        f", {accelerators}" if accelerators else ""
+    )
+
+
+def _commit(git: dict | None) -> str:
+    if git is None:
+        return "unknown"
+    return git["commit"][:10] + (" with changes" if git["changed"] else "")
+
+
+def _table(reports: Path, name: str) -> str:
+    text = (reports / "tables" / f"{name}.md").read_text(encoding="utf-8")
+    return f"### {name.replace('_', ' ').capitalize()}\n\n{text.strip()}"
+
+
+def main(
+    reports: Annotated[Path, typer.Argument(help="A profile's reports folder.")],
+) -> None:
+    """Write summary.md into a profile's reports folder."""
+    write_text(reports / "summary.md", summarise(reports))
+
+
+if __name__ == "__main__":
+    typer.run(main)
