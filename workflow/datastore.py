@@ -13,6 +13,7 @@ import typer
 from drcap import config
 from drcap.clap import load_clap
 from drcap.files import write_json
+from drcap.messages import hush
 from drcap.pipeline import default_datastore
 
 
@@ -22,6 +23,7 @@ def main(
     seed: Annotated[int, typer.Option(help="of the sample, in smoke")] = 0,
 ) -> None:
     """Build the profile's default datastore and say what it holds."""
+    hush()
     settings = config.profile(profile)
     clap = load_clap(settings.clap)
     datastore = default_datastore(clap, settings.captions, seed)
