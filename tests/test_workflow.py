@@ -8,8 +8,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -19,15 +21,19 @@ from workflow.outputs import FIGURES, NOTEBOOKS, TABLES
 from workflow.summary import summarise
 
 RULES = ["assets", "datastore", *(f"notebook_{name}" for name in NOTEBOOKS), "report"]
+MAKEFILE = ["--rerun-incomplete", "--nolock", "--quiet", "host", "reason"]
 COMMANDS = {
     "run_notebook": """
-        import sys
+        import sys, time
         from pathlib import Path
         from workflow.outputs import outputs
         source, target = map(Path, sys.argv[1:3])
         reports = Path(sys.argv[sys.argv.index("-p") + 5].partition("=")[2])
         if source.read_text() == "fails":
             sys.exit("the notebook failed")
+        if source.read_text() == "waits":
+            Path("waiting").touch()
+            time.sleep(60)
         for path in [target, *(reports / name for name in outputs(source.stem))]:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(f"{sys.argv}")
@@ -62,14 +68,23 @@ class Graph:
     def write(self, notebook: str, content: str) -> None:
         (self.folder / "notebooks" / f"{notebook}.ipynb").write_text(content)
 
-    def run(self, *options: str) -> subprocess.CompletedProcess:
+    def start(self, *options: str) -> subprocess.Popen:
         search = [self.bin, Path(sys.executable).parent, os.environ["PATH"]]
         path = os.pathsep.join(map(str, search))
-        environment = os.environ | {"PATH": path, "DRCAP_HOME": str(self.home)}
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", *options]
-        return subprocess.run(
-            command, cwd=self.folder, env=environment, capture_output=True, text=True
+        return subprocess.Popen(
+            [sys.executable, "-m", "snakemake", "--cores", "2", *MAKEFILE, *options],
+            cwd=self.folder,
+            env=os.environ | {"PATH": path, "DRCAP_HOME": str(self.home)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
+
+    def run(self, *options: str) -> subprocess.CompletedProcess:
+        process = self.start(*options)
+        stdout, stderr = process.communicate()
+        return subprocess.CompletedProcess((), process.returncode, stdout, stderr)
 
     def pending(self, *options: str) -> list[str]:
         """Return the rules that would run, but for the last, `all`."""
@@ -154,6 +169,25 @@ def test_a_failed_notebook_names_its_log_and_the_others_are_kept(graph):
     assert "the notebook failed" in told.stderr
     graph.write("03_text_only_training", "{}")
     assert graph.pending() == ["notebook_03_text_only_training", "report"]
+
+
+def test_a_killed_run_goes_on_where_it_stopped(graph):
+    graph.write("00_quickstart", '{"changed": true}')
+    graph.write("03_text_only_training", "waits")
+    run = graph.start("--cores", "1")
+    while not (graph.folder / "waiting").exists():
+        assert run.poll() is None
+        time.sleep(0.05)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.communicate()
+    graph.write("03_text_only_training", "{}")
+    assert graph.pending() == ["notebook_03_text_only_training", "report"]
+    assert graph.run().returncode == 0
+    assert graph.pending() == []
+
+
+def test_the_makefile_calls_snakemake_as_these_tests_do():
+    assert " ".join(MAKEFILE) in (paths.REPOSITORY / "Makefile").read_text()
 
 
 def test_an_unknown_profile_is_an_error_before_anything_runs(finished):
