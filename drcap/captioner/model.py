@@ -47,7 +47,9 @@ class Captioner(nn.Module):
         cls, embedding_dim: int, config: CaptionerConfig, dtype: torch.dtype
     ) -> "Captioner":
         """Load the language model, add an untrained adapter and mapper."""
-        captioner = cls._with_language_model(embedding_dim, config, dtype)
+        # fused attention's backward pass is the slower one on a CPU
+        attention = "sdpa" if torch.cuda.is_available() else "eager"
+        captioner = cls._with_language_model(embedding_dim, config, dtype, attention)
         if config.lora:
             captioner.llm = get_peft_model(captioner.llm, lora_config(config))
         return captioner
@@ -72,9 +74,13 @@ class Captioner(nn.Module):
         return captioner.eval()
 
     @classmethod
-    def _with_language_model(cls, embedding_dim, config, dtype) -> "Captioner":
+    def _with_language_model(
+        cls, embedding_dim, config, dtype, attention="sdpa"
+    ) -> "Captioner":
         source = assets.resolve_model(config.language_model)
-        llm = AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
+        llm = AutoModelForCausalLM.from_pretrained(
+            source, dtype=dtype, attn_implementation=attention
+        )
         tokenizer = AutoTokenizer.from_pretrained(source)
         return cls(llm, tokenizer, embedding_dim, config)
 
