@@ -3,9 +3,10 @@
 In reading order:
 
 - `clap/`       an audio and a text encoder that share one space
-- `retrieval.py`, `similarity_selection.py`   similar captions, at inference and training
+- `retrieval.py`, `similarity_selection.py`   similar captions, at inference and
+  in training
 - `projection.py`   projection-based decoding, eq. 4
-- `captioner/`  prompt, linear mapper and language model, text-only training, beam search
+- `captioner/`  prompt, linear mapper and language model, text-only training, beams
 - `pipeline.py` all of it on recordings: `DRCap.from_pretrained().caption("dog.wav")`
 - `evaluation/` metrics, predictions and tables
 - `config.py`, `assets.py`, `audio.py`, `data/`, `cli/`   what they stand on

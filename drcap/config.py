@@ -1,11 +1,13 @@
-"""Every setting of the package, typed, in one place; the paper's values are the defaults.
+"""Every setting of the package, typed, in one place; defaults are the paper's values.
 
 A profile states only how it differs from them. Unknown keys and impossible values are
 errors, so a misspelt setting is found before anything is computed.
 """
 
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
-from typing import Any, Literal
+import math
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from types import UnionType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from drcap.errors import ConfigError
 
@@ -57,12 +59,17 @@ class CaptionerConfig:
     lora_targets: tuple[str, ...] = ("q_proj", "v_proj")
 
     def __post_init__(self):
-        _require(self.lora_r > 0, "captioner.lora_r", "be above 0", self.lora_r)
+        for name in ("lora_r", "lora_alpha"):
+            value = getattr(self, name)
+            _require(value > 0, f"captioner.{name}", "be above 0", value)
         fraction = 0 <= self.lora_dropout < 1
         _require(fraction, "captioner.lora_dropout", "be in [0, 1)", self.lora_dropout)
+        targets = self.lora_targets
+        named = bool(targets)
+        _require(named, "captioner.lora_targets", "name a layer or more", targets)
         places = ("first", "after_captions")
-        known = self.audio_token in places
-        _require(known, "captioner.audio_token", f"be one of {places}", self.audio_token)
+        place = self.audio_token
+        _require(place in places, "captioner.audio_token", f"be one of {places}", place)
 
 
 @dataclass(frozen=True)
@@ -79,11 +86,13 @@ class TrainingConfig:
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"  # of the frozen LLM
 
     def __post_init__(self):
-        for name in ("steps", "batch_size", "validate_every", "save_every"):
+        counts = ("steps", "batch_size", "validate_every", "validation_captions")
+        for name in (*counts, "save_every"):
             value = getattr(self, name)
             _require(value > 0, f"training.{name}", "be above 0", value)
         rate = self.peak_learning_rate
-        _require(rate > 0, "training.peak_learning_rate", "be above 0", rate)
+        usable = 0 < rate < math.inf
+        _require(usable, "training.peak_learning_rate", "be above 0, finite", rate)
         within = 0 <= self.warmup_steps <= self.steps
         _require(within, "training.warmup_steps", "be within steps", self.warmup_steps)
         known = self.dtype in ("auto", "float32", "bfloat16")
@@ -121,6 +130,7 @@ class Config:
     def __post_init__(self):
         enough = self.captions is None or self.captions > 0
         _require(enough, "captions", "be above 0, or null for all", self.captions)
+        _require(self.seed >= 0, "seed", "be 0 or more", self.seed)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain nested dictionaries, ready for JSON."""
@@ -149,16 +159,16 @@ PROFILES: dict[str, dict[str, Any]] = {
         "generation": {"num_beams": 2, "max_new_tokens": 16},
     },
     # minutes, two CPU cores; the band is refitted to the tag bridge's space, where two
-    # people's captions of one clip are 0.60 alike, and a small LLM gets a larger adapter
+    # people's captions of one clip are 0.60 alike; a small LLM gets a larger adapter
     "demo": {
         "captioner": {"lora_r": 16, "lora_alpha": 64},
         "retrieval": {"sim_min": 0.4, "sim_max": 0.7, "withheld": 0.5},
         "training": {
-            "steps": 300,
+            "steps": 150,
             "batch_size": 8,
             "peak_learning_rate": 1.5e-3,
-            "warmup_steps": 30,
-            "validate_every": 100,
+            "warmup_steps": 15,
+            "validate_every": 50,
             "validation_captions": 200,
             "save_every": 50,
         },
@@ -177,31 +187,42 @@ def profile(name: str) -> Config:
 
 
 def override(config: Any, values: dict[str, Any], where: str = "") -> Any:
-    """Return `config` with nested `values` replaced; ConfigError names an unknown key."""
+    """Return `config` with nested `values` replaced; ConfigError names a bad key."""
     if not isinstance(values, dict):
-        raise ConfigError(f"{where or 'config'}: expected keys and values, got {values!r}")
-    known = {item.name for item in fields(config)}
+        where = where or "config"
+        raise ConfigError(f"{where}: expected keys and values, got {values!r}")
+    hints = get_type_hints(type(config))
     changes = {}
     for key, value in values.items():
         path = f"{where}.{key}" if where else key
-        if key not in known:
-            raise ConfigError(f"{path}: unknown key; known here: {', '.join(known)}")
-        current = getattr(config, key)
-        if is_dataclass(current):
-            value = override(current, value, path)
-        changes[key] = _checked_type(path, value, current)
+        if key not in hints:
+            raise ConfigError(f"{path}: unknown key; known here: {', '.join(hints)}")
+        if is_dataclass(hints[key]):
+            changes[key] = override(getattr(config, key), value, path)
+        else:
+            changes[key] = _checked_type(path, value, hints[key])
     return replace(config, **changes)
 
 
-def _checked_type(path: str, value: Any, current: Any) -> Any:
-    if isinstance(current, tuple) and isinstance(value, list):
-        return tuple(value)
-    if isinstance(current, float) and type(value) is int:
-        return float(value)
-    if current is not None and value is not None and type(value) is not type(current):
-        expected = type(current).__name__
+def _checked_type(path: str, value: Any, hint: Any) -> Any:
+    """Return `value` in its annotated type: JSON has no tuples, and writes 1.0 as 1."""
+    kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    if isinstance(value, list):
+        value = tuple(value)
+    if type(value) is int and float in kinds:
+        value = float(value)
+    if not any(_is_a(value, kind) for kind in kinds):
+        expected = hint.__name__ if isinstance(hint, type) else hint
         raise ConfigError(f"{path}: expected {expected}, got {value!r}")
     return value
+
+
+def _is_a(value: Any, kind: Any) -> bool:
+    if get_origin(kind) is tuple:
+        return type(value) is tuple and all(type(v) is get_args(kind)[0] for v in value)
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    return type(value) is kind  # a bool is no int here
 
 
 def _require(holds: bool, key: str, rule: str, value: Any) -> None:

@@ -8,15 +8,15 @@ from drcap.errors import ConfigError
 
 
 def resolve_device(name: str = "auto") -> torch.device:
-    """Return the device called `name`; "auto" is a GPU if there is one, else the CPU."""
+    """Return the device called `name`; "auto" is a GPU where there is one."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise ConfigError(f"device: '{name}' is not a device; try auto or cpu") from None
+        raise ConfigError(f"device: '{name}' is no device; try auto or cpu") from None
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"device: '{name}' asked for, but no GPU is visible; use cpu")
+        raise ConfigError(f"device: '{name}': no GPU is visible; use cpu")
     return device
 
 

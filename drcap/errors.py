@@ -1,4 +1,4 @@
-"""Errors that are a user's to mend: shown as one line, without a traceback, exit code 2.
+"""Errors that are a user's to mend: one line, without a traceback, exit code 2.
 
 Each message names the file or key, says what is wrong with it and what to do.
 """

@@ -12,7 +12,8 @@ import torch
 
 from drcap.captioner.prompt import Prompt, PromptBuilder
 from drcap.config import RetrievalConfig
-from drcap.retrieval import CaptionDatastore
+from drcap.errors import ConfigError, DatastoreError
+from drcap.retrieval import CaptionDatastore, distinct
 from drcap.similarity_selection import select_similar
 
 BUCKET = 32  # batches sorted by length together
@@ -30,13 +31,21 @@ class Batch:
 def hold_out(
     captions: Sequence[str], count: int, seed: int
 ) -> tuple[list[str], list[str]]:
-    """Split off `count` distinct captions; no text is on both sides."""
-    distinct = list(dict.fromkeys(captions))
-    count = min(count, len(distinct) // 2)
-    chosen = np.random.default_rng(seed).choice(len(distinct), count, replace=False)
-    held_out = [distinct[index] for index in sorted(chosen)]
-    texts = set(held_out)
-    return [text for text in captions if text not in texts], held_out
+    """Split off `count` distinct captions, at most half; no text is on both sides.
+
+    Texts are stripped and blank ones left out, as in a datastore.
+    """
+    texts = distinct(captions)
+    if len(texts) < 2:
+        raise ConfigError(
+            f"training captions: {len(texts)} distinct; give two or more, as some are "
+            "held out for validation"
+        )
+    count = min(count, len(texts) // 2)
+    chosen = np.random.default_rng(seed).choice(len(texts), count, replace=False)
+    held_out = [texts[index] for index in sorted(chosen)]
+    kept = set(texts) - set(held_out)
+    return [text for text in map(str.strip, captions) if text in kept], held_out
 
 
 class TextOnlyExamples:
@@ -58,13 +67,18 @@ class TextOnlyExamples:
         self.prompts = prompts
         self.retrieval = retrieval
         self.hidden = set(hidden)
-        row_of = {text: row for row, text in enumerate(datastore.captions)}
-        rows = [row_of[text] for text in self.captions]
+        rows = datastore.own_rows(self.captions, len(self.captions))
+        if (rows < 0).any():
+            lacking = self.captions[np.argmin(rows)]
+            raise DatastoreError(
+                f"the datastore lacks the training caption '{lacking}': build it from "
+                "all training captions"
+            )
         self.embeddings = torch.from_numpy(datastore.embeddings[rows])
         self.targets = [prompts.target(text) for text in self.captions]
 
     def similar(self, indices: Sequence[int], seed: int) -> list[list[str]]:
-        """Retrieve similar captions of `indices` by similarity selection or plain top k."""
+        """Return captions similar to `indices`: similarity selection or plain top k."""
         own = [self.captions[index] for index in indices]
         queries = self.embeddings[list(indices)]
         settings = self.retrieval

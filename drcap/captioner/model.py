@@ -9,7 +9,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import (
+    LoraConfig,
+    PeftModel,
+    get_peft_model,
+    get_peft_model_state_dict,
+    set_peft_model_state_dict,
+)
+from peft.utils import SAFETENSORS_WEIGHTS_NAME
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
@@ -64,14 +71,15 @@ class Captioner(nn.Module):
     ) -> "Captioner":
         """Load what `save` wrote; the adapter is merged for fast inference."""
         captioner = cls._with_language_model(embedding_dim, config, dtype)
-        mapper = _read(folder / MAPPER)
-        _check_keys(folder / MAPPER, mapper, captioner.mapper)
-        captioner.mapper.load_state_dict(mapper)
+        mapper = captioner.mapper
+        mapper.load_state_dict(_read(folder / MAPPER, mapper.state_dict()))
         if config.lora:
-            _read(folder / ADAPTER / "adapter_model.safetensors")
-            captioner.llm = PeftModel.from_pretrained(captioner.llm, folder / ADAPTER)
+            captioner.llm = get_peft_model(captioner.llm, lora_config(config))
+            untrained = get_peft_model_state_dict(captioner.llm)
+            adapter = _read(folder / ADAPTER / SAFETENSORS_WEIGHTS_NAME, untrained)
+            set_peft_model_state_dict(captioner.llm, adapter)
             captioner.llm.merge_adapter()
-        return captioner.eval()
+        return captioner.requires_grad_(False).eval()
 
     @classmethod
     def _with_language_model(
@@ -104,7 +112,8 @@ class Captioner(nn.Module):
 
     def causal_lm(self):
         """Return the language model itself, without peft's wrapper."""
-        return self.llm.get_base_model() if isinstance(self.llm, PeftModel) else self.llm
+        wrapped = isinstance(self.llm, PeftModel)
+        return self.llm.get_base_model() if wrapped else self.llm
 
     def embed(
         self, ids: torch.Tensor, slots: torch.Tensor, embeddings: torch.Tensor
@@ -132,10 +141,11 @@ class Captioner(nn.Module):
         slots = torch.tensor([p.slot for p in prompts], device=self.device)
         model = self.causal_lm()
         inputs = self.embed(ids, slots, embeddings)
-        hidden = model.model(inputs_embeds=inputs, use_cache=False).last_hidden_state
+        states = model.base_model(inputs_embeds=inputs, use_cache=False)
+        hidden = states.last_hidden_state  # (B, T, H)
         row, position = _target_positions(prompts, targets, self.device)
         # (M, H): one row a caption token, read from the position before it
-        logits = model.lm_head(hidden[row, position - 1])
+        logits = model.get_output_embeddings()(hidden[row, position - 1])
         return F.cross_entropy(logits.float(), ids[row, position])
 
 
@@ -159,29 +169,33 @@ def _target_positions(prompts, targets, device):
     return torch.tensor(pairs, device=device).T
 
 
-def _read(path: Path) -> dict[str, torch.Tensor]:
+def _read(path: Path, like: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Read tensors of the names and shapes of `like`; CheckpointError otherwise."""
     try:
-        return load_file(path)
+        found = load_file(path)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: missing; not a saved captioner") from None
     except Exception as error:
         raise CheckpointError(f"{path}: damaged ({error}); copy it again") from None
+    expected, shapes = _shapes(like), _shapes(found)
+    if odd := sorted(set(expected.items()) ^ set(shapes.items())):
+        name = odd[0][0]
+        raise CheckpointError(
+            f"{path}: does not fit its models: expected {name} to be "
+            f"{expected.get(name, 'absent')}, found {shapes.get(name, 'nothing')}"
+        )
+    return found
 
 
-def _check_keys(path: Path, found: dict[str, torch.Tensor], module: nn.Module) -> None:
-    expected = {name: tuple(t.shape) for name, t in module.state_dict().items()}
-    shapes = {name: tuple(t.shape) for name, t in found.items()}
-    if shapes != expected:
-        raise CheckpointError(f"{path}: expected {expected}, found {shapes}")
+def _shapes(tensors: dict[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
 def _forget_local_path(adapter: Path, config: CaptionerConfig) -> None:
-    """Name the language model in the adapter as the config does, not by a cache path."""
+    """Name the language model in the adapter as the config does, by no local path."""
     path = adapter / "adapter_config.json"
     values = json.loads(path.read_text())
     values["base_model_name_or_path"] = config.language_model
     values["target_modules"] = sorted(values["target_modules"])  # peft keeps a set
     path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
     (adapter / "README.md").unlink(missing_ok=True)  # peft's empty model card
-
-

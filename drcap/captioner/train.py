@@ -1,4 +1,4 @@
-"""Text-only training (sec. III-B): Adam, linear warm-up and decay, best validation loss.
+"""Text-only training (sec. III-B): Adam, linear warm-up and decay, best loss kept.
 
 A run lives in one folder: config.json, log.csv, state.safetensors (what a killed run
 resumes from, bit for bit) and best/ (mapper and adapter, the result).
@@ -36,7 +36,7 @@ class TrainingRun:
 
 
 def learning_rate(step: int, config: TrainingConfig) -> float:
-    """Linear warm-up to the peak, then linear decay to zero at the last step."""
+    """Linear warm-up to the peak, then linear decay to zero after the last step."""
     if step < config.warmup_steps:
         return config.peak_learning_rate * (step + 1) / config.warmup_steps
     left = config.steps - step
@@ -55,10 +55,11 @@ def train(
     """Train a captioner on captions alone, or resume the run that lies in `folder`.
 
     captions : the training captions, duplicates kept; all of them in `datastore`.
-    Raises ConfigError if `folder` holds a run of another configuration.
+    ConfigError if `folder` holds a run of another configuration, or if the captions are
+    too few; DatastoreError if the datastore lacks one.
     """
     folder = Path(folder)
-    _claim(folder, config)
+    _refuse_another_run(folder, config)
     where = resolve_device(device)
     torch.manual_seed(config.seed)
     captioner = Captioner.create(
@@ -67,6 +68,7 @@ def train(
         training_dtype(config.training.dtype, where),
     ).to(where)
     trainer = Trainer(config, captioner, captions, datastore, folder)
+    write_json(folder / "config.json", config.to_dict())
     trainer.run(progress)
     return TrainingRun(folder, folder / "best", read_log(folder))
 
@@ -85,6 +87,12 @@ class Trainer:
         shared = (datastore, captioner.prompts, config.retrieval)
         self.examples = TextOnlyExamples(training, *shared, hidden=held_out)
         self.held_out = TextOnlyExamples(held_out, *shared, hidden=held_out)
+        self.batches_per_epoch = len(training) // self.settings.batch_size
+        if self.batches_per_epoch == 0:
+            raise ConfigError(
+                f"training.batch_size: {self.settings.batch_size} is more than the "
+                f"{len(training)} training captions; lower it"
+            )
         self.optimiser = torch.optim.Adam(captioner.trainable().values())
         self.step = 0
         self.best_loss = float("inf")
@@ -115,12 +123,7 @@ class Trainer:
     def _batches(self):
         """Yield the batches from `self.step` on, epoch after epoch."""
         size, seed = self.settings.batch_size, self.config.seed
-        per_epoch = len(self.examples) // size
-        if per_epoch == 0:
-            raise ConfigError(
-                f"training.batch_size: {size} is more than the {len(self.examples)} "
-                "training captions"
-            )
+        per_epoch = self.batches_per_epoch
         while self.step < self.settings.steps:
             epoch, done = divmod(self.step, per_epoch)
             # the epoch's length depends on the schedule only, never on a resume
@@ -208,8 +211,7 @@ def read_log(folder: Path) -> pd.DataFrame:
     return pd.read_csv(Path(folder) / "log.csv", float_precision="round_trip")
 
 
-def _claim(folder: Path, config: Config) -> None:
-    """Write the run's configuration, or check that it is the one already there."""
+def _refuse_another_run(folder: Path, config: Config) -> None:
     path = folder / "config.json"
     # settings that are newer than the run have had their defaults in it
     if path.exists() and Config.from_dict(json.loads(path.read_text())) != config:
@@ -217,4 +219,3 @@ def _claim(folder: Path, config: Config) -> None:
             f"{folder}: holds a run of another configuration; "
             "name another folder, or delete this one"
         )
-    write_json(path, config.to_dict())

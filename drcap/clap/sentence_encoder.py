@@ -1,4 +1,4 @@
-"""A sentence encoder from a Hugging Face text model: mean of token states, unit norm."""
+"""A sentence encoder from a Hugging Face text model: mean token state, unit norm."""
 
 from collections.abc import Sequence
 

@@ -30,7 +30,7 @@ class YAMNet:
             self.class_names = [row["display_name"] for row in csv.DictReader(stream)]
 
     def tag(self, waveform: np.ndarray) -> np.ndarray:
-        """Return class probabilities of each patch: (n,) float32, 16 kHz -> (P, 521)."""
+        """Return each patch's class probabilities: (n,) float32, 16 kHz -> (P, 521)."""
         session, constants = self._model
         patches = self._quantise(log_mel_patches(waveform), constants)
         # the graph's batch dimension is fixed to one

@@ -1,4 +1,7 @@
-"""The `drcap` command: one file a subcommand; a user's mistake is one line and exit 2."""
+"""The `drcap` command: one file a subcommand; a user's mistake is one line and exit 2.
+
+An interrupt is exit code 130, as typer has it.
+"""
 
 import sys
 
@@ -27,6 +30,3 @@ def main() -> None:
     except DRCapError as error:
         print(f"drcap: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("drcap: interrupted", file=sys.stderr)
-        sys.exit(130)
