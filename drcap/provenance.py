@@ -76,7 +76,10 @@ def git_state(folder: Path) -> dict | None:
     if not (folder / ".git").exists():  # a repository further up is not this project's
         return None
     commit = _git(folder, "rev-parse", "HEAD")
-    status = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    # a run renews reports/, which says nothing about the code that ran
+    status = _git(
+        folder, "status", "--porcelain", "--untracked-files=no", "--", ".", ":!reports"
+    )
     return commit and {"commit": commit, "changed": bool(status)}
 
 
