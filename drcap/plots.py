@@ -214,6 +214,54 @@ def plot_scores(scores: pd.DataFrame, title: str | None = None) -> Figure:
     return figure
 
 
+@_figure
+def plot_counts(
+    counts: Mapping[str, int], total: int, label: str, title: str
+) -> Figure:
+    """Show how many of `total` there are of each kind, with 95 % Wilson intervals."""
+    names, share = list(counts)[::-1], np.array([*counts.values()])[::-1] / total
+    figure, axes = plt.subplots(figsize=(7.2, 1.3 + 0.42 * len(names)))
+    axes.barh(names, share, 0.6, color=COLOURS[0], alpha=0.85)
+    spread = 1.96**2 / total
+    centre = (share + spread / 2) / (1 + spread)
+    reach = np.sqrt(share * (1 - share) * spread + spread**2 / 4) / (1 + spread)
+    axes.errorbar(
+        centre, names, xerr=reach, fmt="none", ecolor=INK, elinewidth=1, capsize=3
+    )
+    for place, number in enumerate(reversed(counts.values())):
+        axes.text(1.03, place, f"{number} of {total}", va="center")
+    axes.set(xlabel=f"{label} (lines: 95 % intervals)", title=title, xlim=(0, 1))
+    axes.xaxis.set_major_formatter("{x:.0%}")
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x")
+    return figure
+
+
+@_figure
+def plot_effective_support(
+    temperatures: np.ndarray, captions: np.ndarray, chosen: float
+) -> Figure:
+    """Show how many captions eq. 4 averages over, a line a recording.
+
+    temperatures : (T,)     captions : (T, B)     chosen : the temperature in use
+    """
+    figure, axes = plt.subplots(figsize=(7.2, 3.6))
+    middle = np.median(captions, axis=1)
+    axes.loglog(temperatures, captions, color=COLOURS[0], alpha=0.25, linewidth=0.8)
+    axes.loglog(temperatures, middle, color=COLOURS[0], label="median recording")
+    axes.axvline(chosen, color=COLOURS[1], label=f"in use: tau = {chosen:g}")
+    at_chosen = np.exp(np.interp(chosen, temperatures, np.log(middle)))
+    axes.set(
+        xlabel="Temperature tau",
+        ylabel="Effective number of captions",
+        title=f"At tau = {chosen:g} a caption rests on some {at_chosen:,.0f} others",
+    )
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.grid()
+    axes.legend()
+    return figure
+
+
 def save_figure(figure: Figure, path: Path | str) -> None:
     """Write a figure as PNG, whole or not at all; the same figure, the same bytes."""
     with atomic_path(Path(path)) as aside, plt.style.context(["default", STYLE]):

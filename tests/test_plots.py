@@ -13,6 +13,9 @@ from drcap import plots
 SR = 16_000
 TAGS = {"Silence": 0.01, "Dog": 0.9, "Bark": 0.8, **{f"Tag {n}": 0.1 for n in range(9)}}
 
+TAUS = np.geomspace(0.001, 1, 7)
+SUPPORT = TAUS[:, None] * np.ones(3)
+
 
 def chirp(seconds=2.0):
     time = np.arange(round(seconds * SR)) / SR
@@ -42,6 +45,8 @@ FIGURES = {
         np.linspace(0, 1, 101), (0.75, 0.85)
     ),
     "scores": lambda: plots.plot_scores(score_table()),
+    "counts": lambda: plots.plot_counts({"with": 8, "without": 0}, 10, "Hits", "Hits"),
+    "support": lambda: plots.plot_effective_support(TAUS, 10_000 * SUPPORT, 0.1),
 }
 every_figure = pytest.mark.parametrize("name", FIGURES)
 
@@ -79,6 +84,8 @@ def test_a_figure_has_a_title_and_is_shown_once(name):
         "training": {"Loss (nats per token)", "Step", "Learning rate"},
         "similarities": {"Cosine similarity", "Pairs of captions"},
         "scores": {"Score (higher is better)", "Metric"},
+        "counts": {"Hits (lines: 95 % intervals)"},
+        "support": {"Temperature tau", "Effective number of captions"},
     }.items(),
 )
 def test_axes_are_labelled_with_their_units(name, labels):
@@ -169,3 +176,19 @@ def test_a_tone_lies_at_its_frequency_on_the_axis():
     ticks = dict(zip(axes.get_yticks(), axes.get_yticklabels(), strict=True))
     nearest = min(ticks, key=lambda tick: abs(tick - band))
     assert ticks[nearest].get_text() == "2" and abs(nearest - band) <= 0.5
+
+
+def test_counts_are_drawn_from_top_to_bottom_with_wilson_intervals():
+    axes = FIGURES["counts"]().axes[0]
+    assert texts_of(axes) == ["0 of 10", "8 of 10"]  # from the bottom up
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["without", "with"]
+    intervals = axes.collections[0].get_segments()
+    # reference: Wilson's formula at p = 0.8 and 0, n = 10, z = 1.96
+    np.testing.assert_allclose(intervals[1][:, 0], [0.4902, 0.9433], atol=1e-4)
+    np.testing.assert_allclose(intervals[0][:, 0], [0, 0.2775], atol=1e-4)
+
+
+def test_the_support_in_use_is_read_off_at_the_chosen_temperature():
+    assert "At tau = 0.1 a caption rests on some 1,000" in titles_of(
+        FIGURES["support"]()
+    )

@@ -1,0 +1,203 @@
+"""What the notebooks share: set-up, recordings, tables, figures and the final record.
+
+A notebook's parameters become one `Notebook`; printed, it shows the configuration and
+where that differs from the paper's. Tables and figures are shown as they are written.
+"""
+
+import hashlib
+import json
+import platform
+import textwrap
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from IPython.display import Audio, Markdown
+from matplotlib.figure import Figure
+
+from drcap import config as configs
+from drcap import paths
+from drcap.assets import asset_path
+from drcap.audio import find_recordings
+from drcap.config import Config, override
+from drcap.devices import resolve_device
+from drcap.files import write_json, write_text
+from drcap.messages import hush
+from drcap.pipeline import Captioned
+from drcap.plots import save_figure
+from drcap.provenance import run_record
+
+SMOKE_RECORDINGS = 3  # so many are enough to see that a notebook runs
+VERSIONS = ("torch", "transformers", "peft", "faiss-cpu")
+INDENT, WIDTH = 12, 79  # characters of the printed configuration
+
+
+@dataclass
+class Notebook:
+    """One run of a notebook: its configuration, and what it has written so far."""
+
+    name: str
+    profile: str
+    config: Config
+    reports: Path
+    started: float = field(default_factory=time.time)
+    written: list[Path] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        """The configuration, its differences from the paper's, versions and device."""
+        versions = [f"{name} {version(name)}" for name in VERSIONS]
+        lines = {
+            "profile": f"{self.profile}, on {resolve_device()}",
+            **_described(self.config.to_dict(), configs.profile("paper").to_dict()),
+            "versions": ", ".join([f"python {platform.python_version()}", *versions]),
+        }
+        rest = " " * INDENT
+        return "\n".join(
+            textwrap.fill(f"{key:<{INDENT}}{text}", WIDTH, subsequent_indent=rest)
+            for key, text in lines.items()
+        )
+
+    def recordings(self, folder: str = "") -> list[Path]:
+        """Return the recordings of a folder; of the ten animals if it is empty."""
+        found = find_recordings([folder or asset_path("animal-recordings")])
+        return found[:SMOKE_RECORDINGS] if self.profile == "smoke" else found
+
+    def run_folder(self, label: str, config: Config) -> Path:
+        """Return where a training run of `config` lives; the same one at each call."""
+        content = json.dumps(config.to_dict(), sort_keys=True)
+        digest = hashlib.sha256(content.encode()).hexdigest()[:8]
+        return paths.runs() / "-".join(
+            [self.name, self.profile, f"seed-{config.seed}", label, digest]
+        )
+
+    def table(self, frame: pd.DataFrame, stem: str, note: str = "") -> Markdown:
+        """Write tables/<stem>.csv and .md, and show the latter."""
+        table, page = (
+            self.reports / "tables" / f"{stem}{suffix}" for suffix in (".csv", ".md")
+        )
+        note = f"{note} Profile {self.profile}, seed {self.config.seed}.".strip()
+        write_text(table, frame.to_csv(index=False))
+        write_text(page, markdown(frame, note))
+        self.written += [table, page]
+        return show(frame, note)
+
+    def figure(self, figure: Figure, stem: str) -> Figure:
+        """Write figures/<stem>.png, and show it."""
+        path = self.reports / "figures" / f"{stem}.png"
+        save_figure(figure, path)
+        self.written.append(path)
+        return figure
+
+    def finish(self, inputs: Iterable[Path | str], following: str = "") -> Markdown:
+        """Write the run's record; list the files written and name the next notebook.
+
+        inputs : files and folders that the results depend on, recorded by checksum
+        """
+        path = self.reports / "runs" / self.name / "run.json"
+        record = run_record(
+            started=self.started,
+            seed=self.config.seed,
+            config=self.config,
+            inputs=inputs,
+            command=[f"notebooks/{self.name}.ipynb"],
+            profile=self.profile,
+        )
+        write_json(path, record)
+        files = [each.relative_to(self.reports) for each in [*self.written, path]]
+        lines = [f"- `{file.as_posix()}`" for file in files]
+        if following:
+            lines += ["", f"Next: [{following}]({following}.ipynb)"]
+        return Markdown("\n".join(["Written to `reports_dir`:", "", *lines]))
+
+
+def start(name: str, profile: str, seed: int, reports_dir: str) -> Notebook:
+    """Turn a notebook's parameters into its `Notebook`; seed torch; hush the libraries.
+
+    reports_dir : where results go; if relative, in the repository
+    """
+    hush()
+    torch.manual_seed(seed)
+    config = override(configs.profile(profile), {"seed": seed})
+    return Notebook(name, profile, config, paths.REPOSITORY / reports_dir)
+
+
+def play(recording: Path, listen: bool) -> Audio | None:
+    """Return a player of a recording, or nothing: its bytes stay in the notebook."""
+    return Audio(filename=str(recording)) if listen else None
+
+
+def show(frame: pd.DataFrame, note: str = "") -> Markdown:
+    """Show a table, numbers rounded, as it is written by `Notebook.table`."""
+    return Markdown(markdown(frame, note))
+
+
+def markdown(frame: pd.DataFrame, note: str = "") -> str:
+    """Render a table as Markdown: three significant digits, the note beneath."""
+    right = [pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes]
+    table = frame.map(_cell).to_markdown(
+        index=False,
+        disable_numparse=True,
+        colalign=["right" if numeric else "left" for numeric in right],
+    )
+    return f"{table}\n\n{note}\n" if note else f"{table}\n"
+
+
+def caption_table(results: Iterable[Captioned]) -> pd.DataFrame:
+    """Tabulate results: file, caption, nearest retrieved one and its similarity, s."""
+    rows = []
+    for result in results:
+        nearest = result.similar_captions[0] if result.similar_captions else None
+        rows.append(
+            {
+                "file": Path(result.file).name,
+                "caption": result.caption or result.error,
+                "nearest retrieved caption": nearest.caption if nearest else "",
+                "similarity": nearest.similarity if nearest else float("nan"),
+                "seconds": result.seconds,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        if pd.isna(value):
+            return "–"
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return str(value).replace("|", "\\|").replace("\n", " ")
+
+
+def _described(values: dict[str, Any], reference: dict[str, Any]) -> dict[str, str]:
+    """Return one line a section, each differing value beside the reference's."""
+    plain = {key: v for key, v in values.items() if not isinstance(v, dict)}
+    sections = {key: v for key, v in values.items() if isinstance(v, dict)}
+    lines = {"general": _settings(plain, reference)}
+    return lines | {
+        key: _settings(section, reference[key]) for key, section in sections.items()
+    }
+
+
+def _settings(values: dict[str, Any], reference: dict[str, Any]) -> str:
+    """List the settings; None, which leaves a choice to others, is passed over."""
+    return ", ".join(
+        f"{key} {_text(value)}{_remark(value, reference[key])}"
+        for key, value in values.items()
+        if value is not None
+    )
+
+
+def _remark(value: object, reference: object) -> str:
+    return "" if reference in (value, None) else f" (paper: {_text(reference)})"
+
+
+def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        return "+".join(value)
+    return repr(value) if " " in str(value) else str(value)

@@ -1,0 +1,132 @@
+import json
+
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from drcap import notebook, paths, pipeline
+from drcap.config import override
+from drcap.errors import ConfigError
+from drcap.pipeline import Captioned
+from drcap.retrieval import Match
+
+
+@pytest.fixture
+def book(tmp_path):
+    return notebook.start("00_test", "smoke", 3, str(tmp_path / "reports"))
+
+
+def test_the_parameters_become_the_configuration(book):
+    assert book.config.seed == 3
+    assert book.config.generation.num_beams == 2
+
+
+def test_an_unknown_profile_is_refused():
+    with pytest.raises(ConfigError, match="smok"):
+        notebook.start("00_test", "smok", 0, "reports")
+
+
+def test_relative_reports_lie_in_the_repository():
+    started = notebook.start("00_test", "demo", 0, "reports/demo")
+    assert started.reports == paths.REPOSITORY / "reports" / "demo"
+
+
+def test_it_prints_every_section_and_what_differs_from_the_paper(book):
+    text = str(book)
+    settings = " ".join(text.split())
+    assert "steps 6 (paper: 40000)" in settings
+    assert "lora_dropout 0.05," in settings  # the paper's own: no remark
+    assert "captions 400," in settings  # the paper's are not counted
+    for section in ("captioner", "retrieval", "training", "versions"):
+        assert f"\n{section} " in text
+    assert max(map(len, text.splitlines())) <= 79
+
+
+def test_smoke_takes_the_first_few_recordings_of_a_folder(book, tmp_path):
+    for name in "edcba":
+        (tmp_path / f"{name}.wav").touch()
+    names = [path.name for path in book.recordings(str(tmp_path))]
+    assert names == ["a.wav", "b.wav", "c.wav"]
+
+
+def test_a_run_folder_belongs_to_one_configuration(book):
+    other = override(book.config, {"training": {"steps": 7}})
+    assert book.run_folder("ss", book.config) == book.run_folder("ss", book.config)
+    assert book.run_folder("ss", book.config) != book.run_folder("ss", other)
+    assert "00_test-smoke-seed-3-ss" in book.run_folder("ss", book.config).name
+
+
+def test_a_table_is_kept_in_full_precision_and_shown_rounded(book):
+    shown = book.table(pd.DataFrame({"loss": [2.123456]}), "losses", "In nats.")
+    tables = book.reports / "tables"
+    assert pd.read_csv(tables / "losses.csv").loss[0] == 2.123456
+    page = (tables / "losses.md").read_text()
+    assert shown.data == page
+    assert "2.12 |" in page and "2.123" not in page
+    assert page.endswith("In nats. Profile smoke, seed 3.\n")
+
+
+def test_cells_do_not_break_the_table():
+    frame = pd.DataFrame({"text": ["a|b\nc"], "count": [1234], "value": [None]})
+    frame["value"] = frame["value"].astype(float)
+    assert "| a\\|b c | 1,234 | – |" in " ".join(notebook.markdown(frame).split())
+
+
+def test_results_are_tabulated_with_their_nearest_caption():
+    similar = [Match("A dog barks", 0.8), Match("A fox", 0.1)]
+    table = notebook.caption_table(
+        [
+            Captioned("a/dog.wav", "A dog", similar, 0.5),
+            Captioned("a/bad.wav", None, error="bad.wav: damaged"),
+        ]
+    )
+    assert table["file"].tolist() == ["dog.wav", "bad.wav"]
+    assert table["nearest retrieved caption"].tolist() == ["A dog barks", ""]
+    assert table["caption"].tolist() == ["A dog", "bad.wav: damaged"]
+
+
+def test_a_player_appears_only_if_asked_for(tmp_path):
+    clip = tmp_path / "clip.wav"
+    clip.write_bytes(b"RIFF")
+    assert notebook.play(clip, listen=False) is None
+    assert notebook.play(clip, listen=True).data == b"RIFF"
+
+
+def test_the_end_lists_the_files_and_records_what_made_them(book, tmp_path):
+    source = tmp_path / "captions.txt"
+    source.write_text("A dog barks\n")
+    book.table(pd.DataFrame({"a": [1]}), "numbers")
+    book.figure(Figure(), "empty")
+    shown = book.finish([source], following="03_next").data
+    listed = [line[3:-1] for line in shown.splitlines() if line.startswith("- ")]
+    assert all((book.reports / file).is_file() for file in listed)
+    assert listed == [
+        "tables/numbers.csv",
+        "tables/numbers.md",
+        "figures/empty.png",
+        "runs/00_test/run.json",
+    ]
+    assert "(03_next.ipynb)" in shown
+    record = json.loads((book.reports / "runs/00_test/run.json").read_text())
+    assert record["profile"] == "smoke" and record["seed"] == 3
+    assert list(record["inputs"]) == [str(source)]
+
+
+@pytest.fixture
+def audiocaps(tmp_path, monkeypatch):
+    rows = [f"{i},v{i},0,Caption {i % 40}" for i in range(50)]
+    table = "\n".join(["audiocap_id,youtube_id,start_time,caption", *rows])
+    (tmp_path / "train_v2.csv").write_text(table + "\n")
+    monkeypatch.setattr(pipeline.assets, "asset_path", lambda name: tmp_path)
+
+
+def test_all_default_captions_keep_their_repeats(audiocaps):
+    assert len(pipeline.default_captions()) == 50
+
+
+def test_a_sample_of_them_is_distinct_and_a_matter_of_the_seed(audiocaps):
+    sample = pipeline.default_captions(10, seed=1)
+    assert len(set(sample)) == 10
+    assert sample == pipeline.default_captions(10, seed=1)
+    assert sample != pipeline.default_captions(10, seed=2)
+    assert len(pipeline.default_captions(1000, seed=1)) == 40
