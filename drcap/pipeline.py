@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from drcap.clap import CLAP, load_clap
 from drcap.config import Config, override
 from drcap.data.audiocaps import read_training_captions
 from drcap.devices import inference_dtype, resolve_device
-from drcap.errors import AudioError, CheckpointError
+from drcap.errors import AudioError, CheckpointError, ConfigError, DatastoreError
 from drcap.files import write_json
 from drcap.projection import project
 from drcap.retrieval import CaptionDatastore, Match, distinct
@@ -102,17 +103,31 @@ class DRCap:
         datastore : captions to retrieve from; default: AudioCaps' training captions
         support : captions to project onto (S in eq. 4); default: likewise
         settings : top_k, retrieval, num_beams, projection, temperature; default: config
+
+        DatastoreError if another CLAP model made the datastore or the support.
         """
         config = _adjusted(self.config, **settings)
-        lacks_datastore = config.retrieval.enabled and datastore is None
-        lacks_support = config.projection.enabled and support is None
-        if lacks_datastore or lacks_support:
-            default = default_datastore(self.clap)
-            datastore = datastore or default
-            support = support or default
+        if config.retrieval.enabled:
+            datastore = self._captions(datastore)
+        if config.projection.enabled:
+            support = self._captions(support)
         remaining = iter(recordings)
         while group := list(islice(remaining, 2 * config.generation.batch_size)):
             yield from self._caption_group(group, datastore, support, config)
+
+    def _captions(self, given: CaptionDatastore | None) -> CaptionDatastore:
+        if given is None:
+            return self._default_datastore
+        if given.encoder != self.clap.fingerprint:
+            raise DatastoreError(
+                f"the captions given were embedded by {given.encoder}, not by "
+                f"{self.clap.fingerprint}: build the datastore again"
+            )
+        return given
+
+    @cached_property
+    def _default_datastore(self) -> CaptionDatastore:
+        return default_datastore(self.clap, self.config.captions, self.config.seed)
 
     def embed(self, recording: Recording) -> torch.Tensor | None:
         """Return f_a of a recording, (D,) unit norm; None if all of it is silent.
@@ -129,11 +144,14 @@ class DRCap:
 
     def _windows(self, recording: Recording) -> Iterator[np.ndarray]:
         sr, seconds = self.clap.sr, self.clap.window_seconds
-        if isinstance(recording, np.ndarray):
-            _check_waveform(recording)
-            step = round(sr * seconds)
-            return (recording[i : i + step] for i in range(0, len(recording), step))
-        return audio.windows(recording, sr, seconds)
+        if not isinstance(recording, np.ndarray):
+            return audio.windows(recording, sr, seconds)
+        _check_waveform(recording)
+        size, length = round(sr * seconds), len(recording)
+        # a short tail is dropped, as in a file
+        stop = max(1, length - round(audio.LEAST_TAIL * sr) + 1)
+        waveform = recording.astype(np.float32, copy=False)
+        return (waveform[start : start + size] for start in range(0, stop, size))
 
     def _caption_group(self, group, datastore, support, config) -> list[Captioned]:
         results: list[Captioned | None] = [None] * len(group)
@@ -249,6 +267,11 @@ def _adjusted(
 def _check_waveform(waveform: np.ndarray) -> None:
     if waveform.ndim != 1 or not len(waveform):
         raise AudioError(f"waveform: expected (n,) samples, got {waveform.shape}")
+    if not np.issubdtype(waveform.dtype, np.floating):
+        raise AudioError(
+            f"waveform: expected float samples in [-1, 1], got {waveform.dtype}; "
+            "divide by the type's largest value"
+        )
     if not np.isfinite(waveform).all():
         raise AudioError("waveform: holds NaN or infinite samples")
 
@@ -281,5 +304,7 @@ def _read_config(folder: Path) -> Config:
         return Config.from_dict(json.loads(path.read_text()))
     except FileNotFoundError:
         raise CheckpointError(f"{path}: missing; not a saved DRCap model") from None
-    except json.JSONDecodeError as error:
-        raise CheckpointError(f"{path}: not JSON ({error})") from None
+    except ValueError as error:
+        raise CheckpointError(f"{path}: not JSON ({error}); copy it again") from None
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error}") from None

@@ -1,0 +1,122 @@
+import pytest
+import torch
+from doubles import TOY_CAPTIONS
+from torch.nn import functional as F
+
+from drcap.captioner.generate import generate
+from drcap.captioner.model import Captioner
+from drcap.config import CaptionerConfig, GenerationConfig
+
+COUNT, DIM = 5, 32
+SIMILAR = [TOY_CAPTIONS[3 * row : 3 * row + row % 4] for row in range(COUNT)]
+
+
+@pytest.fixture(scope="module")
+def captioner(language_model):
+    torch.manual_seed(0)
+    captioner = Captioner.create(DIM, CaptionerConfig(language_model), torch.float32)
+    for name, parameter in captioner.trainable().items():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.1)
+    with torch.no_grad():  # so that captions end, some early and some late
+        head = captioner.causal_lm().lm_head.weight
+        head[captioner.prompts.end_id] *= 3
+    return captioner.eval()
+
+
+@pytest.fixture(scope="module")
+def embeddings():
+    rows = torch.randn(COUNT, DIM, generator=torch.Generator().manual_seed(1))
+    return 2 * F.normalize(rows, dim=-1)
+
+
+def settings(**changes):
+    return GenerationConfig(**{"max_new_tokens": 8} | changes)
+
+
+def greedily(captioner, embedding, texts):
+    """Decode one prompt by arg max, token by token, without padding or cache."""
+    prompt = captioner.prompts.prompt(texts)
+    ids, slots = torch.tensor([prompt.ids]), torch.tensor([prompt.slot])
+    inputs = captioner.embed(ids, slots, embedding[None])
+    tokens = []
+    while len(tokens) < 8:
+        logits = captioner.causal_lm()(inputs_embeds=inputs).logits[0, -1]
+        tokens.append(logits.argmax())
+        if tokens[-1] == captioner.prompts.end_id:
+            break
+        next_ = captioner.llm.get_input_embeddings()(tokens[-1])
+        inputs = torch.cat([inputs, next_[None, None]], dim=1)
+    return captioner.tokenizer.decode(tokens, skip_special_tokens=True)
+
+
+@torch.no_grad()
+def test_one_beam_is_arg_max_token_by_token(captioner, embeddings):
+    captions = generate(captioner, embeddings, SIMILAR, settings(num_beams=1))
+    lengths = {len(caption.split()) for caption in captions}
+    assert len(lengths) > 2  # some ended by themselves
+    for caption, embedding, texts in zip(captions, embeddings, SIMILAR, strict=True):
+        assert caption == greedily(captioner, embedding, texts)
+
+
+@pytest.mark.parametrize("num_beams", [1, 4])
+def test_a_caption_does_not_change_with_its_neighbours(
+    captioner, embeddings, num_beams
+):
+    config = settings(num_beams=num_beams)
+    alone = [
+        generate(captioner, embeddings[[row]], [SIMILAR[row]], config)[0]
+        for row in range(COUNT)
+    ]
+    assert len(set(alone)) > COUNT // 2
+    for size in (2, COUNT):
+        config = settings(num_beams=num_beams, batch_size=size)
+        assert generate(captioner, embeddings, SIMILAR, config) == alone
+    backwards = generate(captioner, embeddings.flip(0), SIMILAR[::-1], config)
+    assert backwards == alone[::-1]
+
+
+def test_padding_moves_each_slot_to_the_right(captioner, embeddings, monkeypatch):
+    seen = {}
+
+    def watched(inputs_embeds, attention_mask, **settings):
+        seen.update(inputs=inputs_embeds, mask=attention_mask)
+        return torch.zeros(len(inputs_embeds), 0, dtype=torch.long)
+
+    monkeypatch.setattr(captioner.causal_lm(), "generate", watched)
+    generate(captioner, embeddings[:4], SIMILAR[:4], settings())
+    prompts = [captioner.prompts.prompt(texts) for texts in SIMILAR[:4]]
+    length = max(len(prompt.ids) for prompt in prompts)
+    assert len({len(prompt.ids) for prompt in prompts}) == 4
+    by_length = sorted(range(4), key=lambda row: len(prompts[row].ids))
+    for place, row in enumerate(by_length):
+        padding = length - len(prompts[row].ids)
+        assert seen["mask"][place].tolist() == [0] * padding + [1] * (length - padding)
+        soft = seen["inputs"][place, padding + prompts[row].slot]
+        torch.testing.assert_close(soft, captioner.mapper(embeddings[row]))
+
+
+def test_more_beams_find_captions_at_least_as_likely(captioner, embeddings):
+    # without a length penalty's help: both searches maximise the same sum
+    config = {"max_new_tokens": 3, "length_penalty": 0.0}
+
+    @torch.no_grad()
+    def log_likelihood(caption, embedding, texts):
+        prompt = captioner.prompts.prompt(texts)
+        target = captioner.prompts.target(caption)[:3]
+        loss = captioner.loss(embedding[None], [prompt], [target])
+        return -loss.item() * len(target)
+
+    greedy, beams = (
+        generate(captioner, embeddings, SIMILAR, settings(num_beams=count, **config))
+        for count in (1, 8)
+    )
+    totals = [
+        sum(map(log_likelihood, captions, embeddings, SIMILAR))
+        for captions in (greedy, beams)
+    ]
+    assert totals[1] > totals[0]
+
+
+def test_no_prompts_give_no_captions(captioner, embeddings):
+    assert generate(captioner, embeddings[:0], [], settings()) == []
