@@ -181,9 +181,9 @@ class Trainer:
             for moment in MOMENTS:
                 tensors[f"{moment}/{name}"] = self.optimiser.state[parameter][moment]
         tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        place = {"step": str(self.step), "best_loss": repr(self.best_loss)}
         with atomic_path(self.folder / "state.safetensors") as path:
-            save_file(tensors, path, metadata=place)
+            # one entry: safetensors writes several in any order
+            save_file(tensors, path, metadata={"step": str(self.step)})
 
     def _resume(self) -> None:
         path = self.folder / "state.safetensors"
@@ -191,7 +191,6 @@ class Trainer:
             return
         with safe_open(path, framework="pt") as state:
             self.step = int(state.metadata()["step"])
-            self.best_loss = float(state.metadata()["best_loss"])
             for name, parameter in self.captioner.trainable().items():
                 parameter.data.copy_(state.get_tensor(f"parameter/{name}"))
                 self.optimiser.state[parameter] = {
@@ -202,13 +201,16 @@ class Trainer:
                     },
                 }
         log = read_log(self.folder)
-        self.rows = log[log.step <= self.step].to_dict("records")
+        log = log[log.step <= self.step]  # a kill may have come before the state
+        self.best_loss = min(log.validation_loss.dropna(), default=self.best_loss)
+        self.rows = log.to_dict("records")
 
 
 def read_log(folder: Path) -> pd.DataFrame:
     """Read a run's log: step, train_loss, validation_loss, learning_rate."""
-    # pandas' default parser may be off in the last bit
-    return pd.read_csv(Path(folder) / "log.csv", float_precision="round_trip")
+    # pandas' own parser of numbers may be off in the last bit
+    log = pd.read_csv(Path(folder) / "log.csv", dtype=str)
+    return log.astype({name: int if name == "step" else float for name in log})
 
 
 def _refuse_another_run(folder: Path, config: Config) -> None:

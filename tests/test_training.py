@@ -1,0 +1,400 @@
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from doubles import TOY_CAPTIONS, ToyCLAP
+from safetensors.torch import load_file
+from transformers import AutoTokenizer
+
+from drcap.captioner import train as training
+from drcap.captioner.data import TextOnlyExamples, bucketed, hold_out
+from drcap.captioner.model import Captioner
+from drcap.captioner.prompt import PromptBuilder
+from drcap.captioner.train import Trainer, learning_rate, train
+from drcap.config import CaptionerConfig, Config, RetrievalConfig, TrainingConfig
+from drcap.errors import ConfigError, DatastoreError
+from drcap.retrieval import CaptionDatastore
+
+CAPTIONS = [*TOY_CAPTIONS, *TOY_CAPTIONS[:6]]  # some of them twice
+BAND = RetrievalConfig(sim_min=0.3, sim_max=0.8)
+
+
+def toy_config(language_model, seed=0, retrieval=BAND, **changes):
+    """13 steps, 10 an epoch; validated at 4, 8, 12, 13, saved at 3, 6, 9 too."""
+    schedule = {"steps": 13, "batch_size": 5, "warmup_steps": 2, "validate_every": 4}
+    others = {"save_every": 3, "validation_captions": 10, "dtype": "float32"}
+    rate = {"peak_learning_rate": 0.01}
+    return Config(
+        seed=seed,
+        captioner=CaptionerConfig(language_model),
+        retrieval=retrieval,
+        training=TrainingConfig(**schedule | others | rate | changes),
+    )
+
+
+def run(config, folder):
+    datastore = CaptionDatastore.build(CAPTIONS, ToyCLAP())
+    return train(config, CAPTIONS, datastore, folder, device="cpu", progress=False)
+
+
+def contents(folder):
+    """Return the bytes of a run's files; what a kill left half-written is hidden."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and ".writing-" not in str(path)
+    }
+
+
+@pytest.fixture(scope="module")
+def finished(language_model, tmp_path_factory):
+    """The run of toy_config, never interrupted."""
+    return run(toy_config(language_model), tmp_path_factory.mktemp("runs") / "run")
+
+
+# the schedule
+
+
+def test_the_learning_rate_rises_to_its_peak_and_falls_to_zero():
+    config = TrainingConfig(steps=10, warmup_steps=4, peak_learning_rate=1.0)
+    rates = [learning_rate(step, config) for step in range(10)]
+    rise, fall = (
+        [1 / 4, 2 / 4, 3 / 4, 4 / 4],
+        [6 / 6, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6],
+    )
+    assert rates == pytest.approx(rise + fall)
+
+
+def test_a_schedule_may_lack_a_warm_up_or_a_decay():
+    constants = {"steps": 4, "peak_learning_rate": 1.0}
+    decay = TrainingConfig(warmup_steps=0, **constants)
+    assert [learning_rate(s, decay) for s in range(4)] == [1, 0.75, 0.5, 0.25]
+    rise = TrainingConfig(warmup_steps=4, **constants)
+    assert [learning_rate(s, rise) for s in range(4)] == [0.25, 0.5, 0.75, 1]
+
+
+# the examples
+
+
+@pytest.fixture(scope="module")
+def examples(language_model):
+    """Make examples of the training side of a split, as a run does."""
+    prompts = PromptBuilder(
+        AutoTokenizer.from_pretrained(language_model), CaptionerConfig(language_model)
+    )
+    datastore = CaptionDatastore.build(CAPTIONS, ToyCLAP())
+    kept, held_out = hold_out(CAPTIONS, 10, seed=0)
+
+    def make(captions=kept, **changes):
+        settings = replace(BAND, **changes)
+        return TextOnlyExamples(captions, datastore, prompts, settings, held_out)
+
+    make.held_out = held_out
+    return make
+
+
+def test_no_text_is_both_trained_on_and_held_out():
+    kept, held_out = hold_out(CAPTIONS, 10, seed=0)
+    assert len(set(held_out)) == 10
+    assert not set(kept) & set(held_out)
+    assert kept == [text for text in CAPTIONS if text not in held_out]
+    assert len(kept) > len(set(kept))  # repeats stay on their side
+
+
+def test_spaces_do_not_hide_a_repeat():
+    kept, held_out = hold_out([f" {text} " for text in CAPTIONS] + TOY_CAPTIONS, 10, 0)
+    assert not set(kept) & set(held_out)
+    assert set(kept) | set(held_out) == set(TOY_CAPTIONS)
+
+
+def test_the_split_is_decided_by_the_seed():
+    assert hold_out(CAPTIONS, 10, seed=3) == hold_out(CAPTIONS, 10, seed=3)
+    assert hold_out(CAPTIONS, 10, seed=3)[1] != hold_out(CAPTIONS, 10, seed=4)[1]
+
+
+def test_at_most_half_of_the_captions_are_held_out():
+    assert len(hold_out(TOY_CAPTIONS, 10_000, seed=0)[1]) == len(TOY_CAPTIONS) // 2
+
+
+@pytest.mark.parametrize("captions", [[], ["A dog", "A dog ", " "]])
+def test_one_distinct_caption_cannot_be_split(captions):
+    with pytest.raises(ConfigError, match="training captions: . distinct; give two"):
+        hold_out(captions, 1, seed=0)
+
+
+def test_a_caption_that_the_datastore_lacks_is_named(examples):
+    with pytest.raises(DatastoreError, match="lacks the training caption 'A cow moos'"):
+        examples([TOY_CAPTIONS[0], "A cow moos"])
+
+
+def test_a_batch_holds_captions_of_like_length_and_each_at_most_once():
+    random_ = np.random.default_rng(0)
+    lengths = random_.integers(1, 100, size=1003)
+    order = random_.permutation(1003)
+    batches = list(bucketed(order, lengths.__getitem__, 8, seed=0))
+    assert {len(batch) for batch in batches} == {8}
+    assert len(batches) == 1003 // 8
+    assert len({index for batch in batches for index in batch}) == 8 * len(batches)
+    spread = np.mean([np.ptp(lengths[batch]) for batch in batches])
+    rows = order[: 8 * len(batches)].reshape(-1, 8)
+    assert spread < np.ptp(lengths[rows], axis=1).mean() / 10
+
+
+def test_batches_come_in_an_order_that_does_not_follow_length():
+    batches = list(bucketed(np.arange(256), int, 8, seed=0))
+    starts = [batch[0] for batch in batches]
+    assert starts != sorted(starts) and sorted(starts) == list(range(0, 256, 8))
+    assert batches != list(bucketed(np.arange(256), int, 8, seed=1))
+
+
+def prompts_of(batches):
+    return [prompt.ids for batch in batches for prompt in batch.prompts]
+
+
+def test_an_epoch_follows_from_the_seed_and_its_number(examples):
+    made = examples()
+    first = prompts_of(made.epoch(5, seed=0, epoch=0, limit=10))
+    assert first == prompts_of(examples().epoch(5, seed=0, epoch=0, limit=10))
+    assert first != prompts_of(made.epoch(5, seed=0, epoch=1, limit=10))
+    assert first != prompts_of(made.epoch(5, seed=1, epoch=0, limit=10))
+
+
+def test_a_limit_cuts_an_epoch_to_so_many_batches(examples):
+    assert len(list(examples().epoch(5, seed=0, epoch=0, limit=4))) == 4
+
+
+def test_an_example_keeps_its_caption_and_embedding_together(examples):
+    made, clap = examples(), ToyCLAP()
+    for batch in made.epoch(5, seed=0, epoch=0, limit=10):
+        for embedding, target in zip(batch.embeddings, batch.targets, strict=True):
+            text = made.prompts.tokenizer.decode(target, skip_special_tokens=True)
+            torch.testing.assert_close(embedding, clap.encode_text([text])[0])
+
+
+def test_selection_never_draws_the_caption_itself_or_a_held_out_one(examples):
+    for made in (examples(), examples(examples.held_out)):
+        similar = made.similar(range(len(made)), seed=0)
+        assert sum(map(len, similar)) > 2 * len(made)
+        for own, texts in zip(made.captions, similar, strict=True):
+            assert own not in texts
+            assert not set(texts) & set(examples.held_out)
+
+
+def test_without_selection_the_nearest_caption_is_the_caption_itself(examples):
+    made = examples(similarity_selection=False)
+    for own, texts in zip(
+        made.captions, made.similar(range(len(made)), 0), strict=True
+    ):
+        assert texts[0] == own and len(texts) == 3
+
+
+def test_without_selection_held_out_captions_stay_hidden(examples):
+    made = examples(examples.held_out, similarity_selection=False)
+    for texts in made.similar(range(10), seed=0):
+        assert len(texts) == 3 and not set(texts) & set(examples.held_out)
+
+
+@pytest.mark.parametrize("changes", [{"enabled": False}, {"top_k": 0}])
+def test_without_retrieval_prompts_hold_no_captions(examples, changes):
+    assert examples(**changes).similar([0, 1], seed=0) == [[], []]
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0, 0), (0.25, 0.25), (1, 1)])
+def test_a_share_of_the_prompts_is_left_without_captions(examples, share, expected):
+    made = examples(withheld=share, sim_min=-1.0)
+    indices = list(range(len(made))) * 20
+    bare = np.mean([not texts for texts in made.similar(indices, seed=0)])
+    assert bare == pytest.approx(expected, abs=0.04)
+
+
+# a run
+
+
+def test_training_learns_its_captions(language_model, tmp_path):
+    config = toy_config(language_model, steps=40, validate_every=40)
+    losses = run(config, tmp_path).log.train_loss
+    assert losses[-5:].mean() < losses[:5].mean() - 1
+
+
+def test_the_log_tells_each_step(finished, language_model):
+    log, config = finished.log, toy_config(language_model).training
+    assert log.step.tolist() == list(range(1, 14))
+    assert log.learning_rate.tolist() == [learning_rate(s, config) for s in range(13)]
+    validated = log.step[log.validation_loss.notna()]
+    assert validated.tolist() == [4, 8, 12, 13]
+
+
+def test_a_run_holds_only_what_it_needs(finished):
+    assert contents(finished.folder).keys() == {
+        *("config.json", "log.csv", "state.safetensors", "best/mapper.safetensors"),
+        *("best/adapter/adapter_config.json", "best/adapter/adapter_model.safetensors"),
+    }
+
+
+def test_the_lowest_validation_loss_is_kept(language_model, tmp_path, monkeypatch):
+    mappers, validate = [], Trainer._validate
+
+    def watched(trainer):
+        validate(trainer)
+        mappers.append(trainer.captioner.mapper.weight.clone())
+
+    monkeypatch.setattr(Trainer, "_validate", watched)
+    config = toy_config(
+        language_model, steps=40, validate_every=5, peak_learning_rate=0.3
+    )
+    result = run(config, tmp_path)
+    losses = result.log.validation_loss.dropna().to_numpy()
+    assert 0 < losses.argmin() < len(losses) - 1  # this run got worse in the end
+    kept = load_file(result.best / "mapper.safetensors")["weight"]
+    torch.testing.assert_close(kept, mappers[losses.argmin()], atol=0, rtol=0)
+
+
+def test_the_validation_loss_is_the_mean_over_the_held_out_captions_tokens(
+    language_model, finished
+):
+    config = toy_config(language_model)
+    best = Captioner.load(finished.best, 32, config.captioner, torch.float32)
+    kept, held_out = hold_out(CAPTIONS, 10, seed=0)
+    datastore = CaptionDatastore.build(CAPTIONS, ToyCLAP())
+    made = TextOnlyExamples(held_out, datastore, best.prompts, BAND, held_out)
+    batch = made.batch(range(10), made.similar(range(10), seed=0))
+    loss = best.loss(batch.embeddings, batch.prompts, batch.targets).item()
+    assert loss == pytest.approx(finished.log.validation_loss.min(), abs=1e-5)
+
+
+def test_a_seed_gives_the_same_bytes_and_another_seed_others(
+    language_model, tmp_path, finished
+):
+    again = run(toy_config(language_model), tmp_path / "again")
+    assert contents(again.folder) == contents(finished.folder)
+    other = run(toy_config(language_model, seed=1), tmp_path / "other")
+    assert other.log.train_loss[0] != finished.log.train_loss[0]
+
+
+# a killed run
+
+
+class Killed(Exception):
+    pass
+
+
+def kill_at(monkeypatch, owner, name, call, after=False):
+    """Raise Killed at the given call of owner.name, before or after its work."""
+    calls, original = iter(range(1, 1000)), getattr(owner, name)
+
+    def fatal(*arguments, **options):
+        last = next(calls) == call
+        if last and not after:
+            raise Killed
+        result = original(*arguments, **options)
+        if last:
+            raise Killed
+        return result
+
+    monkeypatch.setattr(owner, name, fatal)
+
+
+KILLS = {
+    "before the first step": (Trainer, "_update", 1),
+    "before the first save": (Trainer, "_save", 1),
+    "in the first save, the log written and the state not": (training, "save_file", 1),
+    "after the first save": (Trainer, "_save", 1, True),
+    "between two saves": (Trainer, "_update", 5, True),
+    "before a validation": (Trainer, "_validate", 2),
+    "in a validation, before the new best is written": (Captioner, "save", 2),
+    "in a validation, the new best not in place": (Captioner, "save", 2, True),
+    "in a validation, the old best gone, the new not in place": (Path, "rename", 3),
+    "after a validation, the state not saved": (Trainer, "_validate", 2, True),
+    "in a later save, the log written and the state not": (training, "save_file", 4),
+    "in the second epoch": (Trainer, "_update", 12),
+    "before the last save": (Trainer, "_save", 7),
+}
+
+
+@pytest.mark.parametrize("when", KILLS)
+def test_a_killed_run_resumes_to_the_same_bytes(
+    when, language_model, tmp_path, finished
+):
+    config = toy_config(language_model)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        kill_at(patch, *KILLS[when])
+        run(config, tmp_path / "run")
+    resumed = run(config, tmp_path / "run")
+    assert contents(resumed.folder) == contents(finished.folder)
+    pd.testing.assert_frame_equal(resumed.log, finished.log, check_exact=True)
+
+
+def test_a_run_killed_again_and_again_ends_with_the_same_bytes(
+    language_model, tmp_path, finished
+):
+    config, random_ = toy_config(language_model), random.Random(0)
+    for _ in range(6):
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+            kill_at(patch, Trainer, "_update", random_.randint(1, 4), after=True)
+            run(config, tmp_path / "run")
+    resumed = run(config, tmp_path / "run")
+    assert contents(resumed.folder) == contents(finished.folder)
+
+
+def train_until_killed(config, folder):
+    """Train in this process, which dies by SIGKILL, its third state half written."""
+    states, save_file = iter(range(1, 1000)), training.save_file
+
+    def fatal(tensors, path, metadata):
+        save_file(tensors, path, metadata)
+        if next(states) == 3:
+            path.write_bytes(path.read_bytes()[:1000])
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    training.save_file = fatal
+    run(config, folder)
+
+
+def test_a_process_killed_while_it_writes_resumes_to_the_same_bytes(
+    language_model, tmp_path, finished
+):
+    config = toy_config(language_model)
+    process = multiprocessing.get_context("spawn").Process(
+        target=train_until_killed, args=(config, tmp_path / "run")
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert contents(tmp_path / "run") != contents(finished.folder)
+    resumed = run(config, tmp_path / "run")
+    assert contents(resumed.folder) == contents(finished.folder)
+
+
+def test_a_finished_run_is_left_alone(language_model, tmp_path, finished, monkeypatch):
+    shutil.copytree(finished.folder, tmp_path / "run")
+    for name in ("_update", "_validate", "_save"):
+        kill_at(monkeypatch, Trainer, name, 1)
+    again = run(toy_config(language_model), tmp_path / "run")
+    assert contents(again.folder) == contents(finished.folder)
+    pd.testing.assert_frame_equal(again.log, finished.log)
+
+
+# mistakes
+
+
+def test_a_folder_with_another_run_is_refused_and_kept(language_model, finished):
+    before = contents(finished.folder)
+    with pytest.raises(ConfigError, match=f"{finished.folder}: holds a run of another"):
+        run(toy_config(language_model, steps=14), finished.folder)
+    assert contents(finished.folder) == before
+
+
+def test_a_batch_beyond_the_captions_is_refused_and_the_folder_left_free(
+    language_model, tmp_path
+):
+    with pytest.raises(ConfigError, match="batch_size: 54 is more than the 53 train"):
+        run(toy_config(language_model, batch_size=54), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
