@@ -93,10 +93,13 @@ class Notebook:
         self.written.append(path)
         return figure
 
-    def finish(self, inputs: Iterable[Path | str], following: str = "") -> Markdown:
+    def finish(
+        self, inputs: Iterable[Path | str], following: str = "", **extra: object
+    ) -> Markdown:
         """Write the run's record; list the files written and name the next notebook.
 
         inputs : files and folders that the results depend on, recorded by checksum
+        extra : anything else for the record, under its own name
         """
         path = self.reports / "runs" / self.name / "run.json"
         record = run_record(
@@ -106,6 +109,7 @@ class Notebook:
             inputs=inputs,
             command=[f"notebooks/{self.name}.ipynb"],
             profile=self.profile,
+            **extra,
         )
         write_json(path, record)
         files = [each.relative_to(self.reports) for each in [*self.written, path]]

@@ -97,7 +97,7 @@ def test_the_end_lists_the_files_and_records_what_made_them(book, tmp_path):
     source.write_text("A dog barks\n")
     book.table(pd.DataFrame({"a": [1]}), "numbers")
     book.figure(Figure(), "empty")
-    shown = book.finish([source], following="03_next").data
+    shown = book.finish([source], following="03_next", note="hello").data
     listed = [line[3:-1] for line in shown.splitlines() if line.startswith("- ")]
     assert all((book.reports / file).is_file() for file in listed)
     assert listed == [
@@ -109,6 +109,7 @@ def test_the_end_lists_the_files_and_records_what_made_them(book, tmp_path):
     assert "(03_next.ipynb)" in shown
     record = json.loads((book.reports / "runs/00_test/run.json").read_text())
     assert record["profile"] == "smoke" and record["seed"] == 3
+    assert record["note"] == "hello"
     assert list(record["inputs"]) == [str(source)]
 
 

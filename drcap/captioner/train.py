@@ -111,7 +111,8 @@ class Trainer:
         with bar:
             for batch in self._batches():
                 loss = self._update(batch)
-                bar.set_postfix(loss=f"{loss:.3f}", best=f"{self.best_loss:.3f}")
+                losses = {"loss": f"{loss:.3f}", "best": f"{self.best_loss:.3f}"}
+                bar.set_postfix(losses, refresh=False)  # drawn by `update` when due
                 bar.update()
                 last = self.step == self.settings.steps
                 if last or self.step % self.settings.validate_every == 0:
