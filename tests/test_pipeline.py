@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,18 +17,6 @@ from drcap.projection import project
 from drcap.retrieval import CaptionDatastore
 
 SR = ToyCLAP.sr
-ANIMALS = {  # the animal or its call, as a caption may name it
-    "cat": ("cat", "kitten", "meow", "purr"),
-    "cow": ("cow", "cattle", "moo"),
-    "dog": ("dog", "puppy", "bark", "growl"),
-    "duck": ("duck", "quack"),
-    "frog": ("frog", "toad", "croak", "ribbit"),
-    "horse": ("horse", "neigh", "whinn", "clip clop", "clip-clop", "gallop"),
-    "owl": ("owl", "hoot"),
-    "pig": ("pig", "oink", "snort"),
-    "rooster": ("rooster", "chicken", "crow", "cock"),
-    "sheep": ("sheep", "goat", "lamb", "bleat", "baa"),
-}
 
 
 def noise(seconds, seed=0, loudness=0.1):
@@ -87,8 +73,8 @@ def no_decoding(monkeypatch):
 
 def test_one_recording_gives_one_result(model, recordings):
     result = model.caption(recordings[0])
-    assert result == model.caption(str(recordings[0])).__class__(**vars(result))
     assert result.file == str(recordings[0]) and result.caption
+    assert model.caption(str(recordings[0])).caption == result.caption
     assert result.error is result.warning is None
     assert len(result.similar_captions) == 3
 
@@ -410,45 +396,3 @@ def test_a_checkpoint_of_an_unknown_clap_is_named(model, saved, monkeypatch):
     (saved / "config.json").write_text(json.dumps(config | {"clap": "laion"}))
     with pytest.raises(ConfigError, match="clap: unknown model 'laion'"):
         DRCap.from_pretrained(saved)
-
-
-# the shipped model, from the command line
-
-
-def captions_of_animals(*options):
-    """Caption the ten animal recordings in a process of its own."""
-    folder = assets.asset_path("animal-recordings")
-    command = [sys.executable, "-c", "from drcap.cli import main; main()", "caption"]
-    done = subprocess.run(
-        [*command, "--json", *options, str(folder)], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    records = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [Path(record["file"]).stem for record in records] == sorted(ANIMALS)
-    return records
-
-
-def named(records):
-    return sum(
-        any(word in record["caption"].lower() for word in ANIMALS[animal])
-        for animal, record in zip(sorted(ANIMALS), records, strict=True)
-    )
-
-
-@pytest.mark.slow
-def test_the_shipped_model_names_at_least_eight_of_ten_animals():
-    records = captions_of_animals()
-    for record in records:
-        assert record.keys() == {"file", "caption", "similar_captions", "seconds"}
-        assert len(record["similar_captions"]) == 3
-        assert all(
-            m.keys() == {"caption", "similarity"} for m in record["similar_captions"]
-        )
-    assert named(records) >= 8, [record["caption"] for record in records]
-
-
-@pytest.mark.slow
-def test_the_shipped_model_names_at_least_six_without_retrieval():
-    records = captions_of_animals("--no-retrieval")
-    assert all(record["similar_captions"] == [] for record in records)
-    assert named(records) >= 6, [record["caption"] for record in records]
