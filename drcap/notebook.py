@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 import torch
-from IPython.display import Audio, Markdown
+from IPython.display import Audio, Image, Markdown
 from matplotlib.figure import Figure
 
 from drcap import config as configs
@@ -29,7 +29,7 @@ from drcap.devices import resolve_device
 from drcap.files import write_json, write_text
 from drcap.messages import hush
 from drcap.pipeline import Captioned
-from drcap.plots import save_figure
+from drcap.plots import png, save_figure
 from drcap.provenance import run_record
 
 SMOKE_RECORDINGS = 3  # so many are enough to see that a notebook runs
@@ -86,12 +86,12 @@ class Notebook:
         self.written += [table, page]
         return show(frame, note)
 
-    def figure(self, figure: Figure, stem: str) -> Figure:
+    def figure(self, figure: Figure, stem: str) -> Image:
         """Write figures/<stem>.png, and show it."""
         path = self.reports / "figures" / f"{stem}.png"
         save_figure(figure, path)
         self.written.append(path)
-        return figure
+        return picture(figure)
 
     def finish(
         self, inputs: Iterable[Path | str], following: str = "", **extra: object
@@ -138,6 +138,11 @@ def play(recording: Path, listen: bool) -> Audio | None:
 def show(frame: pd.DataFrame, note: str = "") -> Markdown:
     """Show a table, numbers rounded, as it is written by `Notebook.table`."""
     return Markdown(markdown(frame, note))
+
+
+def picture(figure: Figure) -> Image:
+    """Show a figure as it would be written; the inline backend's takes more room."""
+    return Image(png(figure), format="png")
 
 
 def markdown(frame: pd.DataFrame, note: str = "") -> str:

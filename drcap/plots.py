@@ -5,6 +5,7 @@ to pyplot when it is returned, so that a notebook shows it once, as a cell's val
 """
 
 import functools
+import io
 import textwrap
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
+from PIL import Image
 
 from drcap.files import atomic_path
 from drcap.spectrogram import FLOOR_DB, HOP_SECONDS, MELS, log_mel
@@ -262,14 +264,27 @@ def plot_effective_support(
     return figure
 
 
+def png(figure: Figure) -> bytes:
+    """Render a figure as PNG of 256 colours; the same figure, the same bytes.
+
+    To the eye that is all there are, and the file has a third of the size.
+    """
+    drawn, reduced = io.BytesIO(), io.BytesIO()
+    with plt.style.context(["default", STYLE]):
+        figure.savefig(drawn, format="png", dpi=100)
+    image = Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    image.save(reduced, "PNG", optimize=True)
+    return reduced.getvalue()
+
+
 def save_figure(figure: Figure, path: Path | str) -> None:
-    """Write a figure as PNG, whole or not at all; the same figure, the same bytes."""
-    with atomic_path(Path(path)) as aside, plt.style.context(["default", STYLE]):
-        # Naming matplotlib's version would change the file with it.
-        figure.savefig(aside, format="png", dpi=100, metadata={"Software": None})
-        size = aside.stat().st_size
-    if size > LARGEST_FIGURE:
+    """Write a figure as PNG, whole or not at all."""
+    content = png(figure)
+    with atomic_path(Path(path)) as aside:
+        aside.write_bytes(content)
+    if len(content) > LARGEST_FIGURE:
         warnings.warn(
-            f"{path}: has {size:,} bytes, over {LARGEST_FIGURE:,}; draw less in it",
+            f"{path}: has {len(content):,} bytes, over {LARGEST_FIGURE:,}; "
+            "draw less in it",
             stacklevel=2,
         )

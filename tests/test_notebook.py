@@ -96,7 +96,8 @@ def test_the_end_lists_the_files_and_records_what_made_them(book, tmp_path):
     source = tmp_path / "captions.txt"
     source.write_text("A dog barks\n")
     book.table(pd.DataFrame({"a": [1]}), "numbers")
-    book.figure(Figure(), "empty")
+    drawn = book.figure(Figure(), "empty")
+    assert drawn.data == (book.reports / "figures" / "empty.png").read_bytes()
     shown = book.finish([source], following="03_next", note="hello").data
     listed = [line[3:-1] for line in shown.splitlines() if line.startswith("- ")]
     assert all((book.reports / file).is_file() for file in listed)
