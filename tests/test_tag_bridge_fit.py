@@ -45,12 +45,13 @@ def projected(name, support, temperature):
 
 
 def place_by_hand(name, support):
-    """Take the smoothest projection within cosine 0.7, or the sharpest; scale it."""
-    for temperature in TEMPERATURES:
-        found = projected(name, support, temperature)
-        if unit(found) @ name >= 0.7:
-            break
-    return unit(found) * np.linalg.norm(projected(name, support, TEMPERATURES[0]))
+    """Take the smoothest projection within a tenth of the best cosine; scale it."""
+    found = [projected(name, support, temperature) for temperature in TEMPERATURES]
+    cosines = [unit(each) @ name for each in found]
+    smoothest = next(
+        n for n, cosine in enumerate(cosines) if cosine >= 0.9 * max(cosines)
+    )
+    return unit(found[smoothest]) * np.linalg.norm(found[0])
 
 
 def test_names_are_embedded_in_plain_words_and_centred(names):

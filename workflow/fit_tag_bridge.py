@@ -1,6 +1,6 @@
 """Fit the shipped tag bridge to AudioCaps' training captions (about a minute).
 
-    python -m workflow.fit_tag_bridge
+python -m workflow.fit_tag_bridge
 """
 
 import time

@@ -1,6 +1,6 @@
 """Write the README's results table from reports/, between its two marker comments.
 
-    python -m workflow.readme
+python -m workflow.readme
 """
 
 import pandas as pd

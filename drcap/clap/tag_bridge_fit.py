@@ -1,9 +1,9 @@
 """Fit the tag bridge to captions: the paper's eq. 4, applied to class names.
 
 A class's name is projected onto the captions' embeddings. The direction is that of the
-smoothest projection which still speaks of the class. The length is that of a smooth
-projection: long where many captions speak of the class in one way, short where few or
-discordant ones do. Text alone enters.
+smoothest projection that speaks of the class nearly as well as any. The length is that
+of a smooth projection: long where many captions speak of the class in one way, short
+where few or discordant ones do. Text alone enters.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ TEMPLATES = (  # how a caption may name a class
     "a {} makes noise",
 )
 TEMPERATURES = (0.1, 0.08, 0.06, 0.05, 0.04, 0.03)  # of eq. 4, the smoothest first
-SPEAKS_OF = 0.7  # least cosine of a projection with the name it came from
+SPEAKS_OF = 0.9  # least cosine with the class name, as a share of the best one's
 UMBRELLA_WEIGHT = 0.1
 
 
@@ -54,10 +54,10 @@ def embed_names(class_names: Sequence[str], sentences: SentenceEncoder) -> torch
 def place(names: torch.Tensor, support: torch.Tensor) -> torch.Tensor:
     """Place class names (classes, D) among captions (N, D), both unit rows."""
     smooth_to_sharp = [project(names, support, tau) for tau in TEMPERATURES]
-    chosen = smooth_to_sharp[-1]
-    for candidate in reversed(smooth_to_sharp):
-        speaks = F.cosine_similarity(candidate, names) >= SPEAKS_OF
-        chosen = torch.where(speaks[:, None], candidate, chosen)
+    cosines = torch.stack([F.cosine_similarity(p, names) for p in smooth_to_sharp])
+    speaks = cosines >= SPEAKS_OF * cosines.amax(0)  # (temperatures, classes)
+    first = speaks.int().argmax(0)
+    chosen = torch.stack(smooth_to_sharp)[first, torch.arange(len(names))]
     length = smooth_to_sharp[0].norm(dim=1, keepdim=True)
     return F.normalize(chosen, dim=-1) * length
 
