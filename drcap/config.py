@@ -153,7 +153,7 @@ PROFILES: dict[str, dict[str, Any]] = {
             "peak_learning_rate": 5e-4,
             "warmup_steps": 2,
             "validate_every": 3,
-            "validation_captions": 16,
+            "validation_captions": 8,
             "save_every": 3,
         },
         "generation": {"num_beams": 2, "max_new_tokens": 16},
