@@ -2,7 +2,8 @@
 
     python -m workflow.train_checkpoint --steps 4000
 
-Uses the demo profile with a longer schedule. A killed run resumes when called again.
+Uses the demo profile with a longer schedule. A killed run resumes when called again;
+with --place-best its best state so far is placed instead.
 """
 
 import shutil
@@ -13,7 +14,7 @@ from typing import Annotated
 import typer
 
 from drcap import assets, paths
-from drcap.captioner.train import train
+from drcap.captioner.train import read_log, train
 from drcap.clap import load_clap
 from drcap.config import override, profile
 from drcap.data.audiocaps import read_training_captions
@@ -26,6 +27,9 @@ def main(
     steps: Annotated[int, typer.Option(help="optimiser steps")] = 4000,
     seed: Annotated[int, typer.Option(help="of data order, draws and dropout")] = 0,
     target: Annotated[Path, typer.Option(help="folder of the result")] = SHIPPED,
+    place_best: Annotated[
+        bool, typer.Option(help="do not train on: place an unfinished run's best")
+    ] = False,
 ) -> None:
     """Train and write config.json, mapper, adapter, log.csv and run.json."""
     started = time.time()
@@ -38,15 +42,23 @@ def main(
     }
     config = override(profile("demo"), {"seed": seed, "training": schedule})
     source = assets.asset_path("audiocaps-captions") / "train_v2.csv"
-    datastore = default_datastore(load_clap(config.clap))
     folder = paths.runs() / f"shipped-{steps}-steps-seed-{seed}"
-    run = train(config, read_training_captions(source), datastore, folder)
+    if not place_best:
+        datastore = default_datastore(load_clap(config.clap))
+        train(config, read_training_captions(source), datastore, folder)
+    log = read_log(folder)
     with atomic_folder(target) as result:
-        shutil.copytree(run.best, result, dirs_exist_ok=True)
+        shutil.copytree(folder / "best", result, dirs_exist_ok=True)
         write_json(result / "config.json", config.to_dict())
-        run.log.to_csv(result / "log.csv", index=False)
+        log.to_csv(result / "log.csv", index=False)
         record = run_record(
-            started=started, seed=seed, config=config, inputs=[source], steps=steps
+            started=started,
+            seed=seed,
+            config=config,
+            inputs=[source],
+            steps_scheduled=steps,
+            steps_done=int(log.step.max()),
+            best_step=int(log.step[log.validation_loss.idxmin()]),
         )
         write_json(result / "run.json", record)
 
