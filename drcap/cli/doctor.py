@@ -41,7 +41,7 @@ def _gpu(found: dict) -> str:
 
 def _java(found: dict | None) -> str:
     if found is None:
-        return "missing: METEOR needs Java 8 or later, everything else works"
+        return "missing: all metrics but the SBERT similarity need Java 8 or later"
     return f"{found['version']} ({found['path']})"
 
 
