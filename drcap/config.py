@@ -159,7 +159,7 @@ PROFILES: dict[str, dict[str, Any]] = {
         "generation": {"num_beams": 2, "max_new_tokens": 16},
     },
     # minutes, two CPU cores; the band is refitted to the tag bridge's space, where two
-    # people's captions of one clip are 0.60 alike; a small LLM gets a larger adapter
+    # people's captions of one clip are 0.53 alike; a small LLM gets a larger adapter
     "demo": {
         "captioner": {"lora_r": 16, "lora_alpha": 64},
         "retrieval": {"sim_min": 0.4, "sim_max": 0.7, "withheld": 0.5},
