@@ -97,6 +97,7 @@ def machine() -> dict:
         "platform": platform.platform(),
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),
+        "threads": _threads(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "accelerators": _accelerators(),
     }
@@ -109,6 +110,13 @@ def _cpu_name() -> str:
         return platform.processor()
     names = [line.split(":", 1)[1].strip() for line in lines if "model name" in line]
     return names[0] if names else platform.machine()
+
+
+def _threads() -> int:
+    """Return torch's thread count: sums, and so training, depend on it."""
+    import torch
+
+    return torch.get_num_threads()
 
 
 def _accelerators() -> list[str]:
