@@ -89,7 +89,9 @@ def test_a_java_that_is_absent_or_does_not_run_is_missing(
         java.chmod(0o755)
     monkeypatch.setenv("AAC_METRICS_JAVA_PATH", str(java))
     assert doctor.java_facts() is None
-    assert "METEOR needs Java 8 or later" in run(monkeypatch, capsys)
+    assert "all metrics but the SBERT similarity need Java 8 or later" in run(
+        monkeypatch, capsys
+    )
 
 
 def test_the_version_of_java_is_reported(tmp_path, monkeypatch):
