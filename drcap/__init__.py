@@ -9,7 +9,7 @@ In reading order:
 - `captioner/`  prompt, linear mapper and language model, text-only training, beams
 - `pipeline.py` all of it on recordings: `DRCap.from_pretrained().caption("dog.wav")`
 - `evaluation/` metrics, predictions and tables
-- `config.py`, `assets.py`, `audio.py`, `data/`, `cli/`   what they stand on
+- `config/`, `assets.py`, `audio.py`, `data/`, `cli/`   what they stand on
 """
 
 from importlib import import_module

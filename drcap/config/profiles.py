@@ -1,0 +1,132 @@
+"""The profiles smoke, demo and paper: each states how it differs from the paper."""
+
+from typing import Any
+
+from drcap.config.captioning import Config
+from drcap.config.clap import CLAPConfig
+from drcap.config.soundscapes import SoundscapesConfig
+from drcap.config.strict import override
+from drcap.errors import ConfigError
+
+PROFILES: dict[str, dict[str, Any]] = {
+    # seconds, for tests
+    "smoke": {
+        "captions": 400,
+        "retrieval": {"sim_min": 0.4, "sim_max": 0.7},
+        "training": {
+            "steps": 6,
+            "batch_size": 4,
+            "peak_learning_rate": 5e-4,
+            "warmup_steps": 2,
+            "validate_every": 3,
+            "validation_captions": 8,
+            "save_every": 3,
+        },
+        "generation": {"num_beams": 2, "max_new_tokens": 16},
+    },
+    # minutes, two CPU cores; the band is refitted to the tag bridge's space, where two
+    # people's captions of one clip are 0.53 alike; a small LLM gets a larger adapter
+    "demo": {
+        "captioner": {"lora_r": 16, "lora_alpha": 64},
+        "retrieval": {"sim_min": 0.4, "sim_max": 0.7, "withheld": 0.5},
+        "training": {
+            "steps": 150,
+            "batch_size": 8,
+            "peak_learning_rate": 1.5e-3,
+            "warmup_steps": 15,
+            "validate_every": 50,
+            "validation_captions": 200,
+            "save_every": 50,
+        },
+    },
+    # the paper's setting: Vicuna-7B on a GPU
+    "paper": {"captioner": {"language_model": "lmsys/vicuna-7b-v1.5"}},
+}
+
+CLAP_PROFILES: dict[str, dict[str, Any]] = {
+    "smoke": {
+        "dim": 32,
+        "front_end": {"mels": 32, "window": 2_048, "hop": 2_560},
+        "audio_encoder": {
+            "width": 16,
+            "depths": (2, 2),
+            "heads": (2, 4),
+            "spectrogram_size": 64,
+            "window_size": 4,
+        },
+        "text_encoder": {
+            "model": "all-minilm-l6-v2",
+            "pooling": "mean",
+            "trained": False,
+        },
+        "training": {
+            "epochs": 2,
+            "warmup_epochs": 1,
+            "batch_size": 8,
+            "micro_batch": 8,
+            "peak_learning_rate": 1e-3,
+            "cache_log_mels": True,
+        },
+    },
+    # two CPU cores, ten minutes: a small audio encoder at a coarser time step, beside a
+    # pretrained text encoder that stays as it is
+    "demo": {
+        "dim": 256,
+        "front_end": {"window": 2_048, "hop": 1_280},
+        "audio_encoder": {
+            "width": 48,
+            "depths": (2, 2, 2, 2),
+            "heads": (2, 4, 8, 16),
+            "spectrogram_size": 128,
+        },
+        "text_encoder": {
+            "model": "all-minilm-l6-v2",
+            "pooling": "mean",
+            "trained": False,
+        },
+        "training": {
+            "epochs": 12,
+            "batch_size": 64,
+            "micro_batch": 64,
+            "peak_learning_rate": 1e-3,
+            "cache_log_mels": True,
+        },
+    },
+    "paper": {},
+}
+
+SOUNDSCAPES_PROFILES: dict[str, dict[str, Any]] = {
+    "smoke": {
+        "ac": (12, 6, 8),
+        "cl": (6, 4, 6),
+        "weak": 40,
+    },
+    "demo": {
+        "ac": (600, 60, 200),
+        "cl": (250, 40, 200),
+        "weak": 4_000,
+    },
+    "paper": {},
+}
+
+
+def profile(name: str) -> Config:
+    """Return the captioner's configuration of the profile smoke, demo or paper."""
+    return Config.from_dict(_known(PROFILES, name))
+
+
+def clap_profile(name: str) -> CLAPConfig:
+    """Return the CLAP model's configuration of the profile smoke, demo or paper."""
+    return override(CLAPConfig(), _known(CLAP_PROFILES, name))
+
+
+def soundscapes_profile(name: str) -> SoundscapesConfig:
+    """Return the procedural corpora's configuration of a profile."""
+    return override(SoundscapesConfig(), _known(SOUNDSCAPES_PROFILES, name))
+
+
+def _known(profiles: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:
+    if name not in profiles:
+        known = ", ".join(profiles)
+        raise ConfigError(f"profile: unknown '{name}'; choose one of {known}")
+    return profiles[name]
