@@ -1,0 +1,110 @@
+"""Retrieval across modalities: how well a CLAP model finds captions by sound and back.
+
+In go the embeddings of N clips and of their M captions, out come R@k (the share of
+queries with a right answer among the first k) and mAP@10, in both directions. Checked
+against a brute-force ranking.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+DEPTHS = (1, 5, 10)  # k of R@k
+DEEPEST = max(DEPTHS)
+
+
+def retrieval_scores(
+    audio: np.ndarray,
+    text: np.ndarray,
+    clip_of_text: np.ndarray,
+    *,
+    block_size: int = 1024,
+) -> dict[str, dict[str, float]]:
+    """Score retrieval of captions by audio, and of audio by captions.
+
+    audio : (N, D), unit rows, a row a clip     text : (M, D), unit rows
+    clip_of_text : (M,) ints in [0, N), the clip that each caption describes
+    returns : "audio_to_text" and "text_to_audio", each "R@1", "R@5", "R@10", "mAP@10",
+        in [0, 1]
+
+    A clip's captions are all right answers for it; mAP@10 divides by the number of
+    right answers, ten at most. Equal similarities rank in the order of the rows.
+    Memory: O(block_size x max(N, M)). ValueError for arrays that do not fit, or a clip
+    without a caption.
+    """
+    _check(audio, text, clip_of_text)
+    clips = np.arange(len(audio))
+    blocks = max(block_size, 1)
+    return {
+        "audio_to_text": _scores(audio, clips, text, clip_of_text, blocks),
+        "text_to_audio": _scores(text, clip_of_text, audio, clips, blocks),
+    }
+
+
+def chance(clips: int, captions_per_clip: int = 1) -> dict[str, dict[str, float]]:
+    """Return the expected R@k of a random order, for clips of equally many captions."""
+    total = clips * captions_per_clip
+    return {
+        "audio_to_text": {
+            f"R@{k}": 1 - _all_wrong(total, captions_per_clip, k) for k in DEPTHS
+        },
+        "text_to_audio": {f"R@{k}": min(k / clips, 1.0) for k in DEPTHS},
+    }
+
+
+def _all_wrong(total: int, right: int, drawn: int) -> float:
+    """Return the probability that no right answer is among the `drawn` of `total`."""
+    places = np.arange(min(drawn, total))
+    return float(np.prod(np.maximum(total - right - places, 0) / (total - places)))
+
+
+def _scores(
+    queries: np.ndarray,
+    clip_of_query: np.ndarray,
+    items: np.ndarray,
+    clip_of_item: np.ndarray,
+    block_size: int,
+) -> dict[str, float]:
+    answers = np.bincount(clip_of_item)[clip_of_query]  # right ones, of each query
+    nearest = np.concatenate(list(_nearest(queries, items, block_size)))
+    right = clip_of_item[nearest] == clip_of_query[:, None]  # (Q, k)
+    places = np.arange(1, right.shape[1] + 1)
+    precision = np.cumsum(right, axis=1) / places
+    average = (precision * right).sum(axis=1) / np.minimum(answers, DEEPEST)
+    recalls = {f"R@{k}": float(right[:, :k].any(axis=1).mean()) for k in DEPTHS}
+    return recalls | {f"mAP@{DEEPEST}": float(average.mean())}
+
+
+def _nearest(
+    queries: np.ndarray, items: np.ndarray, block_size: int
+) -> Iterator[np.ndarray]:
+    """Yield the rows of the nearest items, (block, DEEPEST), the nearest first.
+
+    Similarities are rounded to six decimals: what lies below depends on the order of
+    summation, and ties must not.
+    """
+    columns = items.astype(np.float64).T
+    for start in range(0, len(queries), block_size):
+        block = queries[start : start + block_size].astype(np.float64)
+        similarities = np.round(block @ columns, 6)
+        yield np.argsort(-similarities, axis=1, kind="stable")[:, :DEEPEST]
+
+
+def _check(audio: np.ndarray, text: np.ndarray, clip_of_text: np.ndarray) -> None:
+    if audio.ndim != 2 or text.ndim != 2 or audio.shape[1:] != text.shape[1:]:
+        raise ValueError(
+            f"audio {audio.shape} and text {text.shape} do not fit: expected (N, D) "
+            "and (M, D)"
+        )
+    if clip_of_text.shape != (len(text),):
+        raise ValueError(
+            f"clip_of_text {clip_of_text.shape} names no clip for each of the "
+            f"{len(text)} captions"
+        )
+    if not (np.isfinite(audio).all() and np.isfinite(text).all()):
+        raise ValueError("the embeddings hold NaN or infinite values")
+    if not np.array_equal(np.unique(clip_of_text), np.arange(len(audio))):
+        raise ValueError(
+            f"every clip, 0 to {len(audio) - 1}, needs a caption, and every caption "
+            "one of these clips"
+        )
