@@ -117,7 +117,7 @@ def test_ten_seconds_of_noise_make_a_file_small_enough_to_commit(tmp_path):
 
 
 def test_a_figure_too_large_to_commit_is_warned_of(tmp_path, monkeypatch):
-    monkeypatch.setattr(plots, "LARGEST_FIGURE", 1_000)
+    monkeypatch.setattr(plots.style, "LARGEST_FIGURE", 1_000)
     with pytest.warns(UserWarning, match="scores.png: has .* bytes, over 1,000"):
         plots.save_figure(FIGURES["scores"](), tmp_path / "scores.png")
 

@@ -1,15 +1,7 @@
-"""Every figure of the project, in one style: data in, a matplotlib Figure out.
+"""Figures of recordings, of text-only training and of captions."""
 
-Axes carry units and the title says the one thing the figure shows. A figure is closed
-to pyplot when it is returned, so that a notebook shows it once, as a cell's value.
-"""
-
-import functools
-import io
 import textwrap
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,54 +9,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
-from PIL import Image
 
-from drcap.files import atomic_path
+from drcap.plots.style import COLOURS, INK, PALE, headline, styled
 from drcap.spectrogram import FLOOR_DB, HOP_SECONDS, MELS, log_mel
 
-INK, PALE = "#2b2f36", "#d9dde3"
-COLOURS = ("#2f6db3", "#e08a2b", "#3f9b6e", "#b8507a", "#7a68b8", "#8c9099")
-STYLE = {
-    "figure.dpi": 100,
-    "figure.constrained_layout.use": True,
-    "font.size": 10,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": INK,
-    "axes.titlelocation": "left",
-    "axes.titleweight": "bold",
-    "axes.titlesize": 11,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.prop_cycle": plt.cycler(color=COLOURS),
-    "grid.color": PALE,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "legend.frameon": False,
-    "image.interpolation": "nearest",
-}
-LARGEST_FIGURE = 150_000  # bytes; figures are committed
 TAGS_SHOWN = 8
 SPECTROGRAM_RANGE_DB = 70
 SPECTROGRAM_COLOURS = 28  # steps of 2.5 dB: as clear to the eye, and a far smaller file
 FREQUENCY_TICKS = (500, 1_000, 2_000, 4_000, 8_000, 16_000)  # Hz
 
 
-def _figure(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Draw in STYLE, whatever the caller's settings, and close the figure to pyplot."""
-
-    @functools.wraps(draw)
-    def drawn(*args, **kwargs) -> Figure:
-        with plt.style.context(["default", STYLE]):
-            figure = draw(*args, **kwargs)
-        plt.close(figure)
-        return figure
-
-    return drawn
-
-
-@_figure
+@styled
 def plot_clip(
     waveform: np.ndarray,
     sr: int,
@@ -85,16 +40,19 @@ def plot_clip(
     wave.plot(seconds, waveform, linewidth=0.5)
     reach = max(float(np.abs(waveform).max(initial=0)), 1e-3) * 1.05
     wave.set(ylabel="Amplitude", ylim=(-reach, reach), xticklabels=[])
-    _draw_spectrogram(mel, waveform, sr)
+    draw_spectrogram(mel, waveform, sr)
     for axes in (wave, mel):
         axes.set_xlim(0, len(waveform) / sr)
     if tags is not None:
         _draw_tags(figure.add_subplot(grid[:, 1]), tags)
-    figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=12)
+    headline(figure, title)
     return figure
 
 
-def _draw_spectrogram(axes: Axes, waveform: np.ndarray, sr: int) -> None:
+def draw_spectrogram(
+    axes: Axes, waveform: np.ndarray, sr: int, *, scale: bool = True
+) -> None:
+    """Draw the log-mel spectrogram of a waveform (n,), its colour scale beside it."""
     import librosa
 
     decibels = log_mel(waveform, sr)
@@ -113,6 +71,8 @@ def _draw_spectrogram(axes: Axes, waveform: np.ndarray, sr: int) -> None:
     bands = librosa.hz_to_mel(shown) / librosa.hz_to_mel(sr / 2) * (MELS + 1) - 0.5
     axes.set_yticks(bands, [f"{hertz / 1000:g}" for hertz in shown])
     axes.set(xlabel="Time (s)", ylabel="Frequency (kHz)")
+    if not scale:
+        return
     bar = axes.figure.colorbar(image, ax=axes, pad=0.015, aspect=14)
     bar.set_label("Level (dB re full scale)")
     bar.outline.set_visible(False)
@@ -133,7 +93,7 @@ def _draw_tags(axes: Axes, tags: Mapping[str, float]) -> None:
     axes.spines[:].set_visible(False)
 
 
-@_figure
+@styled
 def plot_training(log: pd.DataFrame, title: str | None = None) -> Figure:
     """Show a training log: losses in nats per token above, learning rate below.
 
@@ -168,7 +128,7 @@ def plot_training(log: pd.DataFrame, title: str | None = None) -> Figure:
     return figure
 
 
-@_figure
+@styled
 def plot_similarity_histogram(
     similarities: Sequence[float], band: tuple[float, float]
 ) -> Figure:
@@ -191,7 +151,7 @@ def plot_similarity_histogram(
     return figure
 
 
-@_figure
+@styled
 def plot_scores(scores: pd.DataFrame, title: str | None = None) -> Figure:
     """Show scores as grouped bars with their values: index systems, columns metrics."""
     systems, metrics = scores.shape
@@ -216,7 +176,7 @@ def plot_scores(scores: pd.DataFrame, title: str | None = None) -> Figure:
     return figure
 
 
-@_figure
+@styled
 def plot_counts(
     counts: Mapping[str, int], total: int, label: str, title: str
 ) -> Figure:
@@ -239,7 +199,7 @@ def plot_counts(
     return figure
 
 
-@_figure
+@styled
 def plot_effective_support(
     temperatures: np.ndarray, captions: np.ndarray, chosen: float
 ) -> Figure:
@@ -262,29 +222,3 @@ def plot_effective_support(
     axes.grid()
     axes.legend()
     return figure
-
-
-def png(figure: Figure) -> bytes:
-    """Render a figure as PNG of 256 colours; the same figure, the same bytes.
-
-    To the eye that is all there are, and the file has a third of the size.
-    """
-    drawn, reduced = io.BytesIO(), io.BytesIO()
-    with plt.style.context(["default", STYLE]):
-        figure.savefig(drawn, format="png", dpi=100)
-    image = Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE)
-    image.save(reduced, "PNG", optimize=True)
-    return reduced.getvalue()
-
-
-def save_figure(figure: Figure, path: Path | str) -> None:
-    """Write a figure as PNG, whole or not at all."""
-    content = png(figure)
-    with atomic_path(Path(path)) as aside:
-        aside.write_bytes(content)
-    if len(content) > LARGEST_FIGURE:
-        warnings.warn(
-            f"{path}: has {len(content):,} bytes, over {LARGEST_FIGURE:,}; "
-            "draw less in it",
-            stacklevel=2,
-        )

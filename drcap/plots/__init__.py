@@ -1,0 +1,44 @@
+"""Every figure of the project, in one style: data in, a matplotlib Figure out.
+
+Axes carry units and the title says the one thing the figure shows. A figure is closed
+to pyplot when it is returned, so that a notebook shows it once, as a cell's value.
+"""
+
+from drcap.plots.captioning import (
+    TAGS_SHOWN,
+    plot_clip,
+    plot_counts,
+    plot_effective_support,
+    plot_scores,
+    plot_similarity_histogram,
+    plot_training,
+)
+from drcap.plots.clap import (
+    plot_clap_training,
+    plot_cosines,
+    plot_cross_modal,
+    plot_encoder_input,
+    plot_examples,
+    plot_gap_over_training,
+    plot_modality_gap,
+)
+from drcap.plots.style import png, save_figure
+
+__all__ = [
+    "TAGS_SHOWN",
+    "plot_clap_training",
+    "plot_clip",
+    "plot_cosines",
+    "plot_counts",
+    "plot_cross_modal",
+    "plot_effective_support",
+    "plot_encoder_input",
+    "plot_examples",
+    "plot_gap_over_training",
+    "plot_modality_gap",
+    "plot_scores",
+    "plot_similarity_histogram",
+    "plot_training",
+    "png",
+    "save_figure",
+]
