@@ -99,6 +99,23 @@ def along_gap(
     return _unit(embedding + amount * direction)
 
 
+def planes(
+    audio: np.ndarray, text: np.ndarray, *, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """Project paired embeddings to two dimensions, by PCA and by t-SNE.
+
+    audio, text : as in `gap_statistics`
+    returns : "PCA" and "t-SNE" -> points (2N, 2), the N clips and then the N captions
+    """
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
+    rows = np.concatenate(_check_pairs(audio, text))
+    perplexity = min(30.0, (len(rows) - 1) / 3)  # scikit-learn's, or what fits
+    tsne = TSNE(metric="cosine", perplexity=perplexity, random_state=seed)
+    return {"PCA": PCA(2).fit_transform(rows), "t-SNE": tsne.fit_transform(rows)}
+
+
 def _unit(rows: np.ndarray) -> np.ndarray:
     norms = np.linalg.norm(rows, axis=-1, keepdims=True)
     return (rows / np.maximum(norms, 1e-12)).astype(np.float32)

@@ -10,6 +10,7 @@ from drcap.modality_gap import (
     gap_statistics,
     inject_noise,
     mean_shift,
+    planes,
     sampled_cosines,
 )
 
@@ -125,7 +126,27 @@ def test_moving_along_the_gap_starts_here_and_ends_at_the_mean_shift(pairs):
     assert one.shape == (DIM,) and np.linalg.norm(one) == pytest.approx(1, abs=1e-6)
 
 
-@pytest.mark.parametrize("measure", (gap_statistics, sampled_cosines))
+def test_the_planes_are_the_same_every_time_and_show_two_cones(pairs):
+    first, again = planes(*pairs), planes(*pairs)
+    assert set(first) == {"PCA", "t-SNE"}
+    for name, points in first.items():
+        assert points.shape == (2 * COUNT, 2)
+        np.testing.assert_array_equal(points, again[name])
+    along = first["PCA"][:, 0]  # the widest spread here is that of the modalities
+    assert max(along[:COUNT]) < min(along[COUNT:]) or min(along[:COUNT]) > max(
+        along[COUNT:]
+    )
+
+
+def test_the_first_plane_is_that_of_the_singular_value_decomposition(pairs):
+    rows = np.concatenate(pairs).astype(float)
+    axes = np.linalg.svd(rows - rows.mean(axis=0))[2][:2]  # reference
+    points = planes(*pairs)["PCA"]
+    expected = (rows - rows.mean(axis=0)) @ axes.T
+    np.testing.assert_allclose(np.abs(points), np.abs(expected), atol=1e-6)
+
+
+@pytest.mark.parametrize("measure", (gap_statistics, sampled_cosines, planes))
 def test_arrays_that_are_no_pairs_are_refused(pairs, measure):
     audio, text = pairs
     for wrong in ((audio, text[:-1]), (audio[:1], text[:1]), (audio[0], text[0])):
