@@ -9,7 +9,7 @@ import json
 import platform
 import textwrap
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +24,7 @@ from drcap import config as configs
 from drcap import paths
 from drcap.assets import asset_path
 from drcap.audio import find_recordings
-from drcap.config import Config, override
+from drcap.config import CLAPConfig, Config, override
 from drcap.devices import resolve_device
 from drcap.files import write_json, write_text
 from drcap.messages import hush
@@ -34,7 +34,9 @@ from drcap.provenance import run_record
 
 SMOKE_RECORDINGS = 3  # so many are enough to see that a notebook runs
 VERSIONS = ("torch", "transformers", "peft", "faiss-cpu")
-INDENT, WIDTH = 12, 79  # characters of the printed configuration
+INDENT, WIDTH = 12, 79  # characters of the printed configuration; the least indent
+
+Settings = Config | CLAPConfig
 
 
 @dataclass
@@ -43,7 +45,8 @@ class Notebook:
 
     name: str
     profile: str
-    config: Config
+    config: Settings
+    paper: Settings
     reports: Path
     started: float = field(default_factory=time.time)
     written: list[Path] = field(default_factory=list)
@@ -53,12 +56,13 @@ class Notebook:
         versions = [f"{name} {version(name)}" for name in VERSIONS]
         lines = {
             "profile": f"{self.profile}, on {resolve_device()}",
-            **_described(self.config.to_dict(), configs.profile("paper").to_dict()),
+            **_described(self.config.to_dict(), self.paper.to_dict()),
             "versions": ", ".join([f"python {platform.python_version()}", *versions]),
         }
-        rest = " " * INDENT
+        indent = max(INDENT, *(len(key) + 2 for key in lines))
+        rest = " " * indent
         return "\n".join(
-            textwrap.fill(f"{key:<{INDENT}}{text}", WIDTH, subsequent_indent=rest)
+            textwrap.fill(f"{key:<{indent}}{text}", WIDTH, subsequent_indent=rest)
             for key, text in lines.items()
         )
 
@@ -67,7 +71,7 @@ class Notebook:
         found = find_recordings([folder or asset_path("animal-recordings")])
         return found[:SMOKE_RECORDINGS] if self.profile == "smoke" else found
 
-    def run_folder(self, label: str, config: Config) -> Path:
+    def run_folder(self, label: str, config: Settings) -> Path:
         """Return where a training run of `config` lives; the same one at each call."""
         content = json.dumps(config.to_dict(), sort_keys=True)
         digest = hashlib.sha256(content.encode()).hexdigest()[:8]
@@ -119,15 +123,23 @@ class Notebook:
         return Markdown("\n".join(["Written to `reports_dir`:", "", *lines]))
 
 
-def start(name: str, profile: str, seed: int, reports_dir: str) -> Notebook:
+def start(
+    name: str,
+    profile: str,
+    seed: int,
+    reports_dir: str,
+    settings: Callable[[str], Settings] = configs.profile,
+) -> Notebook:
     """Turn a notebook's parameters into its `Notebook`; seed torch; hush the libraries.
 
     reports_dir : where results go; if relative, in the repository
+    settings : profile -> the configuration that the notebook is about
     """
     hush()
     torch.manual_seed(seed)
-    config = override(configs.profile(profile), {"seed": seed})
-    return Notebook(name, profile, config, paths.REPOSITORY / reports_dir)
+    config = override(settings(profile), {"seed": seed})
+    reports = paths.REPOSITORY / reports_dir
+    return Notebook(name, profile, config, settings("paper"), reports)
 
 
 def play(recording: Path, listen: bool) -> Audio | None:
@@ -208,5 +220,7 @@ def _remark(value: object, reference: object) -> str:
 
 def _text(value: object) -> str:
     if isinstance(value, tuple):
-        return "+".join(value)
+        return "+".join(map(str, value))
+    if isinstance(value, dict):
+        return "(" + ", ".join(f"{key} {_text(v)}" for key, v in value.items()) + ")"
     return repr(value) if " " in str(value) else str(value)

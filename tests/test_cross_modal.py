@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
-from drcap.evaluation.cross_modal import chance, retrieval_scores
+from drcap.evaluation.cross_modal import (
+    chance,
+    own_places,
+    retrieval_scores,
+)
 
 CLIPS, DIM = 30, 8
 
@@ -78,6 +82,14 @@ def test_fewer_than_ten_clips_can_be_scored():
     scores = retrieval_scores(audio, audio[[1, 2, 0]], np.array([0, 1, 2]))
     assert scores["text_to_audio"]["R@1"] == 0
     assert scores["text_to_audio"]["R@5"] == 1
+
+
+def test_the_place_of_the_own_caption_is_that_of_recall(embeddings):
+    places = own_places(*embeddings)
+    scores = retrieval_scores(*embeddings)["audio_to_text"]
+    for k in (1, 5, 10):
+        assert (places <= k).mean() == pytest.approx(scores[f"R@{k}"])
+    assert places.min() == 1 and places.max() <= len(embeddings[1])
 
 
 @pytest.mark.parametrize("captions", (1, 5))

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from drcap import config as configs
 from drcap import notebook, paths, pipeline
 from drcap.config import override
 from drcap.errors import ConfigError
@@ -39,6 +40,16 @@ def test_it_prints_every_section_and_what_differs_from_the_paper(book):
     assert "captions 400," in settings  # the paper's are not counted
     for section in ("captioner", "retrieval", "training", "versions"):
         assert f"\n{section} " in text
+    assert max(map(len, text.splitlines())) <= 79
+
+
+def test_the_clap_models_configuration_is_printed_as_well(tmp_path):
+    settings = configs.clap_profile
+    text = str(notebook.start("01_test", "demo", 4, str(tmp_path), settings))
+    words = " ".join(text.split())
+    assert "seed 4" in words and "depths 2+2+2+2 (paper: 2+2+6+2)" in words
+    assert "spec_augment (enabled True, time_stripes 2" in words
+    assert "\naudio_encoder  width 48 (paper: 96)" in text
     assert max(map(len, text.splitlines())) <= 79
 
 

@@ -41,6 +41,21 @@ def retrieval_scores(
     }
 
 
+def own_places(
+    audio: np.ndarray, text: np.ndarray, clip_of_text: np.ndarray
+) -> np.ndarray:
+    """Return where each clip finds the nearest of its own captions: (N,), 1 is first.
+
+    Arguments and errors are those of `retrieval_scores`.
+    """
+    _check(audio, text, clip_of_text)
+    places = []
+    for clip, similarities in enumerate(_similarities(audio, text, block_size=1)):
+        order = np.argsort(-similarities[0], kind="stable")
+        places.append(np.argmax(clip_of_text[order] == clip) + 1)
+    return np.array(places)
+
+
 def chance(clips: int, captions_per_clip: int = 1) -> dict[str, dict[str, float]]:
     """Return the expected R@k of a random order, for clips of equally many captions."""
     total = clips * captions_per_clip
@@ -78,16 +93,22 @@ def _scores(
 def _nearest(
     queries: np.ndarray, items: np.ndarray, block_size: int
 ) -> Iterator[np.ndarray]:
-    """Yield the rows of the nearest items, (block, DEEPEST), the nearest first.
+    """Yield the rows of the nearest items, (block, DEEPEST), the nearest first."""
+    for similarities in _similarities(queries, items, block_size):
+        yield np.argsort(-similarities, axis=1, kind="stable")[:, :DEEPEST]
 
-    Similarities are rounded to six decimals: what lies below depends on the order of
-    summation, and ties must not.
+
+def _similarities(
+    queries: np.ndarray, items: np.ndarray, block_size: int
+) -> Iterator[np.ndarray]:
+    """Yield cosines (block, items), rounded to six decimals.
+
+    What lies below depends on the order of summation, and ties must not.
     """
     columns = items.astype(np.float64).T
     for start in range(0, len(queries), block_size):
         block = queries[start : start + block_size].astype(np.float64)
-        similarities = np.round(block @ columns, 6)
-        yield np.argsort(-similarities, axis=1, kind="stable")[:, :DEEPEST]
+        yield np.round(block @ columns, 6)
 
 
 def _check(audio: np.ndarray, text: np.ndarray, clip_of_text: np.ndarray) -> None:
