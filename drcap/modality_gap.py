@@ -9,6 +9,9 @@ own remedy, is in `drcap.projection`. Checked against all pairs, one by one.
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+
+from drcap.projection import project
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,35 @@ def along_gap(
     returns : float32, the shape of `embedding`, unit rows
     """
     return _unit(embedding + amount * direction)
+
+
+def bridges(
+    audio: np.ndarray,
+    text: np.ndarray,
+    audio_mean: np.ndarray,
+    text_mean: np.ndarray,
+    support: np.ndarray,
+    temperature: float,
+    seed: int = 0,
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return audio and text embeddings as each remedy for the gap leaves them.
+
+    audio : (N, D), unit rows     text : (M, D), unit rows
+    audio_mean, text_mean : (D,), of a training set
+    support, temperature : as in `drcap.projection.project`
+    returns : "none", "mean shift", "noise injection" (as long as the gap) and
+        "projection" -> audio (N, D) and text (M, D) float32, unit rows
+    """
+    rows = torch.from_numpy(audio)
+    projected = project(rows, support, temperature, renormalise=True).numpy()
+    gap = np.linalg.norm(text_mean - audio_mean)
+    noisy = inject_noise(text, float(gap) / text.shape[1] ** 0.5, seed)
+    return {
+        "none": (audio, text),
+        "mean shift": (mean_shift(audio, audio_mean, text_mean), text),
+        "noise injection": (audio, noisy),
+        "projection": (projected, text),
+    }
 
 
 def planes(

@@ -7,6 +7,7 @@ import pytest
 
 from drcap.modality_gap import (
     along_gap,
+    bridges,
     gap_statistics,
     inject_noise,
     mean_shift,
@@ -124,6 +125,22 @@ def test_moving_along_the_gap_starts_here_and_ends_at_the_mean_shift(pairs):
     )
     one = along_gap(audio[0], direction, 0.5)
     assert one.shape == (DIM,) and np.linalg.norm(one) == pytest.approx(1, abs=1e-6)
+
+
+def test_each_bridge_moves_one_side_as_its_formula_says(pairs):
+    audio, text = pairs
+    means = audio.mean(axis=0), text.mean(axis=0)
+    found = bridges(audio, text, *means, text, temperature=0.1, seed=5)
+    np.testing.assert_array_equal(found["none"][0], audio)
+    np.testing.assert_array_equal(found["mean shift"][0], mean_shift(audio, *means))
+    gap = np.linalg.norm(means[1] - means[0])
+    noisy = inject_noise(text, gap / DIM**0.5, seed=5)
+    np.testing.assert_array_equal(found["noise injection"][1], noisy)
+    weights = np.exp(audio.astype(float) @ text.T / 0.1)  # eq. 4
+    projected = unit(weights @ text / weights.sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(found["projection"][0], projected, atol=1e-5)
+    for name in ("mean shift", "projection"):
+        np.testing.assert_array_equal(found[name][1], text)
 
 
 def test_the_planes_are_the_same_every_time_and_show_two_cones(pairs):
