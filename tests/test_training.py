@@ -36,9 +36,10 @@ def toy_config(language_model, seed=0, retrieval=BAND, **changes):
     )
 
 
-def run(config, folder):
+def run(config, folder, stop_after=None):
     datastore = CaptionDatastore.build(CAPTIONS, ToyCLAP())
-    return train(config, CAPTIONS, datastore, folder, device="cpu", progress=False)
+    options = {"stop_after": stop_after, "device": "cpu", "progress": False}
+    return train(config, CAPTIONS, datastore, folder, **options)
 
 
 def contents(folder):
@@ -233,6 +234,17 @@ def test_a_process_killed_while_it_writes_resumes_to_the_same_bytes(
     assert contents(tmp_path / "run") != contents(finished.folder)
     resumed = run(config, tmp_path / "run")
     assert contents(resumed.folder) == contents(finished.folder)
+
+
+@pytest.mark.parametrize("stop", [1, 6, 8, 12])
+def test_a_stopped_run_goes_on_to_the_same_bytes(
+    language_model, tmp_path, finished, stop
+):
+    config = toy_config(language_model)
+    stopped = run(config, tmp_path / "run", stop_after=stop)
+    assert len(stopped.log) == stop
+    run(config, tmp_path / "run")
+    assert contents(stopped.folder) == contents(finished.folder)
 
 
 def test_a_finished_run_is_left_alone(language_model, tmp_path, finished, monkeypatch):

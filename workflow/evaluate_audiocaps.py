@@ -1,10 +1,10 @@
-"""Score the shipped captioner on a reader's own copy of AudioCaps clips.
+"""Score a captioner on a reader's own copy of AudioCaps clips.
 
     python -m workflow.evaluate_audiocaps --root DIR --split val
 
 DRCap beside its inference-time ablations and an honest floor, the first retrieved
 caption, all on the same clips. Writes reports/real/audiocaps_<split>.{csv,md} and the
-run's record.
+run's record; with --name a second captioner's beside the shipped one's.
 """
 
 import time
@@ -19,7 +19,7 @@ from drcap.evaluation.metrics import score
 from drcap.evaluation.predict import caption_clips
 from drcap.evaluation.tables import save_table, score_table
 from drcap.files import write_json
-from drcap.pipeline import DRCap
+from drcap.pipeline import SHIPPED, DRCap
 from drcap.provenance import run_record
 
 SWITCHES = {
@@ -33,15 +33,19 @@ FLOOR = "first retrieved caption"
 def main(
     root: Annotated[Path, typer.Option(help="folder with the split's CSV and clips")],
     split: Annotated[str, typer.Option(help="val or test")] = "val",
+    model: Annotated[
+        Path | None, typer.Option(help="a captioner's folder; default: the shipped one")
+    ] = None,
+    name: Annotated[str, typer.Option(help="added to the names of the files")] = "",
     reports: Annotated[Path, typer.Option(help="where reports go")] = paths.REPORTS,
 ) -> None:
     """Caption every clip with each system, score and tabulate."""
     started = time.time()
     found = read_audiocaps(root, split)
-    model = DRCap.from_pretrained()
+    captioner = DRCap.from_pretrained(model)
     scores = {}
     for system, settings in SWITCHES.items():
-        predictions = caption_clips(model, found.clips, **settings)
+        predictions = caption_clips(captioner, found.clips, **settings)
         references = predictions.mult_references
         scores[system] = score(predictions.candidates, references)
         if system == "DRCap":
@@ -50,12 +54,13 @@ def main(
                 for record in predictions.captioned
             ]
             scores[FLOOR] = score(nearest, references)
-    stem = reports / "real" / f"audiocaps_{split}"
+    stem = reports / "real" / "_".join(filter(None, ["audiocaps", split, name]))
     save_table(score_table(scores), stem)
     record = run_record(
         started=started,
-        seed=model.config.seed,
-        config=model.config,
+        seed=captioner.config.seed,
+        config=captioner.config,
+        inputs=[model or SHIPPED],
         clips=len(found.clips),
         missing_clips=len(found.missing),
     )

@@ -1,9 +1,9 @@
 """Train the shipped captioner on AudioCaps' training captions and place it.
 
-    python -m workflow.train_checkpoint --steps 4000
+    python -m workflow.train_checkpoint --steps 4000 --stop-after 2000
 
-Uses the demo profile with a longer schedule. A killed run resumes when called again;
-with --place-best its best state so far is placed instead.
+Uses the demo profile with a longer schedule. A killed or stopped run goes on when it is
+called again. Its best state by validation loss is placed.
 """
 
 import shutil
@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from drcap import assets, paths
-from drcap.captioner.train import read_log, train
+from drcap.captioner.train import train
 from drcap.clap import load_clap
 from drcap.config import override, profile
 from drcap.data.audiocaps import read_training_captions
@@ -27,9 +27,9 @@ def main(
     steps: Annotated[int, typer.Option(help="optimiser steps")] = 4000,
     seed: Annotated[int, typer.Option(help="of data order, draws and dropout")] = 0,
     target: Annotated[Path, typer.Option(help="folder of the result")] = SHIPPED,
-    place_best: Annotated[
-        bool, typer.Option(help="do not train on: place an unfinished run's best")
-    ] = False,
+    stop_after: Annotated[
+        int | None, typer.Option(help="leave the schedule at this step")
+    ] = None,
 ) -> None:
     """Train and write config.json, mapper, adapter, log.csv and run.json."""
     started = time.time()
@@ -43,10 +43,9 @@ def main(
     config = override(profile("demo"), {"seed": seed, "training": schedule})
     source = assets.asset_path("audiocaps-captions") / "train_v2.csv"
     folder = paths.runs() / f"shipped-{steps}-steps-seed-{seed}"
-    if not place_best:
-        datastore = default_datastore(load_clap(config.clap))
-        train(config, read_training_captions(source), datastore, folder)
-    log = read_log(folder)
+    datastore = default_datastore(load_clap(config.clap))
+    captions = read_training_captions(source)
+    log = train(config, captions, datastore, folder, stop_after=stop_after).log
     with atomic_folder(target) as result:
         shutil.copytree(folder / "best", result, dirs_exist_ok=True)
         write_json(result / "config.json", config.to_dict())

@@ -49,12 +49,15 @@ def train(
     datastore: CaptionDatastore,
     folder: Path,
     *,
+    stop_after: int | None = None,
     device: str = "auto",
     progress: bool = True,
 ) -> TrainingRun:
     """Train a captioner on captions alone, or resume the run that lies in `folder`.
 
-    captions : the training captions, duplicates kept; all of them in `datastore`.
+    captions : the training captions, duplicates kept; all of them in `datastore`
+    stop_after : leave the schedule at this step; a later call goes on from there
+
     ConfigError if `folder` holds a run of another configuration, or if the captions are
     too few; DatastoreError if the datastore lacks one.
     """
@@ -69,7 +72,7 @@ def train(
     ).to(where)
     trainer = Trainer(config, captioner, captions, datastore, folder)
     write_json(folder / "config.json", config.to_dict())
-    trainer.run(progress)
+    trainer.run(stop_after, progress)
     return TrainingRun(folder, folder / "best", read_log(folder))
 
 
@@ -99,17 +102,18 @@ class Trainer:
         self.rows: list[dict] = []
         self._resume()
 
-    def run(self, progress: bool = True) -> None:
-        """Train from where the run stands to its last step."""
+    def run(self, stop_after: int | None = None, progress: bool = True) -> None:
+        """Train from where the run stands to `stop_after`, or its last step."""
+        final = min(self.settings.steps, stop_after or self.settings.steps)
         bar = tqdm(
-            total=self.settings.steps,
+            total=final,
             initial=self.step,
             desc="training",
             unit="step",
             disable=not progress,
         )
         with bar:
-            for batch in self._batches():
+            for batch in self._batches(final):
                 loss = self._update(batch)
                 losses = {"loss": f"{loss:.3f}", "best": f"{self.best_loss:.3f}"}
                 bar.set_postfix(losses, refresh=False)  # drawn by `update` when due
@@ -118,21 +122,21 @@ class Trainer:
                 if last or self.step % self.settings.validate_every == 0:
                     self._validate()
                     self._save()
-                elif self.step % self.settings.save_every == 0:
+                elif self.step == final or self.step % self.settings.save_every == 0:
                     self._save()
 
-    def _batches(self):
-        """Yield the batches from `self.step` on, epoch after epoch."""
+    def _batches(self, final: int):
+        """Yield the batches from `self.step` to `final`, epoch after epoch."""
         size, seed = self.settings.batch_size, self.config.seed
         per_epoch = self.batches_per_epoch
-        while self.step < self.settings.steps:
+        while self.step < final:
             epoch, done = divmod(self.step, per_epoch)
             # the epoch's length depends on the schedule only, never on a resume
             limit = min(per_epoch, self.settings.steps - epoch * per_epoch)
             for index, batch in enumerate(
                 self.examples.epoch(size, seed, epoch, limit)
             ):
-                if index >= done:
+                if index >= done and self.step < final:
                     yield batch
 
     def _update(self, batch) -> float:
