@@ -68,6 +68,7 @@ def test_the_front_end_counts_its_samples_and_frames():
         ({"front_end": {"seconds": 11.0}}, "give at most 1024 frames"),
         ({"audio_encoder": {"depths": [2, 2]}}, "have one entry a stage"),
         ({"audio_encoder": {"width": "wide"}}, "audio_encoder.width: expected int"),
+        ({"audio_encoder": {"spectrogram_size": 128}}, "fit in the last stage, 4 "),
         ({"text_encoder": {"pooling": "last"}}, "text_encoder.pooling"),
         ({"text_encoder": {"max_tokens": 2}}, "text_encoder.max_tokens must be above"),
         ({"training": {"epochs": 1}}, "training.warmup_epochs must be within epochs"),

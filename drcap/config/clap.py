@@ -58,6 +58,11 @@ class AudioEncoderConfig:
         for name in ("width", "spectrogram_size", "patch_size", "window_size"):
             value = getattr(self, name)
             require(value > 0, f"audio_encoder.{name}", "be above 0", value)
+        halvings = 2 ** (len(self.depths) - 1)
+        last = self.spectrogram_size // self.patch_size // halvings
+        whole = self.window_size <= last
+        rule = f"fit in the last stage, {last} patches wide"
+        require(whole, "audio_encoder.window_size", rule, self.window_size)
 
 
 @dataclass(frozen=True)

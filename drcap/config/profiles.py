@@ -78,6 +78,7 @@ CLAP_PROFILES: dict[str, dict[str, Any]] = {
             "depths": (2, 2, 2, 2),
             "heads": (2, 4, 8, 16),
             "spectrogram_size": 128,
+            "window_size": 4,
         },
         "text_encoder": {
             "model": "all-minilm-l6-v2",
