@@ -1,0 +1,91 @@
+"""The folder of a training run: config.json, log.csv and state.safetensors.
+
+What is written here lets a killed run go on bit for bit, and lets a folder be refused
+that holds a run of something else.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from drcap.errors import ConfigError
+from drcap.files import atomic_path
+
+MOMENTS = ("exp_avg", "exp_avg_sq")  # Adam's state, beside its step count
+
+
+def refuse_another_run(folder: Path, description: Mapping[str, object]) -> None:
+    """Raise ConfigError if `folder` holds a run whose config.json differs."""
+    path = Path(folder) / "config.json"
+    if not path.exists():
+        return
+    there, here = json.loads(path.read_text()), json.loads(json.dumps(description))
+    differing = [key for key in here if there.get(key) != here[key]]
+    if differing:
+        raise ConfigError(
+            f"{folder}: holds a run of another {' and '.join(differing)}; "
+            "name another folder, or delete this one"
+        )
+
+
+def write_log(folder: Path, rows: list[dict], columns: Sequence[str]) -> None:
+    """Write a row a step to log.csv; what a row lacks stays empty."""
+    with atomic_path(Path(folder) / "log.csv") as path:
+        pd.DataFrame(rows).reindex(columns=list(columns)).to_csv(path, index=False)
+
+
+def read_log(folder: Path, integers: Sequence[str] = ("step",)) -> pd.DataFrame:
+    """Read a run's log.csv; columns other than `integers` are floats, NaN if empty."""
+    # pandas' own parser of numbers may be off in the last bit
+    log = pd.read_csv(Path(folder) / "log.csv", dtype=str)
+    return log.astype({name: int if name in integers else float for name in log})
+
+
+def save_state(
+    folder: Path,
+    step: int,
+    optimiser: torch.optim.Adam,
+    parameters: Mapping[str, nn.Parameter],
+    buffers: Mapping[str, torch.Tensor],
+) -> None:
+    """Write parameters, Adam's moments and buffers to state.safetensors."""
+    tensors = {f"buffer/{name}": buffer for name, buffer in buffers.items()}
+    for name, parameter in parameters.items():
+        tensors[f"parameter/{name}"] = parameter.detach()
+        # a parameter that no loss depends on has no moments
+        state = optimiser.state.get(parameter, {})
+        tensors |= {f"{key}/{name}": state[key] for key in MOMENTS if key in state}
+    tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    with atomic_path(Path(folder) / "state.safetensors") as path:
+        # one entry: safetensors writes several in any order
+        save_file(tensors, path, metadata={"step": str(step)})
+
+
+def load_state(
+    folder: Path,
+    optimiser: torch.optim.Adam,
+    parameters: Mapping[str, nn.Parameter],
+    buffers: Mapping[str, torch.Tensor],
+) -> int:
+    """Restore in place what `save_state` wrote; return its step, 0 if there is none."""
+    path = Path(folder) / "state.safetensors"
+    if not path.exists():
+        return 0
+    with safe_open(path, framework="pt") as state:
+        step, names = int(state.metadata()["step"]), set(state.keys())
+        for name, buffer in buffers.items():
+            buffer.copy_(state.get_tensor(f"buffer/{name}"))
+        for name, parameter in parameters.items():
+            parameter.data.copy_(state.get_tensor(f"parameter/{name}"))
+            if f"{MOMENTS[0]}/{name}" not in names:
+                continue
+            moments = {key: state.get_tensor(f"{key}/{name}") for key in MOMENTS}
+            moments = {key: moment.to(parameter) for key, moment in moments.items()}
+            optimiser.state[parameter] = {"step": torch.tensor(float(step)), **moments}
+    return step
