@@ -31,7 +31,9 @@ def test_rows_of_one_clip_become_its_captions(tmp_path):
     captions = ("A dog barks", "A dog is barking")
     path = tmp_path / "audio/abc_30.flac"
     result = read_audiocaps(tmp_path, "val")
-    assert result.clips[0] == Clip("abc_30", "audiocaps", "val", path, 30.0, captions)
+    assert result.clips[0] == Clip(
+        *("abc_30", "audiocaps", "val", path, 30.0, captions), youtube_id="abc"
+    )
     assert result.clips[1].captions == ("Wind, then rain",)
     assert result.missing == ()
 
@@ -46,6 +48,14 @@ def test_a_clip_is_found_by_any_of_its_names(tmp_path, youtube_id, stem):
     make_tree(tmp_path, [f"{youtube_id},30,A dog barks"], [name])
     (clip,) = read_audiocaps(tmp_path, "val").clips
     assert clip.path == tmp_path / name and clip.clip_id == f"{youtube_id}_30"
+
+
+def test_captions_are_read_without_audio_where_none_is_wanted(tmp_path):
+    make_tree(tmp_path, ["abc,30,A dog barks", "xyz,0,A cat"], [])
+    result = read_audiocaps(tmp_path, "val", audio=False)
+    assert [clip.path for clip in result.clips] == [None, None]
+    assert [clip.youtube_id for clip in result.clips] == ["abc", "xyz"]
+    assert result.missing == ()
 
 
 def test_missing_clips_are_listed_in_the_order_of_the_csv(tmp_path):

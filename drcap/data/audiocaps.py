@@ -10,8 +10,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from drcap.audio import find_recordings
 from drcap.data.captions import Clip
+from drcap.data.identities import recordings_by_name
 from drcap.data.tables import filled, read_table
 from drcap.errors import DatasetError
 
@@ -35,18 +35,19 @@ def read_training_captions(csv_path: Path | str) -> list[str]:
     return captions
 
 
-def read_audiocaps(root: Path | str, subset: str) -> AudioCaps:
+def read_audiocaps(root: Path | str, subset: str, *, audio: bool = True) -> AudioCaps:
     """Read a subset's captions and find its clips anywhere under `root`.
 
     The captions are `<subset>.csv` or `<subset>_v2.csv` in `root` or `root/dataset`. A
     clip is a recording named `<youtube_id>_<start>` (in s or ms), or `<youtube_id>`
     where the subset has one clip of that video; each may follow a `Y`. No such CSV, a
     malformed row, or no clip at all is a DatasetError.
+    audio : if False, none is looked for, and every clip's path is None
     """
     root = Path(root)
     csv_path = _find_csv(root, subset)
     captions = _captions_of_clips(csv_path)
-    recordings = _recordings_by_stem(root)
+    recordings = recordings_by_name(root) if audio else {}
     clips_of_video = Counter(youtube_id for youtube_id, _ in captions)
     clips, missing = [], []
     for (youtube_id, start), texts in captions.items():
@@ -54,10 +55,11 @@ def read_audiocaps(root: Path | str, subset: str) -> AudioCaps:
         alone = clips_of_video[youtube_id] == 1
         stems = _stems(youtube_id, start, alone)
         path = next((recordings[stem] for stem in stems if stem in recordings), None)
-        if path is None:
+        if audio and path is None:
             missing.append(clip_id)
         else:
-            clips.append(Clip(clip_id, "audiocaps", subset, path, start, tuple(texts)))
+            base = (clip_id, "audiocaps", subset, path, start, tuple(texts))
+            clips.append(Clip(*base, youtube_id=youtube_id))
     if not clips:
         raise DatasetError(
             f"{root}: holds none of the {len(missing)} clips of {csv_path.name}; "
@@ -111,14 +113,6 @@ def _captions_of_clips(csv_path: Path) -> dict[tuple[str, float], list[str]]:
     if not captions:
         raise DatasetError(f"{csv_path}: lists no clips; fetch it again")
     return captions
-
-
-def _recordings_by_stem(root: Path) -> dict[str, Path]:
-    """Return stem -> recording; of several with one stem, the first by path."""
-    found: dict[str, Path] = {}
-    for path in find_recordings([root], recursive=True):
-        found.setdefault(path.stem, path)
-    return found
 
 
 def _stems(youtube_id: str, start: float, alone: bool) -> list[str]:

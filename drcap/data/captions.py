@@ -17,14 +17,19 @@ from drcap.errors import DatasetError
 
 @dataclass(frozen=True)
 class Clip:
-    """One recording of a dataset, with the captions that people wrote for it."""
+    """One recording of a dataset, with its captions."""
 
-    clip_id: str
+    clip_id: str  # unique in its dataset
     dataset: str
     subset: str
     path: Path | None  # None if the audio is not here
     start: float | None  # seconds into the video it was cut from
     captions: tuple[str, ...]
+    duration: float | None = None  # seconds, where the dataset states it
+    youtube_id: str | None = None
+    freesound_id: str | None = None
+    keywords: tuple[str, ...] = ()
+    weak: bool = False  # captioned by a machine, not by people
 
 
 def read_captions(path: Path | str) -> list[str]:

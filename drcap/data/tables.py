@@ -22,13 +22,18 @@ def check_file(path: Path) -> None:
         ) from None
 
 
-def read_text(path: Path) -> str:
-    """Return a UTF-8 file's text, any byte-order mark removed, line ends kept."""
+def read_text(path: Path, fallback: str | None = None) -> str:
+    """Return a UTF-8 file's text, any byte-order mark removed, line ends kept.
+
+    fallback : the encoding of a file that is not UTF-8; without it, a DatasetError
+    """
     check_file(path)
     data = path.read_bytes()
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        if fallback is not None:
+            return data.decode(fallback)
         line = data.count(b"\n", 0, error.start) + 1
         raise DatasetError(
             f"{path}: line {line} is not UTF-8 text; convert the file, for instance "
@@ -37,14 +42,15 @@ def read_text(path: Path) -> str:
 
 
 def read_table(
-    path: Path, delimiter: str = ","
+    path: Path, delimiter: str = ",", fallback: str | None = None
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield (line number, column -> cell) for each row below the header.
 
     Blank lines are skipped; in a cell each run of blanks and line breaks becomes one
     blank. A column named twice, or a row of another width, is a DatasetError.
+    fallback : the encoding of a file that is not UTF-8; without it, a DatasetError
     """
-    rows = _rows(path, delimiter)
+    rows = _rows(path, delimiter, fallback)
     _, header = next(rows, (0, []))
     if twice := {name for name in header if header.count(name) > 1}:
         raise DatasetError(f"{path}: line 1 names the column {min(twice)!r} twice")
@@ -68,11 +74,12 @@ def filled(path: Path, line: int, row: dict[str, str], column: str) -> str:
     return row[column]
 
 
-def _rows(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def _rows(
+    path: Path, delimiter: str, fallback: str | None
+) -> Iterator[tuple[int, list[str]]]:
     """Yield (line number, cells) for each row that is not blank, the header first."""
-    reader = csv.reader(
-        io.StringIO(read_text(path), newline=""), delimiter=delimiter, strict=True
-    )
+    text = io.StringIO(read_text(path, fallback), newline="")
+    reader = csv.reader(text, delimiter=delimiter, strict=True)
     try:
         for row in reader:
             cells = [" ".join(cell.split()) for cell in row]
