@@ -69,15 +69,17 @@ def tiny_clap_config(encoder: Path, **changes) -> CLAPConfig:
     return override(override(CLAPConfig(), tiny), changes)
 
 
-def write_clips(folder: Path, count: int, seed: int = 0) -> list[Clip]:
-    """Write recordings of half a second to two seconds, with one or two captions."""
+def write_clips(
+    folder: Path, count: int, seed: int = 0, longest: float = 2.0
+) -> list[Clip]:
+    """Write recordings of 0.5 to `longest` seconds, with one or two captions each."""
     folder.mkdir(parents=True, exist_ok=True)
     random, clips = np.random.default_rng(seed), []
     for number in range(count):
         pitch = PITCHES[number % len(PITCHES)]
         sound = SOUNDS[number % len(SOUNDS)]
         path = folder / f"{number}.wav"
-        samples = int(SR * random.uniform(0.5, 2.0))
+        samples = int(SR * random.uniform(0.5, longest))
         soundfile.write(path, _waveform(pitch, sound, samples, random), SR)
         captions = (f"a {pitch} {sound} is heard", f"{pitch} and loud {sound}")
         captions = captions[: 1 + number % 2]

@@ -1,0 +1,69 @@
+import json
+
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from drcap.errors import ConfigError
+from drcap.run_folder import (
+    load_state,
+    read_log,
+    refuse_another_run,
+    save_state,
+    write_log,
+)
+
+
+def test_a_log_is_read_back_to_the_last_bit(tmp_path):
+    rows = [{"step": 1, "loss": 0.1 + 0.2, "rate": 1 / 3}, {"step": 2, "loss": 1e-17}]
+    write_log(tmp_path, rows, ("step", "loss", "rate", "measure"))
+    log = read_log(tmp_path)
+    assert log.step.tolist() == [1, 2] and log.loss.tolist() == [0.1 + 0.2, 1e-17]
+    assert log.rate[0] == 1 / 3 and pd.isna(log.rate[1]) and log.measure.isna().all()
+
+
+def trained(steps):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3))
+    unused = nn.Parameter(torch.zeros(2))
+    parameters = {**dict(model.named_parameters()), "unused": unused}
+    optimiser = torch.optim.Adam(parameters.values(), lr=0.1)
+    for step in range(steps):
+        update(model, optimiser, step)
+    return model, optimiser, parameters
+
+
+def update(model, optimiser, step):
+    optimiser.zero_grad()
+    inputs = torch.randn(4, 3, generator=torch.Generator().manual_seed(step))
+    model(inputs).square().sum().backward()
+    optimiser.step()
+
+
+def test_a_restored_state_goes_on_bit_for_bit(tmp_path):
+    whole, _, _ = trained(5)
+    model, optimiser, parameters = trained(3)
+    save_state(tmp_path, 3, optimiser, parameters, dict(model.named_buffers()))
+    model, optimiser, parameters = trained(0)
+    buffers = dict(model.named_buffers())
+    step = load_state(tmp_path, optimiser, parameters, buffers)
+    assert step == 3
+    for later in range(step, 5):
+        update(model, optimiser, later)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, model.state_dict()[name])
+
+
+def test_a_folder_without_a_state_starts_at_step_0(tmp_path):
+    model, optimiser, parameters = trained(0)
+    assert load_state(tmp_path, optimiser, parameters, {}) == 0
+
+
+def test_another_runs_folder_is_refused_by_what_differs(tmp_path):
+    description = {"config": {"sizes": (1, 2)}, "clips": "abc", "initial": None}
+    refuse_another_run(tmp_path, description)  # an empty folder
+    (tmp_path / "config.json").write_text(json.dumps(description))
+    refuse_another_run(tmp_path, description)
+    with pytest.raises(ConfigError, match="holds a run of another clips and initial"):
+        refuse_another_run(tmp_path, description | {"clips": "def", "initial": "x"})
