@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 
 from drcap import assets, audio, paths
 from drcap.captioner.generate import generate
 from drcap.captioner.model import Captioner
 from drcap.clap import CLAP, load_clap
+from drcap.clap.batches import encode_windows
 from drcap.config import Config, override
 from drcap.data.audiocaps import read_training_captions
 from drcap.devices import inference_dtype, resolve_device
@@ -135,12 +135,9 @@ class DRCap:
         A long recording is read in windows; its embedding is their mean, weighted by
         duration. AudioError if it cannot be read.
         """
-        total, loud = torch.zeros(self.clap.dim), False
-        for window in self._windows(recording):
-            if not audio.is_silent(window):
-                loud = True
-                total += len(window) * self.clap.encode_audio([window])[0].cpu()
-        return F.normalize(total, dim=0) if loud else None
+        windows = ((0, window) for window in self._windows(recording))
+        [embedding] = encode_windows(windows, 1, self.clap)
+        return embedding if embedding.any() else None
 
     def _windows(self, recording: Recording) -> Iterator[np.ndarray]:
         sr, seconds = self.clap.sr, self.clap.window_seconds

@@ -1,9 +1,18 @@
-"""Many captions through a text encoder: batches of like length, with a progress bar."""
+"""Many captions or recordings through a CLAP model: in batches, with a progress bar.
 
-from collections.abc import Sequence
+A recording longer than the model's window is read in windows; its embedding is their
+mean, weighted by duration, at unit norm. Silent windows do not count.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
 
 import numpy as np
+import torch
+from torch.nn import functional as F
 
+from drcap import audio
 from drcap.clap.encoder import CLAP
 
 
@@ -34,3 +43,55 @@ def encode_captions(
             embeddings[rows] = clap.encode_text([captions[row] for row in rows]).numpy()
             bar.update(len(rows))
     return embeddings
+
+
+def encode_windows(
+    windows: Iterable[tuple[int, np.ndarray]],
+    count: int,
+    clap: CLAP,
+    batch_size: int = 1,
+) -> torch.Tensor:
+    """Embed `count` recordings by their windows -> (count, D) float32, unit rows.
+
+    windows : pairs of a recording's row and a waveform (n,) at `clap.sr`
+    returns : zeros for a recording without an audible window
+    """
+    totals = torch.zeros(count, clap.dim)
+    audible = (pair for pair in windows if not audio.is_silent(pair[1]))
+    while batch := list(islice(audible, batch_size)):
+        rows, waveforms = zip(*batch, strict=True)
+        lengths = torch.tensor([[len(each)] for each in waveforms])
+        weighted = lengths * clap.encode_audio(waveforms).cpu()
+        totals.index_add_(0, torch.tensor(rows), weighted)
+    return F.normalize(totals, dim=1)
+
+
+def encode_recordings(
+    paths: Sequence[str | Path],
+    clap: CLAP,
+    *,
+    batch_size: int = 32,
+    progress: bool = True,
+) -> np.ndarray:
+    """Embed N recordings -> (N, D) float32, unit rows, in the order given.
+
+    A recording that is silent throughout has the embedding of its first window.
+    AudioError names a file that cannot be read.
+    """
+    windows = _windows(paths, clap, progress)
+    embeddings = encode_windows(windows, len(paths), clap, batch_size)
+    for row in (embeddings == 0).all(dim=1).nonzero().flatten():
+        first = next(audio.windows(paths[row], clap.sr, clap.window_seconds))
+        embeddings[row] = clap.encode_audio([first])[0].cpu()
+    return embeddings.numpy()
+
+
+def _windows(
+    paths: Sequence[str | Path], clap: CLAP, progress: bool
+) -> Iterator[tuple[int, np.ndarray]]:
+    from tqdm import tqdm
+
+    bar = {"unit": "recording", "delay": 2, "disable": not progress}
+    for row, path in enumerate(tqdm(paths, desc="encoding recordings", **bar)):
+        for window in audio.windows(path, clap.sr, clap.window_seconds):
+            yield row, window

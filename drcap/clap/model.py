@@ -10,7 +10,7 @@ config.json, model.safetensors and, where the text encoder was trained with the 
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -135,12 +135,7 @@ class TrainedCLAP(CLAP):
         """Hash of every weight and of every setting that an embedding depends on."""
         config = self.model.config
         parts = (config.front_end, config.audio_encoder, config.text_encoder)
-        settings = json.dumps([asdict(part) for part in parts])
-        digest = hashlib.sha256(settings.encode())
-        for name, tensor in sorted(self.model.state_dict().items()):
-            digest.update(name.encode())
-            digest.update(tensor.cpu().contiguous().numpy().tobytes())
-        return f"{KIND}-{digest.hexdigest()[:12]}"
+        return fingerprint(KIND, self.model, parts)
 
     @torch.inference_mode()
     def encode_audio(self, waveforms: Sequence[np.ndarray]) -> torch.Tensor:
@@ -149,7 +144,7 @@ class TrainedCLAP(CLAP):
             return torch.zeros(0, self.dim)
         fitted = fixed_length(waveforms, self.model.config.front_end)
         log_mels = self.model.front_end(fitted.to(self.model.device))
-        with self._precision():
+        with autocast(self.model.device):
             return self.model.embed_log_mels(log_mels).cpu()
 
     @torch.inference_mode()
@@ -159,14 +154,8 @@ class TrainedCLAP(CLAP):
             return torch.zeros(0, self.dim)
         tokens = self.model.tokenize(captions)
         tokens = {name: each.to(self.model.device) for name, each in tokens.items()}
-        with self._precision():
+        with autocast(self.model.device):
             return self.model.embed_tokens(**tokens).cpu()
-
-    def _precision(self) -> torch.autocast:
-        device = self.model.device
-        dtype = inference_dtype(device)
-        mixed = dtype is not torch.float32
-        return torch.autocast(device.type, dtype if mixed else None, enabled=mixed)
 
     def save(self, folder: Path) -> None:
         """Write the model's folder, whole or not at all."""
@@ -189,6 +178,23 @@ class TrainedCLAP(CLAP):
         model = CLAPModel(config, text_encoder)
         _fill(model, folder / WEIGHTS)
         return cls(model.to(resolve_device(device)))
+
+
+def fingerprint(label: str, model: nn.Module, settings: Iterable[object]) -> str:
+    """Return a label that changes with every weight and with the settings given."""
+    written = json.dumps([asdict(part) for part in settings])
+    digest = hashlib.sha256(written.encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return f"{label}-{digest.hexdigest()[:12]}"
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """Return the context of inference: bfloat16 on a GPU, float32 on a CPU."""
+    dtype = inference_dtype(device)
+    mixed = dtype is not torch.float32
+    return torch.autocast(device.type, dtype if mixed else None, enabled=mixed)
 
 
 def _saved(model: CLAPModel) -> dict[str, torch.Tensor]:
