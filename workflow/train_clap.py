@@ -1,0 +1,55 @@
+"""Train the CLAP model of a profile on scapes-weak, overlap with the targets removed.
+
+    python -m workflow.train_clap --profile demo
+    accelerate launch -m workflow.train_clap --profile demo
+
+A killed run resumes when called again. Under a launcher its processes share each batch;
+on a CPU, say `accelerate launch --multi_gpu --num_processes 2` and `--device cpu`.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from drcap import paths
+from drcap.clap.stages import Corpora, corpora
+from drcap.clap.train import train_clap
+from drcap.config import clap_profile, override, soundscapes_profile
+
+
+def main(
+    profile: Annotated[str, typer.Option(help="smoke, demo or paper")] = "demo",
+    seed: Annotated[int, typer.Option(help="of weights, order and draws")] = 0,
+    folder: Annotated[
+        Path | None, typer.Option("--corpora", help="holds them; default: built here")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="folder of the run")] = None,
+    initial: Annotated[
+        Path | None, typer.Option(help="folder of a CLAP model to start from")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda")] = "auto",
+) -> None:
+    """Train, and write config.json, log.csv, state.safetensors and model/."""
+    config = override(clap_profile(profile), {"seed": seed})
+    given = folder and Corpora(soundscapes_profile(profile), folder)
+    data = given or corpora(profile)
+    run = train_clap(
+        config,
+        data.pretraining.kept,
+        output or paths.runs() / f"clap-{profile}-seed-{seed}",
+        validation=data.clips("scapes-ac", "val"),
+        initial=initial,
+        device=device,
+    )
+    if os.environ.get("RANK", "0") == "0":  # one of them tells
+        last = run.log.iloc[-1]
+        typer.echo(
+            f"{run.model}: {last.step:.0f} steps, loss {last.loss:.3f}, audio-to-text "
+            f"R@10 {last.recall_at_10:.2f} among the validation clips"
+        )
+
+
+if __name__ == "__main__":
+    typer.run(main)
