@@ -12,7 +12,7 @@ import torch
 from doubles_clap import tiny_clap_config, tiny_text_encoder, write_clips
 
 from drcap import run_folder
-from drcap.audio import windows as audio_windows
+from drcap.clap.batches import encode_recordings
 from drcap.clap.loss import contrastive_loss
 from drcap.clap.model import CLAPModel, TrainedCLAP
 from drcap.clap.train import COLUMNS, Trainer, learning_rate, train_clap
@@ -92,14 +92,6 @@ def contents(folder):
     }
 
 
-def embedding(path, clap):
-    """Embed a recording: the mean of its windows, weighted by their length."""
-    windows = list(audio_windows(path, clap.sr, clap.window_seconds))
-    lengths = torch.tensor([[len(window)] for window in windows])
-    mean = (lengths * clap.encode_audio(windows)).sum(dim=0)
-    return mean / mean.norm()
-
-
 def with_training(config, **changes):
     return override(config, {"training": changes})
 
@@ -162,7 +154,8 @@ def test_the_last_measures_are_those_of_the_saved_model(finished, held_out):
     clap = TrainedCLAP.load(finished.model, device="cpu")
     captions = [clip.captions[0] for clip in held_out]
     text = clap.encode_text(captions)
-    audio = torch.stack([embedding(clip.path, clap) for clip in held_out])
+    recordings = [clip.path for clip in held_out]
+    audio = torch.from_numpy(encode_recordings(recordings, clap, progress=False))
     last = finished.log.iloc[-1]
     paired = (audio * text).sum(dim=1).mean().item()
     assert last.paired == pytest.approx(paired, abs=1e-4)

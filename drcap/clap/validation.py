@@ -1,8 +1,8 @@
 """How well a CLAP model does, while it learns, on clips that it does not learn from.
 
 The log-mels of the clips are computed once; each measurement embeds them anew, a whole
-recording by the mean of its windows as everywhere, and scores the retrieval of captions
-by audio and the modality gap.
+recording by the mean of its windows as `encode_recordings` does, and scores the
+retrieval of captions by audio and the modality gap.
 """
 
 import sys
@@ -14,8 +14,9 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from drcap import audio
+from drcap.clap.front_end import fixed_length
 from drcap.clap.loss import contrastive_loss
-from drcap.clap.model import CLAPModel
+from drcap.clap.model import CLAPModel, autocast
 from drcap.clap.texts import Texts
 from drcap.data.captions import Clip
 from drcap.errors import AudioError, DatasetError
@@ -61,17 +62,17 @@ class Validation:
         if clip.path is None:
             raise AudioError(f"{clip.dataset} clip {clip.clip_id}: has no audio here")
         windows = list(audio.windows(clip.path, settings.sr, settings.seconds))
-        for window in windows:
-            padded = torch.from_numpy(audio.fit_length(window, settings.samples))
-            with torch.inference_mode():
-                log_mel = self.model.front_end(padded[None].to(self.model.device))
-            self.log_mels.append(log_mel[0].cpu())
-            self.clip_of_window.append(number)
-            self.weights.append(float(len(window)))
+        # the rule of `encode_recordings`
+        windows = [each for each in windows if not audio.is_silent(each)] or windows[:1]
+        with torch.inference_mode():
+            waveforms = fixed_length(windows, settings).to(self.model.device)
+            self.log_mels += self.model.front_end(waveforms).cpu()
+        self.clip_of_window += [number] * len(windows)
+        self.weights += [float(len(each)) for each in windows]
 
     @torch.inference_mode()
     def measure(self, batch_size: int) -> dict[str, float]:
-        """Return the MEASURES of the model as it is now, in float32.
+        """Return the MEASURES of the model as it is now, in inference's precision.
 
         validation_loss : of one batch of all clips, each with its first caption
         recall_at_10 : audio to text, among all captions, see `retrieval_scores`
@@ -79,7 +80,8 @@ class Validation:
             caption, see `gap_statistics`
         """
         self.model.eval()
-        audio_rows, text_rows = self._audio(batch_size), self._text(batch_size)
+        with autocast(self.model.device):
+            audio_rows, text_rows = self._audio(batch_size), self._text(batch_size)
         first = np.unique(self.clip_of_text, return_index=True)[1]
         own = text_rows[first]
         clips = torch.arange(self.size)
