@@ -1,0 +1,33 @@
+"""A corpus anyone can have: synthetic sound scenes with captions and exact truth.
+
+In reading order:
+
+- `dsp.py`, `events/`   the sounds, one generator a class
+- `rooms.py`            distance and reverberation
+- `vocabulary.py`       the classes, and how people speak of them
+- `scenes.py`, `rendering.py`     what happens in a clip, and its sound
+- `phrases.py`, `sentences.py`, `grammar.py`   captions from a scene's truth
+- `addresses.py`, `copies.py`, `clips.py`      each clip of the three corpora
+- `layouts.py`, `corpora.py`      the corpora on disk, as the real datasets' are
+- `realism.py`          which classes a pretrained tagger recognises
+"""
+
+from importlib import import_module
+
+_EXPORTS = {
+    "Scene": "scenes",
+    "build": "corpora",
+    "clip_of": "clips",
+    "compose": "scenes",
+    "default_folder": "corpora",
+    "render": "rendering",
+    "scene_of": "clips",
+}
+__all__ = sorted(_EXPORTS)
+
+
+def __getattr__(name: str):
+    # imported on first use: the generators stand on scipy, which is slow to import
+    if name in _EXPORTS:
+        return getattr(import_module(f"{__name__}.{_EXPORTS[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

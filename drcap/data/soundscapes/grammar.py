@@ -1,0 +1,195 @@
+"""Captions of a scene, from its truth: AudioCaps-like, Clotho-like and weak ones.
+
+In: a Scene and a random generator. Out: a caption, or the five references of a test
+clip. Order and simultaneity follow the scene, though not every event has to be told.
+Weak captions say nothing of order, leave events out and are wrong now and then.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from drcap.data.soundscapes.phrases import pick, place_phrase
+from drcap.data.soundscapes.scenes import PlacedEvent, Scene
+from drcap.data.soundscapes.sentences import Sentence
+from drcap.data.soundscapes.vocabulary import VOCABULARY
+
+FORMS = ("present", "present", "progressive", "gerund")
+DETAILS = (0.1, 0.25, 0.4)  # how much training captions say of how an event is heard
+OPENERS = ("first", "at first", "to begin with", "initially")
+NEXT = ("then", "next", "after that", "and then")
+LAST = ("finally", "at last", "in the end", "lastly")
+ALONE = ("there is only", "nothing is heard but", "the only sound is", "just")
+CLOTHO_WORDS = (8, 20)  # least and most in one of Clotho's captions
+CLOTHO_DRAFTS = 30
+HEARD = ("can be heard", "in a recording", "captured by a microphone", "recorded")
+RECORDED = ("the sound of", "a recording of", "sounds of", "audio of", "the noise of")
+OMITTED, VAGUE, WRONG = 0.3, 0.06, 0.04  # shares of events in weak captions
+VAGUE_WORDS = {
+    "weather": ("nature", "an outdoor environment", "water or weather"),
+    "animals": ("an animal", "some animal", "wildlife"),
+    "vehicles": ("a vehicle", "a machine", "something with a motor"),
+    "home": ("a household sound", "an object", "some activity"),
+    "people": ("human activity", "someone", "a performance"),
+    "impulses": ("a sudden noise", "a short sound", "an abrupt sound"),
+}
+
+
+def audiocaps_like(scene: Scene, rng: np.random.Generator) -> str:
+    """Return one caption as people write for AudioCaps: short, in order, plain."""
+    sentence = Sentence(scene, rng, pick(rng, FORMS), pick(rng, DETAILS))
+    return _opened(sentence.whole())
+
+
+def five_references(scene: Scene, rng: np.random.Generator) -> tuple[str, ...]:
+    """Return five captions in five styles, all different, for a test clip."""
+    return _all_different((_short, _ordered, _detailed, _gerund, _loose), scene, rng)
+
+
+def clotho_like(scene: Scene, rng: np.random.Generator) -> str:
+    """Return one caption as people write for Clotho: 8-20 words, of place and manner.
+
+    Of drafts that are too long or too short, the last is told.
+    """
+    least, most = CLOTHO_WORDS
+    detail, with_place = pick(rng, (0.2, 0.5, 0.9)), rng.random() < 0.5
+    for _ in range(CLOTHO_DRAFTS):
+        caption = _clotho_draft(scene, rng, detail, with_place)
+        words = len(caption.split())
+        if least <= words <= most:
+            break
+        detail, with_place = (0.9, True) if words < least else (0.1, False)
+    return caption
+
+
+def five_clotho_like(scene: Scene, rng: np.random.Generator) -> tuple[str, ...]:
+    """Return five Clotho-like captions of one clip, all different."""
+    return _all_different((clotho_like,) * 5, scene, rng)
+
+
+def weak(scene: Scene, rng: np.random.Generator) -> str:
+    """Return a machine-made caption: a template around keywords, or loose clauses."""
+    events = [e for e in scene.events if rng.random() >= OMITTED] or scene.events[:1]
+    events = [events[i] for i in rng.permutation(len(events))]
+    if rng.random() < 0.35:
+        return _opened(_keywords(scene, events, rng)) + "."
+    sentence = Sentence(scene, rng, pick(rng, FORMS[1:]), 0.15)
+    parts = [_weak_clause(sentence, event) for event in events]
+    glue = pick(rng, (" and ", " while ", ", and ", " with "))
+    if glue == " with ":
+        parts[1:] = [_weak_clause(sentence, event, "gerund") for event in events[1:]]
+    return _opened(parts[0] + "".join(glue + part for part in parts[1:])) + "."
+
+
+def _all_different(styles, scene: Scene, rng: np.random.Generator) -> tuple[str, ...]:
+    captions: list[str] = []
+    for style in styles:
+        caption = style(scene, rng)
+        while caption in captions:
+            caption = style(scene, rng)
+        captions.append(caption)
+    return tuple(captions)
+
+
+def _opened(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _short(scene: Scene, rng: np.random.Generator) -> str:
+    """Tell at most two of the events, and nothing of how they are heard."""
+    groups = [group[:1] for group in scene.groups[:2]]
+    if len(groups) == 1:
+        groups = [scene.groups[0][:2]]
+    return _opened(Sentence(scene, rng, "present", 0.0).tell(groups))
+
+
+def _ordered(scene: Scene, rng: np.random.Generator) -> str:
+    """Tell what comes first and what next, or what is heard at the same time."""
+    sentence = Sentence(scene, rng, "present", 0.1)
+    if len(scene.events) == 1:
+        return _opened(f"{pick(rng, ALONE)} {sentence.noun(scene.events[0])}")
+    parts = [sentence.tell([group]) for group in scene.groups]
+    if len(parts) > 1:
+        words = [pick(rng, OPENERS), *(pick(rng, NEXT) for _ in parts[2:])]
+        words.append(pick(rng, NEXT if len(parts) == 2 else LAST))
+        parts = [f"{word} {part}" for word, part in zip(words, parts, strict=True)]
+    told = ", ".join(parts)
+    if scene.background is None:
+        return _opened(told)
+    always = pick(rng, ("all the while", "throughout", "during all of it"))
+    return _opened(f"{told}, {always} {sentence.clause(scene.background)}")
+
+
+def _detailed(scene: Scene, rng: np.random.Generator) -> str:
+    """Tell everything, how it is heard, and where."""
+    told = Sentence(scene, rng, pick(rng, FORMS[1:3]), 0.8).whole()
+    return _opened(f"{told} {place_phrase(scene, rng)}")
+
+
+def _gerund(scene: Scene, rng: np.random.Generator) -> str:
+    """Tell everything without a finite verb, where the joints allow it."""
+    return _opened(Sentence(scene, rng, "gerund", 0.2).whole())
+
+
+def _loose(scene: Scene, rng: np.random.Generator) -> str:
+    """List nouns in their order, as a hurried annotator would."""
+    sentence = Sentence(scene, rng, "gerund", 0.3)
+    groups = [
+        pick(rng, (" and ", " with ", " plus ")).join(map(sentence.noun, group))
+        for group in scene.groups
+    ]
+    told = pick(rng, (", then ", " then ", ", followed by ")).join(groups)
+    if scene.background is None:
+        return _opened(told)
+    return _opened(f"{told}, {sentence.noun(scene.background)} in background")
+
+
+def _clotho_draft(
+    scene: Scene, rng: np.random.Generator, detail: float, with_place: bool
+) -> str:
+    sentence = Sentence(scene, rng, pick(rng, FORMS[1:3]), detail)
+    groups = scene.groups
+    if len(scene.events) > 3:  # more than people tell of
+        groups = [group[:1] for group in groups]
+    told = sentence.beneath(sentence.tell(groups))
+    if with_place:
+        told = f"{told} {place_phrase(scene, rng)}"
+    return _opened(told) + "."
+
+
+def _keywords(scene: Scene, events: list[PlacedEvent], rng: np.random.Generator) -> str:
+    words = [_weak_keyword(event, rng) for event in events]
+    if len(words) > 1:
+        words[-2:] = [f"{words[-2]} and {words[-1]}"]
+    listed = ", ".join(words)
+    if rng.random() < 0.5:
+        return f"{pick(rng, RECORDED)} {listed}"
+    return f"{listed} {'sounds ' if rng.random() < 0.5 else ''}{pick(rng, HEARD)}"
+
+
+def _weak_keyword(event: PlacedEvent, rng: np.random.Generator) -> str:
+    event = _mistaken(event, rng)
+    sound = VOCABULARY[event.name]
+    if rng.random() < VAGUE:
+        return pick(rng, VAGUE_WORDS[sound.group])
+    return pick(rng, sound.keywords if rng.random() < 0.5 else sound.nouns)
+
+
+def _weak_clause(
+    sentence: Sentence, event: PlacedEvent, form: str | None = None
+) -> str:
+    rng = sentence.rng
+    event = _mistaken(event, rng)
+    if rng.random() < VAGUE:
+        vague = pick(rng, VAGUE_WORDS[VOCABULARY[event.name].group])
+        return f"{vague} {'being' if form == 'gerund' else 'can be'} heard"
+    return sentence.clause(event, form)
+
+
+def _mistaken(event: PlacedEvent, rng: np.random.Generator) -> PlacedEvent:
+    """Return the event, or now and then another that it is taken for."""
+    if rng.random() >= WRONG:
+        return event
+    group = VOCABULARY[event.name].group
+    others = [name for name, sound in VOCABULARY.items() if sound.group == group]
+    return replace(event, name=pick(rng, others))

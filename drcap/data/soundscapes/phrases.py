@@ -1,0 +1,148 @@
+"""One sound event in words: clauses and noun phrases, with what is true of this event.
+
+An event of the vocabulary can be told in four forms: "a dog barks" (present), "a dog is
+barking" (progressive), "a dog barking" (gerund) and "the barking of a dog" (noun). How
+loud, how far and how often it is heard is only said where the scene says so.
+"""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from drcap.data.soundscapes.rooms import ROOMS
+from drcap.data.soundscapes.scenes import PlacedEvent, Scene
+from drcap.data.soundscapes.vocabulary import VOCABULARY
+
+LOUD, SOFT = -17.0, -23.0  # dB; levels that people would remark upon
+DISTANT = 15.0  # metres
+VOWELS = "aeiou"
+ADVERBS = {  # what can be true of an event -> words after a clause
+    "distant": ("in the distance", "far away", "from far away", "somewhere far off"),
+    "loud": ("loudly", "very loudly", "nearby", "close by"),
+    "soft": ("softly", "quietly", "faintly", "at a low volume"),
+    "repeated": ("repeatedly", "again and again", "several times", "on and off"),
+    "lasting": ("continuously", "constantly", "the whole time", "without stopping"),
+}
+ADJECTIVES = {  # the same before a noun
+    "distant": ("distant", "faraway", "remote"),
+    "loud": ("loud", "very loud", "clear"),
+    "soft": ("faint", "soft", "quiet"),
+    "repeated": ("repeated", "intermittent"),
+    "lasting": ("continuous", "constant", "steady"),
+}
+PLACES = {
+    "indoors": ("indoors", "inside a room", "in a building", "inside", "in a house"),
+    "outdoors": (
+        "outside",
+        "outdoors",
+        "in the open air",
+        "in the open",
+        "out of doors",
+    ),
+}
+
+
+def pick(rng: np.random.Generator, options: Sequence):
+    """Return one of `options`, each as likely as the others."""
+    return options[rng.integers(len(options))]
+
+
+def qualities(event: PlacedEvent, scene: Scene) -> list[str]:
+    """Return which keys of ADVERBS and ADJECTIVES are true of an event."""
+    lasting = event.seconds >= 0.8 * scene.seconds
+    true = {
+        "distant": event.distance >= DISTANT,
+        "loud": event.level >= LOUD,
+        "soft": event.level <= SOFT and event.distance < DISTANT,
+        "repeated": event.times > 1,
+        "lasting": VOCABULARY[event.name].continuous and lasting,
+    }
+    return [quality for quality, holds in true.items() if holds]
+
+
+def clause(
+    event: PlacedEvent,
+    scene: Scene,
+    rng: np.random.Generator,
+    form: str,
+    detail: float = 0.0,
+) -> str:
+    """Return an event as a clause in the form present, progressive or gerund.
+
+    detail : how likely it is to say how the event is heard, and again in what manner
+    """
+    sound = VOCABULARY[event.name]
+    chosen = pick(rng, sound.clauses)
+    verb = inflect(pick(rng, chosen.verbs), form, chosen.plural)
+    told = f"{pick(rng, chosen.subjects)} {verb}"
+    true = qualities(event, scene)
+    if true and rng.random() < detail:
+        return f"{told} {pick(rng, ADVERBS[pick(rng, true)])}"
+    manner = pick(rng, sound.manner)
+    fits = set(verb.split()).isdisjoint(manner.split())  # not "buzzes around around"
+    return f"{told} {manner}" if fits and rng.random() < detail else told
+
+
+def noun(
+    event: PlacedEvent, scene: Scene, rng: np.random.Generator, detail: float = 0.0
+) -> str:
+    """Return an event as a noun phrase, such as "a faint ringing bell"."""
+    phrase = pick(rng, VOCABULARY[event.name].nouns)
+    true = qualities(event, scene)
+    if true and rng.random() < detail:
+        return with_adjective(phrase, pick(rng, ADJECTIVES[pick(rng, true)]))
+    return phrase
+
+
+def place_phrase(scene: Scene, rng: np.random.Generator) -> str:
+    """Return where a scene is heard, such as "in a large hall"."""
+    return pick(rng, PLACES[ROOMS[scene.room].place])
+
+
+def with_adjective(phrase: str, adjective: str) -> str:
+    """Put an adjective into a noun phrase, behind its article."""
+    article, _, rest = phrase.partition(" ")
+    if article in ("a", "an"):
+        return f"{article_for(adjective)} {adjective} {rest}"
+    return f"the {adjective} {rest}" if article == "the" else f"{adjective} {phrase}"
+
+
+def article_for(word: str) -> str:
+    """Return "a" or "an", by the first letter of what follows."""
+    return "an" if word[0] in VOWELS else "a"
+
+
+def inflect(verb: str, form: str, plural: bool) -> str:
+    """Inflect a bare verb phrase, "tick and hum away" -> "ticks and hums away"."""
+    heads = re.sub(
+        r"(^|\band )([\w-]+)", lambda m: m[1] + _inflected(m[2], form, plural), verb
+    )
+    if form == "progressive":
+        return f"{'are' if plural else 'is'} {heads}"
+    return heads
+
+
+def _inflected(word: str, form: str, plural: bool) -> str:
+    if form != "present":
+        return ing(word)
+    return word if plural else third_person(word)
+
+
+def third_person(verb: str) -> str:
+    """Return "barks" of "bark", "buzzes" of "buzz", "flies" of "fly"."""
+    if verb.endswith(("s", "sh", "ch", "z", "o")):
+        return verb + "es"
+    if verb.endswith("y") and verb[-2] not in VOWELS:
+        return verb[:-1] + "ies"
+    return verb + "s"
+
+
+def ing(verb: str) -> str:
+    """Return "barking" of "bark", "idling" of "idle", "humming" of "hum"."""
+    if verb.endswith("e") and not verb.endswith("ee"):
+        return verb[:-1] + "ing"
+    last = verb.rpartition("-")[2]  # clip-clop
+    if re.fullmatch(r"[^aeiou]*[aeiou][^aeiouwxy]", last):
+        return verb + verb[-1] + "ing"
+    return verb + "ing"
