@@ -34,6 +34,11 @@ class LogMel(nn.Module):
         n must exceed half a window. The spectra are centred on multiples of the hop;
         beyond its edges a waveform is mirrored.
         """
+        # a CPU takes clips one by one, so that spectra stay in its cache
+        at_once = 1 if waveforms.device.type == "cpu" else max(1, len(waveforms))
+        return torch.cat([self._log_mel(part) for part in waveforms.split(at_once)])
+
+    def _log_mel(self, waveforms: torch.Tensor) -> torch.Tensor:
         spectra = torch.stft(
             waveforms,
             self.config.window,
@@ -41,7 +46,8 @@ class LogMel(nn.Module):
             window=self.window,
             return_complex=True,
         )
-        power = torch.view_as_real(spectra).square().sum(-1)  # (B, bins, frames)
+        # |z|^2 without a root, (B, bins, frames)
+        power = torch.addcmul(spectra.real.square(), spectra.imag, spectra.imag)
         mel = power.transpose(1, 2) @ self.filters
         return 10 * mel.clamp(min=self.config.floor).log10()
 

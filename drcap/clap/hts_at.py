@@ -12,7 +12,7 @@ from drcap.errors import ConfigError
 def hts_at(config: CLAPConfig) -> ClapAudioConfig:
     """Return transformers' form of HTS-AT's settings; ConfigError if impossible."""
     settings = config.audio_encoder
-    _check_stages(config)
+    _check_heads(config)
     return ClapAudioConfig(
         num_mel_bins=config.front_end.mels,
         spec_size=settings.spectrogram_size,
@@ -29,7 +29,7 @@ def hts_at(config: CLAPConfig) -> ClapAudioConfig:
     )
 
 
-def _check_stages(config: CLAPConfig) -> None:
+def _check_heads(config: CLAPConfig) -> None:
     settings = config.audio_encoder
     for stage, heads in enumerate(settings.heads):
         if settings.width * 2**stage % heads:
@@ -37,10 +37,3 @@ def _check_stages(config: CLAPConfig) -> None:
                 f"audio_encoder.heads: {heads} do not divide the width "
                 f"{settings.width * 2**stage} of stage {stage}"
             )
-    last = settings.spectrogram_size // settings.patch_size
-    last //= 2 ** (len(settings.depths) - 1)
-    if last < settings.window_size:
-        raise ConfigError(
-            f"audio_encoder.window_size: {settings.window_size} patches exceed the "
-            f"last stage's side of {last}; lower it, or use fewer stages"
-        )
