@@ -7,6 +7,7 @@ that holds a run of something else.
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 import torch
@@ -52,7 +53,7 @@ def save_state(
     step: int,
     optimiser: torch.optim.Adam,
     parameters: Mapping[str, nn.Parameter],
-    buffers: Mapping[str, torch.Tensor],
+    buffers: Mapping[str, torch.Tensor] = MappingProxyType({}),
 ) -> None:
     """Write parameters, Adam's moments and buffers to state.safetensors."""
     tensors = {f"buffer/{name}": buffer for name, buffer in buffers.items()}
@@ -71,7 +72,7 @@ def load_state(
     folder: Path,
     optimiser: torch.optim.Adam,
     parameters: Mapping[str, nn.Parameter],
-    buffers: Mapping[str, torch.Tensor],
+    buffers: Mapping[str, torch.Tensor] = MappingProxyType({}),
 ) -> int:
     """Restore in place what `save_state` wrote; return its step, 0 if there is none."""
     path = Path(folder) / "state.safetensors"

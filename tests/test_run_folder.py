@@ -57,7 +57,7 @@ def test_a_restored_state_goes_on_bit_for_bit(tmp_path):
 
 def test_a_folder_without_a_state_starts_at_step_0(tmp_path):
     model, optimiser, parameters = trained(0)
-    assert load_state(tmp_path, optimiser, parameters, {}) == 0
+    assert load_state(tmp_path, optimiser, parameters) == 0
 
 
 def test_another_runs_folder_is_refused_by_what_differs(tmp_path):
