@@ -103,6 +103,62 @@ def tone(
     return wave
 
 
+def buzz(hertz: np.ndarray | float, n: int) -> np.ndarray:
+    """Return a sawtooth (n,), the raw sound of vocal folds, motors and wings.
+
+    hertz : the fundamental, constant or (n,)
+    """
+    turns = np.cumsum(np.broadcast_to(np.asarray(hertz, np.float64), (n,))) / SR
+    return (1 - 2 * (turns % 1)).astype(np.float32)
+
+
+def formants(wave: np.ndarray, *peaks: tuple[float, float, float]) -> np.ndarray:
+    """Sum resonances of a wave, each (Hz, bandwidth in Hz, gain): a voice's vowel."""
+    return sum(gain * resonate(wave, hertz, width) for hertz, width, gain in peaks)
+
+
+def crackle(rng: np.random.Generator, n: int, rate: float, spread: float) -> np.ndarray:
+    """Return single samples at random, `rate` a second, of log-normal size (n,)."""
+    wave = np.zeros(n, dtype=np.float32)
+    many = rng.poisson(rate * n / SR)
+    sizes = rng.lognormal(0, spread, many) * rng.choice([-1, 1], many)
+    np.add.at(wave, rng.integers(n, size=many), sizes.astype(np.float32))
+    return wave
+
+
+def burst(
+    rng: np.random.Generator,
+    seconds: float,
+    low: float | None = None,
+    high: float | None = None,
+    attack: float = 0.001,
+) -> np.ndarray:
+    """Return a short noise between `low` and `high` Hz that dies away."""
+    n = count(seconds)
+    return band(noise(rng, n), low, high) * decay(n, seconds, attack)
+
+
+def hump(n: int, sharpness: float = 1.0) -> np.ndarray:
+    """Return a swelling and fading envelope (n,), a Hann window to a power."""
+    return (np.hanning(n + 2)[1:-1] ** sharpness).astype(np.float32)
+
+
+def rhythm(
+    rng: np.random.Generator, seconds: float, rate: float, jitter: float = 0.0
+) -> list[float]:
+    """Return the times (s) of about `rate` strokes a second, one at least."""
+    times, now = [], float(rng.uniform(0.01, 0.06))
+    while now < seconds - 0.05 or not times:
+        times.append(now)
+        now += float(rng.uniform(1 - jitter, 1 + jitter)) / rate
+    return times
+
+
+def finished(wave: np.ndarray) -> np.ndarray:
+    """Return a generator's result: no offset, soft ends, peak 1, float32."""
+    return peak(fade(wave - wave.mean())).astype(np.float32)
+
+
 def place(target: np.ndarray, sound: np.ndarray, start: int, gain: float = 1.0) -> None:
     """Add `sound` to `target` from sample `start` on; what overhangs is cut."""
     begin = max(start, 0)

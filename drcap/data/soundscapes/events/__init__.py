@@ -4,15 +4,23 @@ Each is a function of a random generator and a number of seconds; it returns
 dsp.count(seconds) samples, float32, of peak 1.
 """
 
-from importlib import import_module
+from collections.abc import Callable
 
-GROUPS = ("weather", "animals", "vehicles", "home", "people", "impulses")
+import numpy as np
 
+from drcap.data.soundscapes.events import (
+    animals,
+    home,
+    impulses,
+    music,
+    people,
+    tools,
+    vehicles,
+    weather,
+)
 
-def __getattr__(name: str):
-    if name != "GENERATORS":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    modules = [import_module(f"{__name__}.{group}") for group in GROUPS]
-    return {
-        name: make for module in modules for name, make in module.GENERATORS.items()
-    }
+MODULES = (weather, animals, vehicles, home, tools, people, music, impulses)
+
+GENERATORS: dict[str, Callable[[np.random.Generator, float], np.ndarray]] = {
+    name: generate for module in MODULES for name, generate in module.GENERATORS.items()
+}

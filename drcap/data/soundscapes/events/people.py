@@ -1,0 +1,153 @@
+"""People: footsteps, applause, voices and whistling.
+
+A voice is a buzz at the pitch of vocal folds through the resonances of vowels;
+syllables switch from vowel to vowel.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from drcap.data.soundscapes.dsp import (
+    SR,
+    band,
+    burst,
+    buzz,
+    count,
+    crackle,
+    curve,
+    finished,
+    formants,
+    hump,
+    noise,
+    place,
+    resonate,
+    rhythm,
+    tone,
+    wander,
+)
+
+VOWELS = (  # Hz of the first three formants: a, e, i, o, u
+    (730, 1_090, 2_440),
+    (530, 1_840, 2_480),
+    (270, 2_290, 3_010),
+    (570, 840, 2_410),
+    (300, 870, 2_240),
+)
+MEN, WOMEN = (90.0, 140.0), (175.0, 245.0)  # Hz
+
+
+def _talk(rng: np.random.Generator, seconds: float, pitch: float) -> np.ndarray:
+    """Return one voice that speaks in syllables, words and phrases, (n,)."""
+    n = count(seconds)
+    vowels = rng.permutation(VOWELS)[:3]  # a language of few sounds, for speed
+    gates = np.zeros((len(vowels), n), dtype=np.float32)
+    hiss = np.zeros(n, dtype=np.float32)
+    melody = pitch * wander(rng, n, 1.5, 0.85, 1.25)
+    throat = 1.15 if pitch > MEN[1] else 1.0
+    for time in rhythm(rng, seconds, rng.uniform(3.8, 5.2), 0.3):
+        if rng.random() < 0.14:  # between words
+            continue
+        syllable = hump(count(rng.uniform(0.12, 0.24)), 0.6)
+        gate = gates[rng.integers(len(vowels))]
+        place(gate, syllable, count(time), rng.uniform(0.5, 1))
+        if rng.random() < 0.4:  # a consonant
+            start = count(time) - count(0.05)
+            place(
+                hiss, hump(count(rng.uniform(0.04, 0.09))), start, rng.uniform(0.1, 0.4)
+            )
+    folds = band(buzz(melody, n), None, 3_000, 1) + 0.05 * noise(rng, n)
+    voice = 0.12 * band(noise(rng, n), 3_500, 9_000) * hiss
+    for gate, (first, second, third) in zip(gates, vowels, strict=True):
+        peaks = ((first, 80, 1), (second, 110, 0.6), (third, 160, 0.3))
+        peaks = [(hertz * throat, width, gain) for hertz, width, gain in peaks]
+        voice += formants(folds * gate, *peaks)
+    return voice
+
+
+def speech(rng: np.random.Generator, seconds: float) -> np.ndarray:
+    """Babble of one voice, or of two in turn."""
+    first = _talk(rng, seconds, rng.uniform(*(MEN if rng.random() < 0.5 else WOMEN)))
+    if seconds < 3 or rng.random() < 0.6:
+        return finished(first)
+    second = _talk(rng, seconds, rng.uniform(*WOMEN))
+    turn = (wander(rng, len(first), 0.6, -1, 1) > 0).astype(np.float32)
+    return finished(first * turn + second * (1 - turn))
+
+
+def crowd(rng: np.random.Generator, seconds: float) -> np.ndarray:
+    """Many voices at once, of which none can be told from the others."""
+    n = count(seconds)
+    wave = np.zeros(n, dtype=np.float32)
+    for pitch in (rng.uniform(*MEN), rng.uniform(*WOMEN)):
+        voice = _talk(rng, seconds, pitch)
+        for shift in rng.integers(n, size=5):  # the same voice as someone else's
+            wave += np.roll(voice, shift) * np.float32(rng.uniform(0.4, 1))
+    murmur = band(noise(rng, n, "pink"), 200, 2_500) * wander(rng, n, 3, 0.6, 1)
+    return finished(wave / wave.std() + 0.6 * murmur)
+
+
+def laughter(rng: np.random.Generator, seconds: float) -> np.ndarray:
+    """Bouts of ha-ha-ha: five breaths a second, falling in pitch and strength."""
+    wave = np.zeros(count(seconds), dtype=np.float32)
+    pitch = rng.uniform(*(MEN if rng.random() < 0.5 else WOMEN)) * 1.5
+    for time in rhythm(rng, seconds, 0.55, 0.2):
+        for number in range(rng.integers(5, 10)):
+            n = count(rng.uniform(0.1, 0.14))
+            fall = curve(n, (0, 1.15), (1, 0.9)) * (1 - 0.03 * number)
+            breath = buzz(pitch * fall, n) + 0.5 * noise(rng, n)
+            peaks = ((750, 110, 1), (1_350, 140, 0.7), (2_700, 220, 0.3))
+            laugh = formants(breath, *peaks) * hump(n)
+            place(wave, laugh, count(time + 0.2 * number), 0.9**number)
+    return finished(wave)
+
+
+def whistling(rng: np.random.Generator, seconds: float) -> np.ndarray:
+    """A tune of nearly pure tones with breath and a little vibrato."""
+    n = count(seconds)
+    wave = np.zeros(n, dtype=np.float32)
+    pitch = rng.uniform(900, 1_500)
+    for time in rhythm(rng, seconds, rng.uniform(1.5, 3), 0.3):
+        length = count(rng.uniform(0.25, 0.6))
+        note = pitch * 2 ** (rng.choice([-5, -3, 0, 2, 4, 5, 7, 9]) / 12)
+        vibrato = 1 + 0.008 * np.sin(2 * np.pi * 6 * np.arange(length) / SR)
+        glide = curve(length, (0, 0.94), (0.15, 1), (1, 1))
+        whistle = tone(note * vibrato * glide, length, (1, 0.03))
+        whistle = whistle + 0.3 * resonate(noise(rng, length), note, 300)
+        place(wave, whistle * hump(length, 0.5), count(time), rng.uniform(0.6, 1))
+    return finished(wave)
+
+
+def footsteps(rng: np.random.Generator, seconds: float) -> np.ndarray:
+    """Heel and toe, step after step, on a floor of one kind."""
+    wave = np.zeros(count(seconds), dtype=np.float32)
+    floor, grit = rng.uniform(130, 420), rng.uniform(0.1, 0.5)
+    for time in rhythm(rng, seconds, rng.uniform(1.5, 2.2), 0.05):
+        heel = resonate(burst(rng, 0.08, 60, 4_000), floor, 250)
+        sole = burst(rng, 0.1, 1_000, 7_000, 0.02)
+        place(wave, heel, count(time), rng.uniform(0.7, 1))
+        place(wave, heel, count(time + rng.uniform(0.07, 0.1)), rng.uniform(0.2, 0.4))
+        place(wave, sole, count(time + 0.02), grit * rng.uniform(0.3, 0.6))
+    return finished(wave + 4e-4 * noise(rng, len(wave), "pink"))
+
+
+def applause(rng: np.random.Generator, seconds: float) -> np.ndarray:
+    """Many hands, each pair with a hollow of its own, that clap at random."""
+    n = count(seconds)
+    wave = np.zeros(n, dtype=np.float32)
+    for hollow in rng.uniform(800, 2_600, 4):
+        claps = crackle(rng, n, rng.uniform(25, 90), 0.5)
+        ringing = resonate(claps, hollow, rng.uniform(700, 1_500))
+        wave += ringing + 0.3 * resonate(claps, 2.5 * hollow, 3_000)
+    body = band(noise(rng, n), 700, 6_000) * 0.3 * wave.std()
+    return finished((wave + body) * wander(rng, n, 1, 0.7, 1))
+
+
+GENERATORS: dict[str, Callable[[np.random.Generator, float], np.ndarray]] = {
+    "footsteps": footsteps,
+    "applause": applause,
+    "crowd": crowd,
+    "whistling": whistling,
+    "laughter": laughter,
+    "speech": speech,
+}
