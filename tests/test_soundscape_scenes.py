@@ -145,8 +145,8 @@ def test_a_level_is_that_of_the_loudest_eighth_of_a_second():
 
 
 def test_a_quieter_scene_event_gives_a_quieter_sound():
-    loud = PlacedEvent("rain", 0.0, 6.0, "first", 1, 1, level=-15.0)
-    faint = replace(loud, level=-35.0)
+    loud = PlacedEvent("rain", 0.0, 6.0, "first", 1, 1, level=-35.0)
+    faint = replace(loud, level=-55.0)
     ratio = power(render(scene_of(loud))) / power(render(scene_of(faint)))
     assert 10 * np.log10(ratio) == pytest.approx(20, abs=0.5)
 

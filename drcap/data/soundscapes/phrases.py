@@ -32,14 +32,15 @@ ADJECTIVES = {  # the same before a noun
     "lasting": ("continuous", "constant", "steady"),
 }
 PLACES = {
-    "indoors": ("indoors", "inside a room", "in a building", "inside", "in a house"),
-    "outdoors": (
-        "outside",
-        "outdoors",
-        "in the open air",
-        "in the open",
-        "out of doors",
-    ),
+    "indoors": ("indoors", "inside", "in a building", "inside a room"),
+    "outdoors": ("outside", "outdoors"),
+    "open air": ("in the open air", "in an open field"),
+    "street": ("on a street", "between buildings", "in a street"),
+    "valley": ("in a valley", "in a wide valley", "with an echo from afar"),
+    "small room": ("in a small room", "inside a small room"),
+    "living room": ("in a living room", "inside a house"),
+    "bathroom": ("in a bathroom", "in a tiled room"),
+    "hall": ("in a large hall", "in a large echoing room", "inside a hall"),
 }
 
 
@@ -97,7 +98,7 @@ def noun(
 
 def place_phrase(scene: Scene, rng: np.random.Generator) -> str:
     """Return where a scene is heard, such as "in a large hall"."""
-    return pick(rng, PLACES[ROOMS[scene.room].place])
+    return pick(rng, PLACES[pick(rng, (scene.room, ROOMS[scene.room].place))])
 
 
 def with_adjective(phrase: str, adjective: str) -> str:

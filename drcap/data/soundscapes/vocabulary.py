@@ -26,7 +26,7 @@ class SoundClass:
     """One class of sound event."""
 
     name: str  # as in events.GENERATORS
-    group: str  # the module of its generator
+    group: str  # its family, of which a vague word may speak
     corpora: tuple[str, ...]  # of ac and cl; weak has every class
     place: str  # "indoors", "outdoors" or "any": what it may be heard with
     clauses: tuple[Clause, ...]
