@@ -13,10 +13,10 @@ from typing import Annotated
 
 import typer
 
-from drcap import paths
-from drcap.clap.stages import Corpora, corpora
+from drcap.clap.stages import run_folder
 from drcap.clap.train import train_clap
 from drcap.config import clap_profile, override, soundscapes_profile
+from drcap.data.pretraining import Corpora, corpora
 
 
 def main(
@@ -35,10 +35,11 @@ def main(
     config = override(clap_profile(profile), {"seed": seed})
     given = folder and Corpora(soundscapes_profile(profile), folder)
     data = given or corpora(profile)
+    clips = data.pretraining.kept
     run = train_clap(
         config,
-        data.pretraining.kept,
-        output or paths.runs() / f"clap-{profile}-seed-{seed}",
+        clips,
+        output or run_folder(f"clap-{profile}", config, clips),
         validation=data.clips("scapes-ac", "val"),
         initial=initial,
         device=device,
