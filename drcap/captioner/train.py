@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from tqdm import tqdm
 
 from drcap.captioner.data import TextOnlyExamples, hold_out
@@ -20,10 +18,11 @@ from drcap.captioner.model import Captioner
 from drcap.config import Config, TrainingConfig
 from drcap.devices import resolve_device, training_dtype
 from drcap.errors import ConfigError
-from drcap.files import atomic_folder, atomic_path, write_json
+from drcap.files import atomic_folder, write_json
 from drcap.retrieval import CaptionDatastore
+from drcap.run_folder import load_state, read_log, save_state, write_log
 
-MOMENTS = ("exp_avg", "exp_avg_sq")  # Adam's state, beside its step count
+COLUMNS = ("step", "train_loss", "validation_loss", "learning_rate")
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,6 @@ class Trainer:
                 f"{len(training)} training captions; lower it"
             )
         self.optimiser = torch.optim.Adam(captioner.trainable().values())
-        self.step = 0
         self.best_loss = float("inf")
         self.rows: list[dict] = []
         self._resume()
@@ -176,46 +174,18 @@ class Trainer:
 
     def _save(self) -> None:
         """Write the log, then the state that a killed run resumes from."""
-        columns = ["step", "train_loss", "validation_loss", "learning_rate"]
-        log = pd.DataFrame(self.rows).reindex(columns=columns)
-        with atomic_path(self.folder / "log.csv") as path:
-            log.to_csv(path, index=False)
-        tensors = {}
-        for name, parameter in self.captioner.trainable().items():
-            tensors[f"parameter/{name}"] = parameter.detach()
-            for moment in MOMENTS:
-                tensors[f"{moment}/{name}"] = self.optimiser.state[parameter][moment]
-        tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        with atomic_path(self.folder / "state.safetensors") as path:
-            # one entry: safetensors writes several in any order
-            save_file(tensors, path, metadata={"step": str(self.step)})
+        write_log(self.folder, self.rows, COLUMNS)
+        parameters = self.captioner.trainable()
+        save_state(self.folder, self.step, self.optimiser, parameters)
 
     def _resume(self) -> None:
-        path = self.folder / "state.safetensors"
-        if not path.exists():
-            return
-        with safe_open(path, framework="pt") as state:
-            self.step = int(state.metadata()["step"])
-            for name, parameter in self.captioner.trainable().items():
-                parameter.data.copy_(state.get_tensor(f"parameter/{name}"))
-                self.optimiser.state[parameter] = {
-                    "step": torch.tensor(float(self.step)),
-                    **{
-                        moment: state.get_tensor(f"{moment}/{name}").to(parameter)
-                        for moment in MOMENTS
-                    },
-                }
-        log = read_log(self.folder)
-        log = log[log.step <= self.step]  # a kill may have come before the state
-        self.best_loss = min(log.validation_loss.dropna(), default=self.best_loss)
-        self.rows = log.to_dict("records")
-
-
-def read_log(folder: Path) -> pd.DataFrame:
-    """Read a run's log: step, train_loss, validation_loss, learning_rate."""
-    # pandas' own parser of numbers may be off in the last bit
-    log = pd.read_csv(Path(folder) / "log.csv", dtype=str)
-    return log.astype({name: int if name == "step" else float for name in log})
+        parameters = self.captioner.trainable()
+        self.step = load_state(self.folder, self.optimiser, parameters)
+        if self.step:
+            log = read_log(self.folder)
+            log = log[log.step <= self.step]  # a kill may have come before the state
+            self.best_loss = min(log.validation_loss.dropna(), default=self.best_loss)
+            self.rows = log.to_dict("records")
 
 
 def _refuse_another_run(folder: Path, config: Config) -> None:
