@@ -11,7 +11,7 @@ import torch
 from doubles import TOY_CAPTIONS, ToyCLAP
 from safetensors.torch import load_file
 
-from drcap.captioner import train as training
+from drcap import run_folder
 from drcap.captioner.data import TextOnlyExamples, hold_out
 from drcap.captioner.model import Captioner
 from drcap.captioner.train import Trainer, learning_rate, train
@@ -168,7 +168,11 @@ def kill_at(monkeypatch, owner, name, call, after=False):
 KILLS = {
     "before the first step": (Trainer, "_update", 1),
     "before the first save": (Trainer, "_save", 1),
-    "in the first save, the log written and the state not": (training, "save_file", 1),
+    "in the first save, the log written and the state not": (
+        run_folder,
+        "save_file",
+        1,
+    ),
     "after the first save": (Trainer, "_save", 1, True),
     "between two saves": (Trainer, "_update", 5, True),
     "before a validation": (Trainer, "_validate", 2),
@@ -176,7 +180,7 @@ KILLS = {
     "in a validation, the new best not in place": (Captioner, "save", 2, True),
     "in a validation, the old best gone, the new not in place": (Path, "rename", 3),
     "after a validation, the state not saved": (Trainer, "_validate", 2, True),
-    "in a later save, the log written and the state not": (training, "save_file", 4),
+    "in a later save, the log written and the state not": (run_folder, "save_file", 4),
     "in the second epoch": (Trainer, "_update", 12),
     "before the last save": (Trainer, "_save", 7),
 }
@@ -209,7 +213,7 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bytes(
 
 def train_until_killed(config, folder):
     """Train in this process, which dies by SIGKILL, its third state half written."""
-    states, save_file = iter(range(1, 1000)), training.save_file
+    states, save_file = iter(range(1, 1000)), run_folder.save_file
 
     def fatal(tensors, path, metadata):
         save_file(tensors, path, metadata)
@@ -217,7 +221,7 @@ def train_until_killed(config, folder):
             path.write_bytes(path.read_bytes()[:1000])
             os.kill(os.getpid(), signal.SIGKILL)
 
-    training.save_file = fatal
+    run_folder.save_file = fatal
     run(config, folder)
 
 
