@@ -28,7 +28,7 @@ LARGE = SoundscapesConfig(ac=(600, 60, 200), cl=(250, 40, 200), weak=4_000)
 
 
 def contents(folder):
-    """Return relative path -> hash of each file but those that tell when it was made."""
+    """Return relative path -> hash of each file but what tells when it was made."""
     return {
         str(path.relative_to(folder)): sha256(path)
         for path in sorted(folder.rglob("*"))
