@@ -1,4 +1,4 @@
-"""The run graph: assets -> datastore -> one rule a notebook -> one page of results.
+"""The run graph: assets, corpora, CLAP, datastore, one rule a notebook, one page.
 
     snakemake --cores all --config profile=demo seed=0
 
@@ -29,6 +29,9 @@ RESULTS = [f"{REPORTS}/{path}" for name in NOTEBOOKS for path in outputs(name)]
 COMMANDS = ("drcap/cli/", "drcap/doctor.py")  # no result depends on them
 CODE = [str(path) for path in sorted(Path("drcap").rglob("*.py"))]
 CODE = [path for path in CODE if not path.startswith(COMMANDS)]
+CORPORA = [path for path in CODE if path.startswith("drcap/data/soundscapes/")]
+CLAP = [path for path in CODE if path.startswith(("drcap/clap/", "drcap/config/"))]
+ABOUT_CLAP = ("01_clap_training", "02_modality_gap")
 CHECKPOINTS = [str(path) for path in sorted(Path("drcap/checkpoints").rglob("*.*"))]
 
 
@@ -58,12 +61,34 @@ rule datastore:
     shell: "python -m workflow.datastore {output} {params} 2>&1 | tee {log}"
 
 
+rule corpora:
+    input: rules.assets.output, CORPORA
+    output: CACHE / f"corpora-{PROFILE}.txt"
+    log: f"{LOGS}/corpora.log"
+    message: "Procedural corpora (log: {log})"
+    threads: workflow.cores
+    shell:
+        "python -m workflow.soundscapes --profile {PROFILE} 2>&1 >{output} | tee {log}"
+
+
+rule clap:
+    input: rules.corpora.output, CLAP
+    output: CACHE / f"clap-{PROFILE}-seed-{SEED}.txt"
+    log: f"{LOGS}/clap.log"
+    message: "CLAP model (log: {log})"
+    threads: workflow.cores
+    shell:
+        "python -m workflow.train_clap --profile {PROFILE} --seed {SEED}"
+        " 2>&1 >{output} | tee {log}"
+
+
 for place, notebook in enumerate(NOTEBOOKS):
 
     rule:
         name: f"notebook_{notebook}"
         input:
             rules.datastore.output,
+            rules.clap.output if notebook in ABOUT_CLAP else [],
             CODE,
             CHECKPOINTS,
             notebook=f"notebooks/{notebook}.ipynb",

@@ -20,7 +20,8 @@ from drcap import paths
 from workflow.outputs import FIGURES, NOTEBOOKS, TABLES
 from workflow.summary import summarise
 
-RULES = ["assets", "datastore", *(f"notebook_{name}" for name in NOTEBOOKS), "report"]
+MADE = ["assets", "clap", "corpora", "datastore"]
+RULES = [*MADE, *(f"notebook_{name}" for name in NOTEBOOKS), "report"]
 MAKEFILE = ["--rerun-incomplete", "--nolock", "--quiet", "host", "reason"]
 COMMANDS = {
     "run_notebook": """
@@ -39,6 +40,8 @@ COMMANDS = {
             path.write_text(f"{sys.argv}")
     """,
     "datastore": "import sys; open(sys.argv[1], 'w').write('{}')",
+    "soundscapes": "print('corpora')",
+    "train_clap": "print('model')",
     "summary": "import sys; open(sys.argv[1] + '/summary.md', 'w').write('#')",
 }
 
@@ -133,7 +136,13 @@ def test_a_changed_notebook_is_run_again_alone(graph):
 def test_a_changed_method_runs_every_notebook_again(graph):
     with open(graph.folder / "drcap" / "projection.py", "a") as stream:
         stream.write("# changed\n")
-    assert graph.pending() == sorted(RULES[2:])
+    assert graph.pending() == sorted(RULES[len(MADE) :])
+
+
+def test_a_changed_generator_makes_the_corpora_and_all_that_hangs_on_them_again(graph):
+    with open(graph.folder / "drcap/data/soundscapes/dsp.py", "a") as stream:
+        stream.write("# changed\n")
+    assert {"corpora", "clap", "notebook_01_clap_training"} <= set(graph.pending())
 
 
 def test_a_changed_command_line_runs_nothing_again(graph):
@@ -143,7 +152,7 @@ def test_a_changed_command_line_runs_nothing_again(graph):
 
 
 def test_another_seed_and_another_profile_are_run(graph):
-    notebooks = sorted(RULES[2:])
+    notebooks = sorted(RULES[len(MADE) :])
     assert set(notebooks[:-1]) <= set(graph.pending("--config", "seed=1"))
     assert set(notebooks) <= set(graph.pending("--config", "profile=smoke"))
 
@@ -158,7 +167,7 @@ def test_a_fresh_clone_runs_everything_though_results_are_committed(graph):
     assert {"reports/*/notebooks/", ".snakemake/"} <= {*ignored}
     shutil.rmtree(graph.folder / "reports/demo/notebooks")
     shutil.rmtree(graph.folder / ".snakemake")
-    assert graph.pending() == sorted(RULES[2:])
+    assert graph.pending() == sorted(RULES[len(MADE) :])
 
 
 def test_a_failed_notebook_names_its_log_and_the_others_are_kept(graph):
