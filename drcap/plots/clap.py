@@ -125,10 +125,10 @@ def plot_cross_modal(
     panels[0].set_ylabel("Share of queries")
     panels[1].legend(loc="upper left")
     found = ", ".join(
-        f"{each['audio_to_text']['R@10']:.2f} on {domain}"
+        f"{each['audio_to_text']['R@10']:.0%} of {domain}"
         for domain, each in scores.items()
     )
-    headline(figure, f"The right caption is among the first ten for {found}")
+    headline(figure, f"A right caption is among the first ten for {found}")
     return figure
 
 
@@ -232,7 +232,8 @@ def plot_gap_over_training(log: pd.DataFrame) -> Figure:
     for axes, (column, (label, colour, top)) in zip(panels, shown.items(), strict=True):
         axes.plot(measured.step, measured[column], ".-", color=colour)
         axes.set(xlabel="Step", ylabel=label)
-        axes.set_ylim(min(0, measured[column].min()) * 1.05, top)
+        lowest, highest = measured[column].min(), measured[column].max()
+        axes.set_ylim(min(0, 1.1 * lowest), top or 1.1 * max(highest, 0.01))
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         axes.grid(axis="y")
     first, last = measured.iloc[0], measured.iloc[-1]
