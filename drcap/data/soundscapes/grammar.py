@@ -78,7 +78,7 @@ def weak(scene: Scene, rng: np.random.Generator) -> str:
     glue = pick(rng, (" and ", " while ", ", and ", " with "))
     if glue == " with ":
         parts[1:] = [_weak_clause(sentence, event, "gerund") for event in events[1:]]
-    return _opened(parts[0] + "".join(glue + part for part in parts[1:])) + "."
+    return _opened(" and ".join([glue.join(parts[:2]), *parts[2:]])) + "."
 
 
 def _all_different(styles, scene: Scene, rng: np.random.Generator) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ ADVERBS = {  # what can be true of an event -> words after a clause
     "distant": ("in the distance", "far away", "from far away", "somewhere far off"),
     "loud": ("loudly", "very loudly", "nearby", "close by"),
     "soft": ("softly", "quietly", "faintly", "at a low volume"),
-    "repeated": ("repeatedly", "again and again", "several times", "on and off"),
+    "repeated": ("repeatedly", "again and again", "several times", "time after time"),
     "lasting": ("continuously", "constantly", "the whole time", "without stopping"),
 }
 ADJECTIVES = {  # the same before a noun
