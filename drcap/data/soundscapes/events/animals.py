@@ -187,7 +187,8 @@ def bee(rng: np.random.Generator, seconds: float) -> np.ndarray:
     """A wing beat of some 220 Hz that drifts, as the bee comes and goes."""
     n = count(seconds)
     beat = rng.uniform(180, 260) * wander(rng, n, 4, 0.94, 1.06)
-    wings = band(buzz(beat, n), 150, 4_000) + 0.05 * noise(rng, n)
+    wings = buzz(beat, n) + 0.6 * buzz(1.03 * beat, n) + 0.1 * noise(rng, n)
+    wings = band(wings * (1 + 0.4 * band(noise(rng, n), None, 80)), 200, 6_000)
     return finished(wings * wander(rng, n, 1.5, 0.15, 1))
 
 

@@ -38,9 +38,9 @@ def typing(rng: np.random.Generator, seconds: float) -> np.ndarray:
     case = rng.uniform(900, 1_800)
     pitches = case * np.append(rng.uniform(0.8, 1.2, 5), 0.5)  # the space bar's last
     keys = [resonate(burst(rng, 0.03, 200, 6_000), pitch, 500) for pitch in pitches]
-    click = burst(rng, 0.008, 2_500, 9_000)
+    click = burst(rng, 0.006, 1_500, 12e3, 2e-4)
     for time in rhythm(rng, seconds, rng.uniform(6, 10), 0.6):
-        place(wave, keys[rng.integers(6)], count(time), rng.uniform(0.7, 1.5))
+        place(wave, keys[rng.integers(6)], count(time), rng.uniform(0.3, 0.7))
         place(wave, click, count(time), rng.uniform(0.3, 0.8))
         place(wave, click, count(time + rng.uniform(0.05, 0.09)), rng.uniform(0.1, 0.3))
     return finished(wave + 5e-4 * noise(rng, len(wave)))

@@ -14,7 +14,6 @@ from drcap.data.soundscapes.dsp import (
     burst,
     buzz,
     count,
-    crackle,
     curve,
     finished,
     formants,
@@ -40,8 +39,7 @@ MEN, WOMEN = (90.0, 140.0), (175.0, 245.0)  # Hz
 def _talk(rng: np.random.Generator, seconds: float, pitch: float) -> np.ndarray:
     """Return one voice that speaks in syllables, words and phrases, (n,)."""
     n = count(seconds)
-    vowels = rng.permutation(VOWELS)[:3]  # a language of few sounds, for speed
-    gates = np.zeros((len(vowels), n), dtype=np.float32)
+    gates = np.zeros((len(VOWELS), n), dtype=np.float32)
     hiss = np.zeros(n, dtype=np.float32)
     melody = pitch * wander(rng, n, 1.5, 0.85, 1.25)
     throat = 1.15 if pitch > MEN[1] else 1.0
@@ -49,16 +47,16 @@ def _talk(rng: np.random.Generator, seconds: float, pitch: float) -> np.ndarray:
         if rng.random() < 0.14:  # between words
             continue
         syllable = hump(count(rng.uniform(0.12, 0.24)), 0.6)
-        gate = gates[rng.integers(len(vowels))]
+        gate = gates[rng.integers(len(VOWELS))]
         place(gate, syllable, count(time), rng.uniform(0.5, 1))
         if rng.random() < 0.4:  # a consonant
             start = count(time) - count(0.05)
             place(
                 hiss, hump(count(rng.uniform(0.04, 0.09))), start, rng.uniform(0.1, 0.4)
             )
-    folds = band(buzz(melody, n), None, 3_000, 1) + 0.05 * noise(rng, n)
+    folds = band(buzz(melody, n), None, 2_000, 1) + 0.1 * noise(rng, n)
     voice = 0.12 * band(noise(rng, n), 3_500, 9_000) * hiss
-    for gate, (first, second, third) in zip(gates, vowels, strict=True):
+    for gate, (first, second, third) in zip(gates, VOWELS, strict=True):
         peaks = ((first, 80, 1), (second, 110, 0.6), (third, 160, 0.3))
         peaks = [(hertz * throat, width, gain) for hertz, width, gain in peaks]
         voice += formants(folds * gate, *peaks)
@@ -81,8 +79,9 @@ def crowd(rng: np.random.Generator, seconds: float) -> np.ndarray:
     wave = np.zeros(n, dtype=np.float32)
     for pitch in (rng.uniform(*MEN), rng.uniform(*WOMEN)):
         voice = _talk(rng, seconds, pitch)
-        for shift in rng.integers(n, size=5):  # the same voice as someone else's
-            wave += np.roll(voice, shift) * np.float32(rng.uniform(0.4, 1))
+        for shift in rng.integers(n, size=6):  # the same voice as someone else's
+            faster = np.arange(n) * rng.uniform(0.8, 1.25) + shift
+            wave += voice[faster.astype(int) % n] * np.float32(rng.uniform(0.4, 1))
     murmur = band(noise(rng, n, "pink"), 200, 2_500) * wander(rng, n, 3, 0.6, 1)
     return finished(wave / wave.std() + 0.6 * murmur)
 
@@ -135,12 +134,11 @@ def applause(rng: np.random.Generator, seconds: float) -> np.ndarray:
     """Many hands, each pair with a hollow of its own, that clap at random."""
     n = count(seconds)
     wave = np.zeros(n, dtype=np.float32)
-    for hollow in rng.uniform(800, 2_600, 4):
-        claps = crackle(rng, n, rng.uniform(25, 90), 0.5)
-        ringing = resonate(claps, hollow, rng.uniform(700, 1_500))
-        wave += ringing + 0.3 * resonate(claps, 2.5 * hollow, 3_000)
-    body = band(noise(rng, n), 700, 6_000) * 0.3 * wave.std()
-    return finished((wave + body) * wander(rng, n, 1, 0.7, 1))
+    edges = rng.uniform((500, 2_500), (1_500, 7_000), (16, 2))
+    hands = [burst(rng, rng.uniform(0.01, 0.03), *edge, 5e-4) for edge in edges]
+    for start in rng.integers(n, size=int(seconds * rng.uniform(80, 250))):
+        place(wave, hands[rng.integers(16)], start, rng.lognormal(0, 0.6))
+    return finished(wave * wander(rng, n, 1, 0.7, 1))
 
 
 GENERATORS: dict[str, Callable[[np.random.Generator, float], np.ndarray]] = {

@@ -32,7 +32,8 @@ def _firing(
     n = len(rate)
     pulses = np.maximum(0, buzz(rate, n)) ** 4
     uneven = 1 + rough * band(noise(rng, n), None, 40)
-    return formants(pulses * uneven * (1 + 0.5 * noise(rng, n)), *resonances)
+    gas = 0.15 + noise(rng, n, "pink")  # each firing is a puff of gas
+    return formants(pulses * uneven * gas, *resonances)
 
 
 def car_passing(rng: np.random.Generator, seconds: float) -> np.ndarray:
@@ -43,10 +44,10 @@ def car_passing(rng: np.random.Generator, seconds: float) -> np.ndarray:
     distance = np.hypot(nearest, along)  # m
     shift = 1 / (1 + speed * along / distance / SPEED_OF_SOUND)
     loudness = (nearest / distance).astype(np.float32)
-    tyres = band(noise(rng, n, "pink"), 150, 1_400)
-    hiss = band(noise(rng, n), 1_500, 6_000) * 0.25 * loudness
-    engine = band(buzz(rng.uniform(70, 120) * shift, n), 60, 800)
-    return finished((tyres + hiss + 0.35 * engine) * loudness)
+    tyres = resonate(noise(rng, n, "pink"), rng.uniform(700, 1_000), 900)
+    rumble = band(noise(rng, n, "brown"), 50, 300) * 0.5
+    engine = band(buzz(rng.uniform(70, 120) * shift, n), 60, 1_200)
+    return finished((2 * tyres + rumble + 0.5 * engine) * loudness**1.5)
 
 
 def engine_idling(rng: np.random.Generator, seconds: float) -> np.ndarray:
@@ -130,9 +131,9 @@ def aeroplane(rng: np.random.Generator, seconds: float) -> np.ndarray:
         noise(rng, n, "pink"), 300, 2_500
     )
     pitch = rng.uniform(1_800, 2_800) * curve(n, (0, 1.1), (top, 1), (1, 0.85))
-    whine = band(noise(rng, n), None, 30) * tone(pitch, n) * 2
+    whine = tone(pitch, n) * (1 + 0.3 * band(noise(rng, n), None, 30))
     hum = band(buzz(rng.uniform(80, 140) * curve(n, (0, 1.1), (1, 0.9)), n), 60, 900)
-    return finished((roar + rng.uniform(0.1, 0.4) * hum + 0.05 * whine) * loudness)
+    return finished((roar + rng.uniform(0.3, 0.8) * hum + 0.06 * whine) * loudness)
 
 
 GENERATORS: dict[str, Callable[[np.random.Generator, float], np.ndarray]] = {

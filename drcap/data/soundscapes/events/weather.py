@@ -100,9 +100,11 @@ def fire(rng: np.random.Generator, seconds: float) -> np.ndarray:
     n = count(seconds)
     roar = band(noise(rng, n, "brown"), 40, 400) * wander(rng, n, 4, 0.3, 1)
     hiss = band(noise(rng, n), 3_000) * wander(rng, n, 2, 0.02, 0.08)
-    small = crackle(rng, n, rng.uniform(15, 50), 1.2)
-    sharp = resonate(small, rng.uniform(1_500, 4_000), 3_000) * 6
-    return finished(0.4 * roar + hiss + rng.uniform(0.5, 1.5) * sharp)
+    wave = 0.4 * roar + hiss
+    snaps = [burst(rng, rng.uniform(0.003, 0.02), 800, 9_000) for _ in range(8)]
+    for start in rng.integers(n, size=int(seconds * rng.uniform(10, 30))):
+        place(wave, snaps[rng.integers(8)], start, rng.lognormal(0, 1))
+    return finished(wave)
 
 
 GENERATORS: dict[str, Callable[[np.random.Generator, float], np.ndarray]] = {
