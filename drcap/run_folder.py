@@ -68,6 +68,15 @@ def save_state(
         save_file(tensors, path, metadata={"step": str(step)})
 
 
+def saved_step(folder: Path) -> int:
+    """Return the step at which a run's state was last saved, 0 if it never was."""
+    path = Path(folder) / "state.safetensors"
+    if not path.exists():
+        return 0
+    with safe_open(path, framework="pt") as state:
+        return int(state.metadata()["step"])
+
+
 def load_state(
     folder: Path,
     optimiser: torch.optim.Adam,
@@ -75,11 +84,10 @@ def load_state(
     buffers: Mapping[str, torch.Tensor] = MappingProxyType({}),
 ) -> int:
     """Restore in place what `save_state` wrote; return its step, 0 if there is none."""
-    path = Path(folder) / "state.safetensors"
-    if not path.exists():
+    if (step := saved_step(folder)) == 0:
         return 0
-    with safe_open(path, framework="pt") as state:
-        step, names = int(state.metadata()["step"]), set(state.keys())
+    with safe_open(Path(folder) / "state.safetensors", framework="pt") as state:
+        names = set(state.keys())
         for name, buffer in buffers.items():
             buffer.copy_(state.get_tensor(f"buffer/{name}"))
         for name, parameter in parameters.items():

@@ -36,6 +36,7 @@ from drcap.run_folder import (
     read_log,
     refuse_another_run,
     save_state,
+    saved_step,
     write_log,
 )
 
@@ -59,6 +60,11 @@ def learning_rate(step: int, per_epoch: int, settings: CLAPTrainingConfig) -> fl
         return settings.peak_learning_rate * (step + 1) / warmup
     done = (step - warmup) / (settings.epochs * per_epoch - warmup)
     return settings.peak_learning_rate * (1 + math.cos(math.pi * done)) / 2
+
+
+def steps(settings: CLAPTrainingConfig, clips: int) -> int:
+    """Return the number of steps of a whole run on so many clips."""
+    return settings.epochs * (clips // settings.batch_size)
 
 
 def train_clap(
@@ -87,6 +93,8 @@ def train_clap(
     clips = with_audio(clips, told=processes.main)
     description = _describe(config, clips, initial)
     refuse_another_run(folder, description)
+    if saved_step(folder) == steps(config.training, len(clips)) > 0:
+        return CLAPRun(folder, folder / "model", read_log(folder, WHOLE))
     torch.manual_seed(config.seed)
     model = CLAPModel(config).to(processes.device)
     if initial is not None:
@@ -134,7 +142,7 @@ class Trainer:
         self.texts = texts
         self.validation = validation
         self.folder = folder
-        self.steps = self.settings.epochs * micro_batches.per_epoch
+        self.steps = steps(self.settings, len(micro_batches.draws))
         self.dtype = training_dtype(self.settings.dtype, self.processes.device)
         parameters = dict(model.named_parameters())
         self.parameters = {
