@@ -86,11 +86,11 @@ CLAP_PROFILES: dict[str, dict[str, Any]] = {
             "trained": False,
         },
         "training": {
-            "epochs": 12,
             "batch_size": 64,
             "micro_batch": 64,
             "peak_learning_rate": 1e-3,
             "cache_log_mels": True,
+            "spec_augment": {"time_width": 16},
         },
     },
     "paper": {},
