@@ -411,7 +411,7 @@ def test_a_model_is_an_asset_a_folder_or_a_hub_id(home, folder_of_packages, tmp_
 
 def test_the_shipped_manifest_is_pinned_throughout():
     known = assets.manifest()
-    assert len(known) == 7
+    assert len(known) == 8
     for asset in known.values():
         assert "==" in asset.package.requirement
         assert asset.package.kind in ("wheel", "sdist")

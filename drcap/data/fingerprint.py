@@ -7,7 +7,9 @@ on one offset. Only those that occur once in a recording count, so that a steady
 a hum or silence is like nothing else.
 """
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,9 @@ from drcap import audio
 
 SR = 16_000  # Hz
 WINDOW, HOP = 1024, 256  # samples, 64 ms every 16 ms
+# A reference is taken from two starts, so that the frames of a copy, wherever it
+# starts, lie within a quarter of a hop of those of one of them.
+SKIPS = (0, HOP // 2)  # samples
 LOWEST = 8  # the first bin used, at 125 Hz: mains hum lies below
 FAINTEST = 1e-6  # power of a peak relative to the loudest, -60 dB
 NEAR = (2, 3)  # a peak is the largest of so many frames and bins to each side
@@ -32,17 +37,19 @@ LEAST_AGREEING = 20
 LEAST_SHARE = 0.03  # of the landmarks of the recording that has fewer
 REFERENCES = 2000  # recordings searched at once; bounds the memory
 SPAN = 1 << 32  # above any offset, in frames
+CODES = WINDOW // 2 * 128 * 32  # how many landmarks there may be
 
 
-def peaks(path: Path | str) -> np.ndarray:
+def peaks(path: Path | str, skip: int = 0) -> np.ndarray:
     """Return the spectral peaks of a recording -> (P, 2) int32, rows (frame, bin).
 
     They are in order of time; a silent recording has none. AudioError: not readable
+    skip : samples at SR left out at the start
     """
     found = [np.empty((0, 2), np.int32)]
     for number, wave in enumerate(audio.windows(path, SR, SECONDS)):
         first = number * round(SECONDS * SR / HOP)
-        found.append(peaks_of(wave) + np.int32([first, 0]))
+        found.append(peaks_of(wave[skip:]) + np.int32([first, 0]))
     return np.concatenate(found)
 
 
@@ -85,12 +92,13 @@ def landmarks(peaks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def find_copies(
     recordings: Sequence[np.ndarray],
-    references: Sequence[np.ndarray],
+    references: Sequence[Sequence[np.ndarray]],
     progress: bool = True,
 ) -> list[int | None]:
     """Return for each recording the reference with which it shares sound, or None.
 
-    recordings, references : their peaks, (P, 2) int32 each
+    recordings : the peaks of each, (P, 2) int32
+    references : the peaks of each, from every start of SKIPS
     Of several such references it is the one with the most landmarks in agreement.
     """
     best = np.zeros(len(recordings), np.int64)
@@ -104,53 +112,54 @@ def find_copies(
     )
     for first in blocks:
         index = _Index(references[first : first + REFERENCES])
-        for row, each in enumerate(recordings):
-            reference, agreeing = index.search(each)
-            if agreeing > best[row]:
-                best[row], found[row] = agreeing, first + reference
-            bar.update()
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            for row, result in enumerate(threads.map(index.search, recordings)):
+                reference, agreeing = result
+                if agreeing > best[row]:
+                    best[row], found[row] = agreeing, first + reference
+                bar.update()
     bar.close()
     return found
 
 
 class _Index:
-    """The landmarks of some recordings, sorted."""
+    """The landmarks of some references by their codes; each start has its own row."""
 
-    def __init__(self, references: Sequence[np.ndarray]):
-        found = [landmarks(each) for each in references]
+    def __init__(self, references: Sequence[Sequence[np.ndarray]]):
+        self.owners = [row for row, starts in enumerate(references) for _ in starts]
+        found = [landmarks(each) for starts in references for each in starts]
         self.counts = np.array([len(codes) for codes, _ in found])
         codes = np.concatenate([codes for codes, _ in found])
+        rows = np.repeat(np.arange(len(found)), self.counts)
+        frames = np.concatenate([frames for _, frames in found])
         order = np.argsort(codes, kind="stable")
-        self.codes = codes[order]
-        self.frames = np.concatenate([frames for _, frames in found])[order]
-        rows = np.repeat(np.arange(len(found), dtype=np.int32), self.counts)
-        self.rows = rows[order]
+        self.places = (rows * SPAN + SPAN // 2 + frames)[order]
+        self.first = np.zeros(CODES + 1, np.int64)  # place of the first of each code
+        np.cumsum(np.bincount(codes, minlength=CODES), out=self.first[1:])
 
     def search(self, peaks: np.ndarray) -> tuple[int, int]:
-        """Return the row that agrees best and in how many landmarks; 0 if too few."""
+        """Return the best reference and how many landmarks agree, 0 if too few."""
         codes, frames = landmarks(peaks)
-        first = np.searchsorted(self.codes, codes, "left")
-        counts = np.searchsorted(self.codes, codes, "right") - first
+        first = self.first[codes]
+        counts = self.first[codes + 1] - first
         if not counts.any():
             return 0, 0
         skipped = np.cumsum(counts) - counts
         at = np.arange(counts.sum()) + np.repeat(first - skipped, counts)
-        offsets = self.frames[at] - np.repeat(frames, counts)
-        row, agreeing = _most_frequent(self.rows[at], offsets)
+        row, agreeing = _most_frequent(self.places[at] - np.repeat(frames, counts))
         least = max(LEAST_AGREEING, LEAST_SHARE * min(len(codes), self.counts[row]))
-        return row, agreeing if agreeing >= least else 0
+        return self.owners[row], agreeing if agreeing >= least else 0
 
 
-def _most_frequent(rows: np.ndarray, offsets: np.ndarray) -> tuple[int, int]:
+def _most_frequent(votes: np.ndarray) -> tuple[int, int]:
     """Return the row with the most votes for one offset or the next, and how many."""
-    keys = np.sort(rows.astype(np.int64) * SPAN + SPAN // 2 + offsets)
-    changes = np.flatnonzero(np.diff(keys)) + 1
-    starts = np.concatenate([[0], changes])
-    votes = np.diff(starts, append=len(keys))
-    keys = keys[starts]
-    following = np.append(votes[1:] * (np.diff(keys) == 1), 0)
-    best = int(np.argmax(votes + following))
-    return int(keys[best] // SPAN), int(votes[best] + following[best])
+    votes.sort()
+    starts = np.flatnonzero(np.diff(votes, prepend=-1))
+    counts = np.diff(starts, append=len(votes))
+    places = votes[starts]
+    counts[:-1] += counts[1:] * (np.diff(places) == 1)
+    best = int(np.argmax(counts))
+    return int(places[best] // SPAN), int(counts[best])
 
 
 def _power(waveform: np.ndarray) -> np.ndarray:

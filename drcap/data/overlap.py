@@ -16,9 +16,9 @@ import pandas as pd
 
 from drcap.assets import asset_path
 from drcap.data.captions import Clip
-from drcap.data.fingerprint import find_copies
+from drcap.data.fingerprint import SKIPS, find_copies
 from drcap.data.fingerprint_cache import fingerprints_of
-from drcap.data.identities import bare_name, youtube_id
+from drcap.data.identities import bare_name, freesound_id, youtube_id
 from drcap.data.tables import filled, read_table
 from drcap.errors import AudioError
 
@@ -59,7 +59,8 @@ def blacklists() -> Blacklists:
     folder = asset_path("overlap-lists")
     return Blacklists(
         youtube=frozenset(map(youtube_id, _listed(folder / "audiocaps.csv"))),
-        freesound=frozenset(map(bare_name, _listed(folder / "clotho.csv"))),
+        # one entry is "Not found", which is nobody's id
+        freesound=frozenset(map(freesound_id, _listed(folder / "clotho.csv"))) - {None},
     )
 
 
@@ -174,8 +175,10 @@ def _by_sound(
     progress: bool,
 ) -> tuple[dict[int, Removed], set[int]]:
     """Return what sounds like a protected clip, and which of these could be heard."""
-    theirs, _ = _heard(protected, range(len(protected)), progress)
-    ours, unreadable = _heard(clips, rows, progress)
+    ours, unreadable = _heard(clips, rows, 0, progress)
+    everyone = range(len(protected))
+    starts = [_heard(protected, everyone, skip, progress)[0] for skip in SKIPS]
+    theirs = {row: [each[row] for each in starts if row in each] for row in starts[0]}
     copies = find_copies(list(ours.values()), list(theirs.values()), progress)
     removed = {row: Removed(clips[row], "unreadable") for row in unreadable}
     originals = [protected[row] for row in theirs]
@@ -186,11 +189,11 @@ def _by_sound(
 
 
 def _heard(
-    clips: Sequence[Clip], rows: Iterable[int], progress: bool
+    clips: Sequence[Clip], rows: Iterable[int], skip: int, progress: bool
 ) -> tuple[dict[int, np.ndarray], list[int]]:
     """Return row -> fingerprint of what is here and not silent; the unreadable rows."""
     here = [row for row in rows if clips[row].path is not None]
-    found = fingerprints_of([clips[row].path for row in here], progress)
+    found = fingerprints_of([clips[row].path for row in here], skip, progress)
     peaks = dict(zip(here, found, strict=True))
     unreadable = [row for row in here if isinstance(peaks[row], AudioError)]
     heard = {row: peaks[row] for row in here if not isinstance(peaks[row], AudioError)}

@@ -1,0 +1,158 @@
+"""WavCaps is read from its JSON files, whatever its entries lack or call their ids."""
+
+import json
+
+import pytest
+
+from drcap.data.wavcaps import SOURCES, read_wavcaps, read_wavcaps_file
+from drcap.errors import AudioError, DatasetError
+
+VIDEO = "Yb0RFKhbpFJA"  # a leading Y, then eleven characters
+ENTRIES = {
+    "AudioSet_SL": {"id": f"{VIDEO}.wav", "duration": 10.0},
+    "BBC_Sound_Effects": {"id": "NHU05104074", "duration": 3.5, "description": "x"},
+    "FreeSound": {"id": "180913", "duration": 7, "tags": ["dog", "bark"]},
+    "SoundBible": {"id": 180913, "title": "Dog"},
+}
+
+
+def write_json(root, source, entries, count=1):
+    path = root / "json_files" / source / SOURCES[source]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {"num_captions_per_audio": count, "data": entries}
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def make_tree(root, entries=ENTRIES, recordings=()):
+    """Write a copy of WavCaps: its JSON files, and empty files where clips would be."""
+    for source, entry in entries.items():
+        write_json(root, source, [{"caption": "A dog barks.", **entry}])
+    for name in recordings:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
+def error_of(read, *arguments):
+    with pytest.raises(DatasetError) as caught:
+        read(*arguments)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_every_source_is_read_and_its_ids_are_kept_apart(tmp_path):
+    recordings = [
+        f"audio/AudioSet_SL/{VIDEO}.flac",
+        "audio/BBC_Sound_Effects/NHU05104074.flac",
+        "audio/FreeSound/180913.flac",
+        "audio/SoundBible/180913.flac",
+    ]
+    result = read_wavcaps(make_tree(tmp_path, recordings=recordings))
+    assert [clip.path for clip in result.clips] == [tmp_path / r for r in recordings]
+    assert [clip.clip_id for clip in result.clips] == [
+        *(f"AudioSet_SL/{VIDEO}", "BBC_Sound_Effects/NHU05104074"),
+        *("FreeSound/180913", "SoundBible/180913"),
+    ]
+    audioset, bbc, freesound, soundbible = result.clips
+    assert (audioset.youtube_id, audioset.freesound_id) == (VIDEO[1:], None)
+    assert (freesound.youtube_id, freesound.freesound_id) == (None, "180913")
+    assert bbc.freesound_id is None and soundbible.freesound_id is None
+    assert (bbc.duration, freesound.duration, soundbible.duration) == (3.5, 7.0, None)
+    assert freesound.keywords == ("dog", "bark")
+    assert all(clip.weak and clip.dataset == "wavcaps" for clip in result.clips)
+    assert audioset.captions == ("A dog barks.",)
+
+
+@pytest.mark.parametrize("identity", (VIDEO, f"{VIDEO}.wav", f"{VIDEO}.flac"))
+@pytest.mark.parametrize("stem", (VIDEO, VIDEO[1:]))
+@pytest.mark.parametrize("folder", ("AudioSet_SL", "x/AudioSet_SL_flac/y"))
+def test_an_audioset_clip_is_found_by_any_of_its_names(
+    tmp_path, identity, stem, folder
+):
+    make_tree(tmp_path, {"AudioSet_SL": {"id": identity}}, [f"{folder}/{stem}.wav"])
+    (clip,) = read_wavcaps(tmp_path).clips
+    assert clip.path == tmp_path / folder / f"{stem}.wav"
+    assert clip.youtube_id == VIDEO[1:]
+
+
+def test_what_is_missing_is_listed_with_its_source(tmp_path):
+    result = read_wavcaps(make_tree(tmp_path, recordings=["FreeSound/180913.wav"]))
+    assert [clip.subset for clip in result.clips] == ["FreeSound"]
+    assert result.missing == (
+        *(f"AudioSet_SL/{VIDEO}", "BBC_Sound_Effects/NHU05104074"),
+        "SoundBible/180913",
+    )
+
+
+def test_a_clip_without_an_id_is_known_by_its_file(tmp_path):
+    entries = [
+        {"caption": "A dog.", "audio": "wavs/sub/one.wav"},
+        {"caption": "A cat.", "file_name": "two.wav", "duration": None},
+    ]
+    write_json(tmp_path, "SoundBible", entries)
+    clips = read_wavcaps(tmp_path, audio=False).clips
+    assert [clip.clip_id for clip in clips] == ["SoundBible/one", "SoundBible/two"]
+    assert [clip.duration for clip in clips] == [None, None]
+
+
+def test_captions_are_read_without_audio_where_none_is_wanted(tmp_path):
+    make_tree(tmp_path)
+    result = read_wavcaps(tmp_path, ["FreeSound", "SoundBible"], audio=False)
+    assert [clip.path for clip in result.clips] == [None, None]
+    assert [clip.subset for clip in result.clips] == ["FreeSound", "SoundBible"]
+    assert result.missing == ()
+
+
+def test_the_form_with_five_captions_is_read(tmp_path):
+    captions = {f"caption_{number}": f"Dog {number}" for number in range(1, 6)}
+    entries = [{"id": "dog.wav", "duration": 10, **captions}]
+    path = tmp_path / "val.json"
+    path.write_text(json.dumps({"num_captions_per_audio": 5, "data": entries}))
+    (clip,) = read_wavcaps_file(path, "Clotho").clips
+    assert clip.captions == tuple(captions.values()) and not clip.weak
+    del entries[0]["caption_3"]
+    path.write_text(json.dumps({"num_captions_per_audio": 5, "data": entries}))
+    assert "entry 1 (id dog) has no text under 'caption_3'" in error_of(
+        read_wavcaps_file, path, "Clotho"
+    )
+
+
+@pytest.mark.parametrize(
+    "text, fault",
+    [
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:0", "Git LFS pointer"),
+        ('{"data": [', "line 1 is not valid JSON"),
+        ("[]", "no list of entries under 'data'"),
+        ('{"data": []}', "no list of entries under 'data'"),
+        ('{"num_captions_per_audio": 0, "data": [{}]}', "is 0, expected 1 or more"),
+        ('{"data": [7]}', "entry 1 is no object"),
+        ('{"data": [{"caption": "x"}]}', "entry 1 has none of 'id', 'file_name'"),
+        ('{"data": [{"id": "7", "caption": " "}]}', "(id 7) has no text under"),
+        (
+            '{"data": [{"id": "7", "caption": "x", "duration": "long"}]}',
+            "entry 1 (id 7) has the duration 'long', expected seconds",
+        ),
+    ],
+)
+def test_a_file_amiss_is_refused_and_its_entry_named(tmp_path, text, fault):
+    path = write_json(tmp_path, "FreeSound", [])
+    path.write_text(text)
+    message = error_of(read_wavcaps_file, path, "FreeSound")
+    assert message.startswith(str(path)) and fault in message
+
+
+def test_what_is_no_copy_of_wavcaps_is_refused_and_the_reason_named(tmp_path):
+    assert "no such folder" in error_of(read_wavcaps, tmp_path / "absent")
+    assert "has no json_files/AudioSet_SL" in error_of(read_wavcaps, tmp_path)
+    make_tree(tmp_path, {"FreeSound": {"id": "7"}})
+    assert "has no json_files/SoundBible/sb_final.json" in error_of(
+        read_wavcaps, tmp_path, ["FreeSound", "SoundBible"]
+    )
+    assert "no source 'Freesound'; give some of AudioSet_SL" in error_of(
+        read_wavcaps, tmp_path, ["Freesound"]
+    )
+    with pytest.raises(AudioError, match="holds no recordings"):
+        read_wavcaps(tmp_path)
+    (tmp_path / "7.wav").touch()
+    assert "holds none of the 1 clips of FreeSound" in error_of(read_wavcaps, tmp_path)
