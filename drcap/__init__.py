@@ -2,14 +2,16 @@
 
 In reading order:
 
-- `clap/`       an audio and a text encoder that share one space
+- `data/`       datasets, procedural soundscapes in their layouts, the overlap filter
+- `clap/`       an audio and a text encoder that share one space, and their training
+- `modality_gap.py`   how far apart the two are, and what brings them together
 - `retrieval.py`, `similarity_selection.py`   similar captions, at inference and
   in training
 - `projection.py`   projection-based decoding, eq. 4
 - `captioner/`  prompt, linear mapper and language model, text-only training, beams
 - `pipeline.py` all of it on recordings: `DRCap.from_pretrained().caption("dog.wav")`
 - `evaluation/` metrics, predictions and tables
-- `config/`, `assets.py`, `audio.py`, `data/`, `cli/`   what they stand on
+- `config/`, `assets.py`, `audio.py`, `cli/`   what they stand on
 """
 
 from importlib import import_module

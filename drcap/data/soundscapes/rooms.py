@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+import soxr
 from scipy import signal
 
+from drcap.audio import fit_length
 from drcap.data.soundscapes.dsp import SR, band, count, decay, noise
 
 CLEAR = 16_000.0  # Hz; highest frequency that is heard a metre away
@@ -47,15 +49,16 @@ def reverberate(wave: np.ndarray, room: str, distance: float) -> np.ndarray:
     if place.wet == 0 or not heard.any():
         return heard
     gain = min(place.wet * max(distance, 1.0) ** 0.5, 0.5)
-    dry = heard[::RATE] if len(heard) > RATE else heard
+    dry = soxr.resample(heard, SR, SR / RATE)
     answer = signal.oaconvolve(dry, _response(room))[: len(dry)]
-    return (heard + gain * np.repeat(answer, RATE)[: len(wave)]).astype(np.float32)
+    answer = soxr.resample(answer.astype(np.float32), SR / RATE, SR)
+    return heard + np.float32(gain) * fit_length(answer, len(heard))
 
 
 @cache
 def _response(room: str) -> np.ndarray:
     """Return a room's response at SR / RATE, unit energy: noise that dies away."""
-    seed = sorted(ROOMS).index(room)
+    seed = list(room.encode())
     n = count(ROOMS[room].seconds / RATE)
     response = noise(np.random.default_rng(seed), n) * decay(n, n / SR, 0.002)
     response[: count(0.01 / RATE)] = 0  # the way to the nearest wall

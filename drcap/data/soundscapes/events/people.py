@@ -68,8 +68,8 @@ def speech(rng: np.random.Generator, seconds: float) -> np.ndarray:
     first = _talk(rng, seconds, rng.uniform(*(MEN if rng.random() < 0.5 else WOMEN)))
     if seconds < 3 or rng.random() < 0.6:
         return finished(first)
-    second = _talk(rng, seconds, rng.uniform(*WOMEN))
-    turn = (wander(rng, len(first), 0.6, -1, 1) > 0).astype(np.float32)
+    second = _talk(rng, seconds, rng.uniform(*(MEN if rng.random() < 0.5 else WOMEN)))
+    turn = np.clip(0.5 + 20 * wander(rng, len(first), 0.6, -1, 1), 0, 1)
     return finished(first * turn + second * (1 - turn))
 
 

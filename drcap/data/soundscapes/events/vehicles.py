@@ -75,7 +75,7 @@ def train(rng: np.random.Generator, seconds: float) -> np.ndarray:
     for time in rhythm(rng, seconds, joints, 0.02):
         for after in (0, rng.uniform(0.11, 0.15)):
             clack = resonate(burst(rng, 0.09, 100, 3_000), 420, 500)
-            place(wave, clack, count(time + after), rng.uniform(2, 4))
+            place(wave, clack, count(time + after), rng.uniform(6, 12))
     if rng.random() < 0.6:
         length, root = count(min(2.2, 0.5 * seconds)), rng.uniform(260, 340)
         chord = sum(band(buzz(root * q, length), 200, 3_000) for q in (1, 1.2, 1.5))
