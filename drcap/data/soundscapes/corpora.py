@@ -110,7 +110,7 @@ def _written(
     processes: int | None,
 ) -> Iterator[SoundscapeClip]:
     """Apply `write` to each address, in this process or in several new ones."""
-    processes = processes or len(os.sched_getaffinity(0))
+    processes = processes or os.cpu_count()
     if processes == 1:
         with threadpool_limits(1):
             yield from map(write, addresses)

@@ -39,7 +39,7 @@ def _calls(
 
 
 def dog(rng: np.random.Generator, seconds: float) -> np.ndarray:
-    """Barks: a rough voice that jumps up and falls, twenty hundredths of a second."""
+    """Barks: a rough voice that jumps up and falls within a fifth of a second."""
     pitch, throat = rng.uniform(250, 550), rng.uniform(0.85, 1.2)
     length = rng.uniform(0.14, 0.26)
 
