@@ -28,11 +28,12 @@ class Needs:
 
 
 # Estimates with room to spare. Smoke and demo hold the fetched assets (0.5 GiB) and a
-# few copies of SmolLM2 in memory; paper holds Vicuna-7B (13 GiB in half precision).
+# few copies of SmolLM2 in memory; the demo's corpora take 2.1 GiB. Paper holds Vicuna-7B
+# (13 GiB in half precision) and corpora of the real ones' sizes.
 PROFILE_NEEDS = {
     "smoke": Needs(1.5, 3, 0, "seconds a notebook on two CPU cores"),
-    "demo": Needs(2, 4, 0, "about 15 minutes on two CPU cores"),
-    "paper": Needs(40, 32, 24, "hours on one GPU"),
+    "demo": Needs(5, 4, 0, "about half an hour on two CPU cores"),
+    "paper": Needs(240, 32, 24, "days on one GPU"),
 }
 
 

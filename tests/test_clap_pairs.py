@@ -6,7 +6,7 @@ import torch
 from doubles_clap import tiny_clap_config, write_clips
 
 from drcap.clap.micro_batches import share
-from drcap.clap.pairs import Draws, batches, blank_stripes
+from drcap.clap.pairs import Draws, batches, augment
 from drcap.config import CLAPTrainingConfig, SpecAugmentConfig
 from drcap.errors import ConfigError
 
@@ -100,12 +100,12 @@ def test_the_next_clip_takes_the_place_of_an_unreadable_one(clips, tmp_path, cap
     assert capsys.readouterr().err.count("nowhere.wav: no such file") == 1
 
 
-# SpecAugment
+# augmentation
 
 
 def blanked(settings, seed=0, step=0, first=0, count=50):
     log_mels = torch.zeros(count, 40, 16)
-    blank_stripes(log_mels, 1 + torch.arange(16.0), settings, seed, step, first)
+    augment(log_mels, 1 + torch.arange(16.0), settings, seed, step, first)
     return log_mels
 
 
@@ -142,3 +142,26 @@ def test_stripes_wider_than_the_spectrogram_stay_inside():
         40,
         16,
     )
+
+
+NO_STRIPES = {"time_stripes": 0, "mel_stripes": 0}
+
+
+def test_a_roll_keeps_every_frame_and_their_round():
+    log_mels = torch.arange(12.0).repeat(30, 1)[..., None].repeat(1, 1, 4)
+    augment(
+        log_mels, torch.zeros(4), SpecAugmentConfig(roll=True, **NO_STRIPES), 0, 0, 0
+    )
+    steps = (log_mels - log_mels.roll(1, 1)) % 12
+    assert (steps == 1).all()
+    assert len({int(log_mel[0, 0]) for log_mel in log_mels}) > 6
+
+
+def test_a_gain_moves_all_of_a_spectrogram_by_no_more_than_it_says():
+    log_mels = torch.zeros(200, 5, 4)
+    augment(
+        log_mels, torch.zeros(4), SpecAugmentConfig(gain=6.0, **NO_STRIPES), 0, 0, 0
+    )
+    levels = log_mels[:, 0, 0]
+    assert (log_mels == levels[:, None, None]).all()
+    assert levels.abs().max() <= 6 and levels.min() < -5 and levels.max() > 5

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from drcap.clap.gradient_cache import Processes
 from drcap.clap.model import CLAPModel
-from drcap.clap.pairs import ORDER, Draws, batches, blank_stripes
+from drcap.clap.pairs import ORDER, Draws, batches, augment
 from drcap.config import CLAPConfig, CLAPTrainingConfig
 from drcap.errors import ConfigError
 
@@ -104,7 +104,7 @@ class MicroBatches:
         if self.settings.spec_augment.enabled:
             blank = self.model.normalisation.running_mean
             place = (self.config.seed, step, rows.start)
-            blank_stripes(log_mels, blank, self.settings.spec_augment, *place)
+            augment(log_mels, blank, self.settings.spec_augment, *place)
         identities = self.draws.identities[clips].to(log_mels.device)
         return MicroBatch(step, rows, identities, captions.tolist(), log_mels)
 

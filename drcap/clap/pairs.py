@@ -20,7 +20,7 @@ from drcap.config import FrontEndConfig, SpecAugmentConfig
 from drcap.data.captions import Clip
 from drcap.errors import AudioError, DatasetError
 
-ORDER, DRAW, STRIPES = range(3)  # what random numbers are for; part of their seed
+ORDER, DRAW, AUGMENT = range(3)  # what random numbers are for; part of their seed
 
 
 def with_audio(clips: Sequence[Clip], told: bool = True) -> list[Clip]:
@@ -125,7 +125,7 @@ class Draws(Dataset):
         return row, audio.fit_length(waveform[start:], samples)
 
 
-def blank_stripes(
+def augment(
     log_mels: torch.Tensor,
     blank: torch.Tensor,
     settings: SpecAugmentConfig,
@@ -133,14 +133,18 @@ def blank_stripes(
     step: int,
     first: int,
 ) -> None:
-    """Blank random stripes of time and of mel bands, in place (SpecAugment).
+    """Roll, change the level, and blank random stripes of time and mels, in place.
 
-    log_mels : (n, frames, mels), pairs `first` and on of the batch of this `step`
+    log_mels : (n, frames, mels) dB, pairs `first` and on of the batch of this `step`
     blank : (mels,), what a stripe is filled with
     """
     _, frames, mels = log_mels.shape
     for place, log_mel in enumerate(log_mels, start=first):
-        random = np.random.default_rng((seed, STRIPES, step, place))
+        random = np.random.default_rng((seed, AUGMENT, step, place))
+        if settings.roll:
+            log_mel.copy_(log_mel.roll(int(random.integers(frames)), 0))
+        if settings.gain:
+            log_mel += random.uniform(-settings.gain, settings.gain)
         for start, end in _stripes(
             random, frames, settings.time_stripes, settings.time_width
         ):

@@ -84,9 +84,15 @@ class TextEncoderConfig:
 
 @dataclass(frozen=True)
 class SpecAugmentConfig:
-    """Stripes of the spectrogram that are blanked in training (Park et al., 2019)."""
+    """Stripes of the spectrogram that are blanked in training (Park et al., 2019).
+
+    Roll and gain are ours, for corpora too small to show each sound at every time and
+    level.
+    """
 
     enabled: bool = True
+    roll: bool = False  # begin at a random frame; what is cut off comes last
+    gain: float = 0.0  # dB, the largest change of level up or down
     time_stripes: int = 2
     time_width: int = 64  # frames, at most
     mel_stripes: int = 2
