@@ -28,8 +28,8 @@ class Needs:
 
 
 # Estimates with room to spare. Smoke and demo hold the fetched assets (0.5 GiB) and a
-# few copies of SmolLM2 in memory; the demo's corpora take 2.1 GiB. Paper holds Vicuna-7B
-# (13 GiB in half precision) and corpora of the real ones' sizes.
+# few copies of SmolLM2 in memory; the demo's corpora take 2.1 GiB. Paper holds
+# Vicuna-7B (13 GiB in half precision) and corpora of the real ones' sizes.
 PROFILE_NEEDS = {
     "smoke": Needs(1.5, 3, 0, "seconds a notebook on two CPU cores"),
     "demo": Needs(5, 4, 0, "about half an hour on two CPU cores"),

@@ -6,7 +6,7 @@ import torch
 from doubles_clap import tiny_clap_config, write_clips
 
 from drcap.clap.micro_batches import share
-from drcap.clap.pairs import Draws, batches, augment
+from drcap.clap.pairs import Draws, augment, batches
 from drcap.config import CLAPTrainingConfig, SpecAugmentConfig
 from drcap.errors import ConfigError
 

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from drcap.clap.gradient_cache import Processes
 from drcap.clap.model import CLAPModel
-from drcap.clap.pairs import ORDER, Draws, batches, augment
+from drcap.clap.pairs import ORDER, Draws, augment, batches
 from drcap.config import CLAPConfig, CLAPTrainingConfig
 from drcap.errors import ConfigError
 
