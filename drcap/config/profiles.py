@@ -86,11 +86,12 @@ CLAP_PROFILES: dict[str, dict[str, Any]] = {
             "trained": False,
         },
         "training": {
+            "epochs": 17,
             "batch_size": 64,
             "micro_batch": 64,
             "peak_learning_rate": 1e-3,
             "cache_log_mels": True,
-            "spec_augment": {"time_width": 16},
+            "spec_augment": {"roll": True, "gain": 6.0, "time_width": 32},
         },
     },
     "paper": {},

@@ -24,7 +24,7 @@ CLOTHO_WORDS = (8, 20)  # least and most in one of Clotho's captions
 CLOTHO_DRAFTS = 30
 HEARD = ("can be heard", "in a recording", "captured by a microphone", "recorded")
 RECORDED = ("the sound of", "a recording of", "sounds of", "audio of", "the noise of")
-OMITTED, VAGUE, WRONG = 0.3, 0.06, 0.04  # shares of events in weak captions
+OMITTED, VAGUE, WRONG = 0.12, 0.06, 0.04  # shares of events in weak captions
 VAGUE_WORDS = {
     "weather": ("nature", "an outdoor environment", "water or weather"),
     "animals": ("an animal", "some animal", "wildlife"),
