@@ -132,7 +132,7 @@ def test_every_recall_is_printed_beside_chance():
     figure = FIGURES["cross-modal"]()
     printed = [text.get_text() for text in figure.axes[0].texts]
     assert printed == ["0.16", "0.32", "0.64", "0.12", "0.24", "0.48"]
-    assert "64% of scapes-ac, 48% of scapes-cl" in titles_of(figure)
+    assert "64.0% of scapes-ac, 48.0% of scapes-cl" in titles_of(figure)
     heights = [lines.get_segments()[0][0, 1] for lines in figure.axes[0].collections]
     assert heights == [0.005, 0.025, 0.05]
 

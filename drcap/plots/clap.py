@@ -125,7 +125,7 @@ def plot_cross_modal(
     panels[0].set_ylabel("Share of queries")
     panels[1].legend(loc="upper left")
     found = ", ".join(
-        f"{each['audio_to_text']['R@10']:.0%} of {domain}"
+        f"{each['audio_to_text']['R@10']:.1%} of {domain}"
         for domain, each in scores.items()
     )
     headline(figure, f"A right caption is among the first ten for {found}")
