@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from drcap import paths
+from workflow import summary
 from workflow.outputs import FIGURES, NOTEBOOKS, TABLES
 from workflow.summary import summarise
 
@@ -228,10 +229,15 @@ def test_the_page_of_results_holds_every_table_and_how_it_was_made(tmp_path):
     page = summarise(reports)
     assert page.startswith("# Results of `make reproduce PROFILE=demo SEED=3`")
     for name in NOTEBOOKS:
-        row = f"| {name} | 3 | 1.5 | 300 | A CPU, 2 cores, A GPU | 2.13.0 |"
+        row = f"| {name} | 3 | 1.5 | 300 steps | A CPU, 2 cores, A GPU | 2.13.0 |"
         assert row in re.sub(" +", " ", page)
         for table in TABLES[name]:
             assert f"| the table {table} |" in page
         for figure in FIGURES[name]:
             assert f"(figures/{figure}.png)" in page
     assert "0123456789 with changes" in page
+
+
+def test_the_page_of_results_tells_how_long_a_clap_model_was_trained():
+    assert summary._training({"epochs": 17}) == "17 epochs"
+    assert summary._training({"steps": 4_000}) == "4,000 steps"

@@ -39,7 +39,7 @@ def _runs_table(runs: dict[str, dict]) -> str:
             "notebook": name,
             "seed": run["seed"],
             "minutes": f"{run['seconds'] / 60:.1f}",
-            "training steps": run["config"]["training"]["steps"],
+            "training": _training(run["config"]["training"]),
             "machine": _machine(run["machine"]),
             "torch": run["packages"]["torch"],
             "commit": _commit(run["git"]),
@@ -47,6 +47,12 @@ def _runs_table(runs: dict[str, dict]) -> str:
         for name, run in runs.items()
     ]
     return tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
+
+
+def _training(settings: dict) -> str:
+    """Return how long a run's configuration trains, in its own unit."""
+    unit = "steps" if "steps" in settings else "epochs"
+    return f"{settings[unit]:,} {unit}"
 
 
 def _machine(machine: dict) -> str:
