@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from doubles_clap import tiny_clap_config, tiny_text_encoder, write_clips
+from doubles_kill import Killed, kill_at
 
 from drcap import run_folder
 from drcap.clap.batches import encode_recordings
@@ -264,26 +265,6 @@ def test_two_processes_follow_the_curve_of_one(run, encoder, tmp_path):
 
 
 # a killed run
-
-
-class Killed(Exception):
-    pass
-
-
-def kill_at(monkeypatch, owner, name, call, after=False):
-    """Raise Killed at the given call of owner.name, before or after its work."""
-    calls, original = iter(range(1, 1000)), getattr(owner, name)
-
-    def fatal(*arguments, **options):
-        last = next(calls) == call
-        if last and not after:
-            raise Killed
-        result = original(*arguments, **options)
-        if last:
-            raise Killed
-        return result
-
-    monkeypatch.setattr(owner, name, fatal)
 
 
 KILLS = {

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from doubles import TOY_CAPTIONS, ToyCLAP
+from doubles_kill import Killed, kill_at
 from safetensors.torch import load_file
 
 from drcap import run_folder
@@ -143,26 +144,6 @@ def test_a_seed_gives_the_same_bytes_and_another_seed_others(
 
 
 # a killed run
-
-
-class Killed(Exception):
-    pass
-
-
-def kill_at(monkeypatch, owner, name, call, after=False):
-    """Raise Killed at the given call of owner.name, before or after its work."""
-    calls, original = iter(range(1, 1000)), getattr(owner, name)
-
-    def fatal(*arguments, **options):
-        last = next(calls) == call
-        if last and not after:
-            raise Killed
-        result = original(*arguments, **options)
-        if last:
-            raise Killed
-        return result
-
-    monkeypatch.setattr(owner, name, fatal)
 
 
 KILLS = {

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from drcap.config import soundscapes_profile
-from drcap.data.soundscapes import build
+from drcap.data.soundscapes.corpora import build
 
 
 def main(

@@ -9,8 +9,6 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-CORPORA = ("ac", "cl", "weak")
-
 
 @dataclass(frozen=True)
 class Clause:
