@@ -8,15 +8,18 @@ on a CPU, say `accelerate launch --multi_gpu --num_processes 2` and `--device cp
 """
 
 import os
+import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from drcap.clap.stages import run_folder
-from drcap.clap.train import train_clap
-from drcap.config import clap_profile, override, soundscapes_profile
+from drcap.clap.train import CLAPRun, train_clap
+from drcap.config import CLAPConfig, clap_profile, override, soundscapes_profile
 from drcap.data.pretraining import Corpora, corpora
+from drcap.files import write_json
+from drcap.provenance import run_record
 
 
 def main(
@@ -31,7 +34,8 @@ def main(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda")] = "auto",
 ) -> None:
-    """Train, and write config.json, log.csv, state.safetensors and model/."""
+    """Train, and write config.json, log.csv, state.safetensors, model/ and run.json."""
+    started = time.time()
     config = override(clap_profile(profile), {"seed": seed})
     given = folder and Corpora(soundscapes_profile(profile), folder)
     data = given or corpora(profile)
@@ -45,11 +49,26 @@ def main(
         device=device,
     )
     if os.environ.get("RANK", "0") == "0":  # one of them tells
+        _record(run, config, started, data)
         last = run.log.iloc[-1]
         typer.echo(
             f"{run.model}: {last.step:.0f} steps, loss {last.loss:.3f}, audio-to-text "
             f"R@10 {last.recall_at_10:.2f} among the validation clips"
         )
+
+
+def _record(run: CLAPRun, config: CLAPConfig, started: float, data: Corpora) -> None:
+    """Write how the run came about; a run found finished keeps its record."""
+    path = run.folder / "run.json"
+    if not path.exists():
+        record = run_record(
+            started=started,
+            seed=config.seed,
+            config=config,
+            inputs=[run.folder / "config.json"],  # has the hash of the clips
+            corpora=data.config,
+        )
+        write_json(path, record)
 
 
 if __name__ == "__main__":
