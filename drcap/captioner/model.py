@@ -43,6 +43,7 @@ class Captioner(nn.Module):
         self.tokenizer = tokenizer
         self.prompts = PromptBuilder(tokenizer, config)
         self.llm = llm.requires_grad_(False)
+        llm.get_output_embeddings().register_forward_pre_hook(_contiguous)
         tokens = llm.get_input_embeddings().weight
         self.mapper = nn.Linear(embedding_dim, tokens.shape[1])
         # a unit embedding is mapped to a vector of a typical token's size
@@ -147,6 +148,11 @@ class Captioner(nn.Module):
         # (M, H): one row a caption token, read from the position before it
         logits = model.get_output_embeddings()(hidden[row, position - 1])
         return F.cross_entropy(logits.float(), ids[row, position])
+
+
+def _contiguous(module, inputs):
+    """Make a sliced input whole: a matrix product of it copies the weights per row."""
+    return (inputs[0].contiguous(),)
 
 
 def lora_config(config: CaptionerConfig) -> LoraConfig:
