@@ -2,7 +2,8 @@
 
 An asset is a folder under `paths.assets()`; its `asset.json` records where it came from
 and the SHA-256 of every file. Folders appear whole or not at all. A fetched asset is
-never fetched again, and nothing here runs on import.
+never fetched again, and nothing here runs on import. Optional ones belong to a group
+(`metrics`) and are fetched only when it or they are named.
 """
 
 import datetime
@@ -10,10 +11,9 @@ import json
 import shutil
 import sys
 import tempfile
-import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from tqdm import tqdm
@@ -22,43 +22,12 @@ from drcap import paths
 from drcap.archives import extract
 from drcap.errors import AssetError
 from drcap.files import atomic_folder, sha256, write_json
-from drcap.packages import Package, checked, download
+from drcap.manifest import Asset, manifest, select
+from drcap.packages import checked, download
+from drcap.single_files import SingleFile, place
 
-MANIFEST = paths.PACKAGE / "assets.toml"
 RECORD = "asset.json"
 _BAD_RECORD = (OSError, ValueError, KeyError, TypeError, AttributeError)
-
-
-@dataclass(frozen=True)
-class Asset:
-    """One entry of the manifest."""
-
-    name: str
-    description: str
-    licence: str
-    bytes: int  # of the finished folder
-    package: Package
-    files: dict[str, dict[str, str]]  # path in the folder -> {member, sha256}
-    hub: str | None = None  # id of the same model on the hub
-    gguf: str | None = None  # the file that is converted, then dropped
-
-
-def manifest() -> dict[str, Asset]:
-    """Read the pinned manifest: asset name -> Asset."""
-    entries = tomllib.loads(MANIFEST.read_text(encoding="utf-8"))
-    return {
-        name: Asset(name=name, **{**entry, "package": Package(**entry["package"])})
-        for name, entry in entries.items()
-    }
-
-
-def select(names: Iterable[str] | None = None) -> list[Asset]:
-    """Return the named assets, or all; AssetError lists the known names."""
-    known = manifest()
-    unknown = [name for name in names or () if name not in known]
-    if unknown:
-        raise AssetError(f"unknown asset '{unknown[0]}': known are {', '.join(known)}")
-    return [known[name] for name in names or known]
 
 
 def problem(asset: Asset) -> str | None:
@@ -68,7 +37,7 @@ def problem(asset: Asset) -> str | None:
         return "is not fetched"
     try:
         record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        if record["package"]["sha256"] != asset.package.sha256:
+        if _outdated(asset, record):
             return "is of another version"
         for file, facts in record["files"].items():
             path = folder / file
@@ -83,13 +52,14 @@ def asset_path(name: str) -> Path:
     """Return the folder of a fetched asset; AssetError says how to fetch it."""
     [asset] = select([name])
     if reason := problem(asset):
-        raise AssetError(f"asset '{name}' {reason}: run `drcap assets fetch {name}`")
+        wanted = asset.group or name
+        raise AssetError(f"asset '{name}' {reason}: run `drcap assets fetch {wanted}`")
     return paths.assets() / name
 
 
 def resolve_model(name: str) -> str:
     """Return what from_pretrained takes: an asset's folder, a folder, or a hub id."""
-    if name in manifest():
+    if name in manifest(optional=True):
         return str(asset_path(name))
     if Path(name).expanduser().is_dir():
         return str(Path(name).expanduser())
@@ -107,25 +77,40 @@ def fetch(
 ) -> list[str]:
     """Fetch the named assets, or all, where they are missing; return names fetched.
 
+    names : of assets and of groups; left out, all but the optional ones
     from_dir : a folder holding the pinned package files, used instead of the network
     force : fetch again what is already there
-    AssetError: unknown name, no network, another file than pinned, disk full
+    AssetError: unknown name, no network, another file than pinned, disk full. One
+        optional asset that fails does not keep the others from being fetched.
     """
     wanted = select(names)
     if not force and not any(map(problem, wanted)):
         return []
-    fetched = []
+    fetched, failures = [], []
     with _exclusive():
         for asset in wanted:
-            if force or problem(asset):  # another process may have been quicker
+            if not force and not problem(asset):  # another process may be quicker
+                continue
+            try:
                 _fetch_one(asset, from_dir, progress)
                 fetched.append(asset.name)
+            except AssetError as error:
+                if asset.group is None:
+                    raise
+                failures.append(str(error))
+    if failures:
+        raise AssetError("; ".join(failures))
     return fetched
 
 
 def verify(names: Iterable[str] | None = None) -> dict[str, list[str]]:
-    """Hash every file of the named assets, or of all: name -> what is wrong."""
-    wanted = select(names)
+    """Hash every file of the named assets, or of all: name -> what is wrong.
+
+    Without names, the optional assets that were fetched are among them.
+    """
+    optional = set(manifest(optional=True)) - set(manifest())
+    fetched = [name for name in optional if (paths.assets() / name).exists()]
+    wanted = select(names or [*manifest(), *sorted(fetched)])
     bar = tqdm(wanted, desc="verifying", unit="asset", leave=False)
     return {asset.name: _verify_one(asset) for asset in bar}
 
@@ -156,11 +141,29 @@ def _fetch_one(asset: Asset, from_dir: Path | None, progress: bool) -> None:
         atomic_folder(root / asset.name) as folder,
         tempfile.TemporaryDirectory(dir=root, prefix=".writing-") as scratch,
     ):
-        if from_dir is None:
+        if asset.package is None:
+            _place_single_files(asset, from_dir, folder, progress)
+        elif from_dir is None:
             archive = download(asset.package, Path(scratch), progress=progress)
+            _place(asset, archive, folder, progress)
         else:
-            archive = checked(asset.package, Path(from_dir))
-        _place(asset, archive, folder, progress)
+            _place(asset, checked(asset.package, Path(from_dir)), folder, progress)
+        write_json(folder / RECORD, _record(asset, folder))
+
+
+def _place_single_files(
+    asset: Asset, from_dir: Path | None, folder: Path, progress: bool
+) -> None:
+    brought = [Path(from_dir) / asset.name, Path(from_dir)] if from_dir else []
+    for name, source in asset.files.items():
+        try:
+            place(SingleFile(name, **source), folder, brought, progress=progress)
+        except AssetError as error:
+            command = f"drcap assets fetch {asset.group or asset.name} --from FOLDER"
+            raise AssetError(
+                f"asset '{asset.name}': {error}. To bring it, {asset.by_hand}, "
+                f"and run `{command}`"
+            ) from error
 
 
 def _place(asset: Asset, archive: Path, folder: Path, progress: bool) -> None:
@@ -178,19 +181,16 @@ def _place(asset: Asset, archive: Path, folder: Path, progress: bool) -> None:
             print(f"{asset.name}: converting, about 20 s", file=sys.stderr)
         convert(folder / asset.gguf, folder)
         (folder / asset.gguf).unlink()
-    write_json(folder / RECORD, _record(asset, folder))
 
 
 def _record(asset: Asset, folder: Path) -> dict:
     placed = sorted(path for path in folder.rglob("*") if path.is_file())
+    package = asset.package and asdict(asset.package)
     return {
         "asset": asset.name,
         "licence": asset.licence,
-        "package": {
-            "requirement": asset.package.requirement,
-            "file": asset.package.file,
-            "sha256": asset.package.sha256,
-        },
+        "package": package
+        and {name: package[name] for name in ("requirement", "file", "sha256")},
         "fetched": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "files": {
             path.relative_to(folder).as_posix(): {
@@ -200,6 +200,13 @@ def _record(asset: Asset, folder: Path) -> dict:
             for path in placed
         },
     }
+
+
+def _outdated(asset: Asset, record: dict) -> bool:
+    if asset.package:
+        return record["package"]["sha256"] != asset.package.sha256
+    placed = {file: facts["sha256"] for file, facts in record["files"].items()}
+    return any(placed[file] != digest for file, digest in asset.pins.items())
 
 
 def _verify_one(asset: Asset) -> list[str]:
@@ -212,8 +219,7 @@ def _verify_one(asset: Asset) -> list[str]:
     except _BAD_RECORD:
         return [f"{RECORD} is damaged"]
     # What the manifest pins outranks the record, which lies beside the files.
-    pinned = {file: source["sha256"] for file, source in asset.files.items()}
-    expected |= {file: digest for file, digest in pinned.items() if file != asset.gguf}
+    expected |= {k: digest for k, digest in asset.pins.items() if k != asset.gguf}
     return [
         f"{file} differs" if (folder / file).is_file() else f"{file} is missing"
         for file, digest in expected.items()
@@ -223,7 +229,7 @@ def _verify_one(asset: Asset) -> list[str]:
 
 def _require_space(asset: Asset, root: Path) -> None:
     # The download, pip's copy of it and its unpacked members lie there at once.
-    needed = 3 * asset.package.bytes + asset.bytes
+    needed = (3 * asset.package.bytes if asset.package else 0) + asset.bytes
     free = shutil.disk_usage(root).free
     if free < needed:
         raise AssetError(

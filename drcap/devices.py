@@ -28,12 +28,14 @@ def training_dtype(name: str, device: torch.device) -> torch.dtype:
     return torch.bfloat16 if fast else torch.float32
 
 
-def inference_dtype(device: torch.device) -> torch.dtype:
-    """Return the precision of captioning: float32 on a CPU, bfloat16 on a GPU.
+def inference_dtype(device: torch.device, name: str = "auto") -> torch.dtype:
+    """Return the precision of captioning; "auto": float32 on a CPU, bfloat16 on a GPU.
 
     In bfloat16 a CPU's kernels round differently for each batch size, so that a caption
     could change with its neighbours.
     """
+    if name != "auto":
+        return getattr(torch, name)
     return torch.float32 if device.type == "cpu" else torch.bfloat16
 
 

@@ -40,9 +40,9 @@ def write_text(target: Path, text: str) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-def write_json(target: Path, value: object) -> None:
-    """Write `value` as indented JSON, whole or not at all."""
-    write_text(target, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+def write_json(target: Path, value: object, indent: int | None = 2) -> None:
+    """Write `value` as JSON, whole or not at all; indented unless `indent` is None."""
+    write_text(target, json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
 
 
 def sha256(path: Path) -> str:

@@ -65,9 +65,8 @@ class DRCap:
         config = _read_config(folder)
         clap = load_clap(config.clap)
         where = resolve_device(device)
-        captioner = Captioner.load(
-            folder, clap.dim, config.captioner, inference_dtype(where)
-        )
+        dtype = inference_dtype(where, config.generation.dtype)
+        captioner = Captioner.load(folder, clap.dim, config.captioner, dtype)
         return cls(clap, captioner.to(where), config)
 
     def save_pretrained(self, folder: str | Path) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from drcap import archives, assets, cli, packages
+from drcap import archives, assets, cli, manifest, packages
 from drcap.errors import AssetError
 
 WHEEL = "toy_asset-1.0-py3-none-any.whl"
@@ -100,8 +100,8 @@ def home(tmp_path, monkeypatch) -> Path:
         "deep/two.bin": ("toy_asset/deep/two.bin", MEMBERS["toy_asset/deep/two.bin"]),
     }
     inside_sdist = {k: (f"toy_asset-1.0/{m}", c) for k, (m, c) in files.items()}
-    monkeypatch.setattr(assets, "MANIFEST", tmp_path / "assets.toml")
-    assets.MANIFEST.write_text(
+    monkeypatch.setattr(manifest, "MANIFEST", tmp_path / "assets.toml")
+    manifest.MANIFEST.write_text(
         manifest_entry("toy", wheel, files)
         + "\n"
         + manifest_entry("toy-source", sdist, inside_sdist)
@@ -195,7 +195,7 @@ def test_a_newly_pinned_version_is_fetched_again(home, folder_of_packages):
     words = b"a cat meows\n"
     wheel = make_wheel(folder_of_packages, {"toy_asset/words.txt": words})
     files = {"words.txt": ("toy_asset/words.txt", words)}
-    assets.MANIFEST.write_text(manifest_entry("toy", wheel, files))
+    manifest.MANIFEST.write_text(manifest_entry("toy", wheel, files))
     with pytest.raises(AssetError, match="another version.*drcap assets fetch toy"):
         assets.asset_path("toy")
     assert assets.fetch(["toy"], from_dir=folder_of_packages) == ["toy"]
@@ -222,7 +222,7 @@ def test_a_local_file_with_another_hash_is_refused(home, folder_of_packages):
 def test_a_member_with_another_hash_is_refused(home, folder_of_packages):
     files = {"words.txt": ("toy_asset/words.txt", b"something else")}
     wheel = folder_of_packages / WHEEL
-    assets.MANIFEST.write_text(manifest_entry("toy", wheel, files))
+    manifest.MANIFEST.write_text(manifest_entry("toy", wheel, files))
     with pytest.raises(AssetError, match="words.txt in .* is not the pinned file"):
         assets.fetch(["toy"], from_dir=folder_of_packages)
     assert placed(home) == []
@@ -305,8 +305,8 @@ def test_what_a_killed_fetch_leaves_is_no_asset_and_is_swept_away(
 ):
     script = f"""
 import pathlib, time
-from drcap import assets
-assets.MANIFEST = pathlib.Path({str(assets.MANIFEST)!r})
+from drcap import assets, manifest
+manifest.MANIFEST = pathlib.Path({str(manifest.MANIFEST)!r})
 extract = assets.extract
 def stuck(*arguments):
     extract(*arguments)
@@ -411,15 +411,127 @@ def test_a_model_is_an_asset_a_folder_or_a_hub_id(home, folder_of_packages, tmp_
 
 def test_the_shipped_manifest_is_pinned_throughout():
     known = assets.manifest()
-    assert len(known) == 8
+    assert len(known) > 7
     for asset in known.values():
         assert "==" in asset.package.requirement
         assert asset.package.kind in ("wheel", "sdist")
         assert asset.bytes > 0 and asset.package.bytes > 0
-        pins = [file["sha256"] for file in asset.files.values()]
-        for pin in [asset.package.sha256, *pins]:
+        assert asset.pins.keys() == asset.files.keys()
+        for pin in [asset.package.sha256, *asset.pins.values()]:
             assert len(bytes.fromhex(pin)) == 32
         assert asset.gguf is None or asset.gguf in asset.files
+
+
+# --- optional assets, of single files ---------------------------------------------
+
+WEIGHTS = b"weights of a detector"
+
+
+@pytest.fixture
+def optional(home, tmp_path) -> Path:
+    """Two optional assets: one to be downloaded, one to be brought in this folder."""
+    (tmp_path / "server.ckpt").write_bytes(WEIGHTS)
+    entries = f"""
+[toy-detector]
+description = "a toy"
+licence = "MIT"
+bytes = 20
+group = "extra"
+by_hand = "put that file in a FOLDER"
+
+[toy-detector.files."detector.ckpt"]
+url = "{(tmp_path / "server.ckpt").as_uri()}"
+sha256 = "{digest(WEIGHTS)}"
+
+[toy-model]
+description = "a toy"
+licence = "MIT"
+bytes = 20
+group = "extra"
+by_hand = "put model.txt of https://example.org in a FOLDER"
+
+[toy-model.files."model.txt"]
+holds = "a model"
+"""
+    with open(manifest.MANIFEST, "a") as stream:
+        stream.write(entries)
+    folder = tmp_path / "brought"
+    (folder / "toy-model").mkdir(parents=True)
+    (folder / "toy-model" / "model.txt").write_text("this is a model")
+    return folder
+
+
+def test_optional_assets_are_left_alone_until_they_are_named(
+    optional, folder_of_packages
+):
+    required = ["toy", "toy-source"]
+    assert list(assets.manifest()) == required
+    assert assets.fetch(from_dir=folder_of_packages) == required
+    assert assets.verify() == {name: [] for name in required}
+    assert [asset.name for asset in assets.select(["extra", "toy", "toy-model"])] == [
+        "toy-detector",
+        "toy-model",
+        "toy",
+    ]
+
+
+def test_what_cannot_be_downloaded_is_explained_after_the_rest_was_fetched(optional):
+    with pytest.raises(
+        AssetError,
+        match="asset 'toy-model': model.txt is not downloaded: its SHA-256 is unknown. "
+        "To bring it, put model.txt of https://example.org in a FOLDER, and run "
+        "`drcap assets fetch extra --from FOLDER`",
+    ):
+        assets.fetch(["extra"], progress=False)
+    assert (assets.asset_path("toy-detector") / "detector.ckpt").read_bytes() == WEIGHTS
+    with pytest.raises(AssetError, match="'toy-model' is not fetched.*fetch extra`"):
+        assets.asset_path("toy-model")
+
+
+def test_a_brought_file_is_placed_and_its_hash_recorded(home, optional):
+    assert assets.fetch(["toy-model"], from_dir=optional) == ["toy-model"]
+    record = json.loads((home / "assets/toy-model/asset.json").read_text())
+    assert record["package"] is None
+    assert record["files"]["model.txt"]["sha256"] == digest(b"this is a model")
+    assert assets.fetch(["toy-model"]) == []
+    assert assets.verify()["toy-model"] == []
+    (home / "assets/toy-model/model.txt").write_text("this is A model")
+    assert assets.verify()["toy-model"] == ["model.txt differs"]
+
+
+def test_a_newly_pinned_single_file_is_fetched_again(optional, tmp_path):
+    assets.fetch(["toy-detector"], progress=False)
+    newer = b"newer weights"
+    (tmp_path / "server.ckpt").write_bytes(newer)
+    text = manifest.MANIFEST.read_text().replace(digest(WEIGHTS), digest(newer))
+    manifest.MANIFEST.write_text(text)
+    with pytest.raises(AssetError, match="'toy-detector' is of another version"):
+        assets.asset_path("toy-detector")
+    assert assets.fetch(["toy-detector"], progress=False) == ["toy-detector"]
+
+
+def test_a_failed_single_file_leaves_nothing(home, optional, tmp_path):
+    (tmp_path / "server.ckpt").write_bytes(b"tampered")
+    with pytest.raises(AssetError, match="server.ckpt is not the pinned file"):
+        assets.fetch(["toy-detector"], progress=False)
+    assert placed(home) == []
+
+
+def test_the_shipped_optional_assets_are_pinned_or_looked_into():
+    known = assets.manifest(optional=True)
+    chosen = {asset.name: asset for asset in assets.select(["metrics"])}
+    assert known == assets.manifest() | chosen
+    assert set(chosen) == {
+        "spice-corenlp",
+        "spice-rhino",
+        "fense-echecker",
+        "fense-tinybert",
+    }
+    assert chosen["fense-echecker"].source == "github.com"
+    for asset in chosen.values():
+        assert asset.by_hand and "FOLDER" in asset.by_hand
+        for file in asset.files.values():
+            assert ("sha256" in file) != ("holds" in file)
 
 
 # --- archives ---------------------------------------------------------------------
@@ -524,6 +636,22 @@ def test_the_command_fetches_lists_and_verifies(
         ("toy", True),
         ("toy-source", False),
     ]
+
+
+def test_the_command_lists_optional_assets_with_their_group(
+    optional, monkeypatch, capsys
+):
+    assert run(monkeypatch, "fetch", "extra", "--from", str(optional)) == 2
+    assert f"detector.ckpt is not in {optional}. To bring" in capsys.readouterr().err
+    assert run(monkeypatch, "list", "--json") == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert {name: (row["group"], row["present"]) for name, row in rows.items()} == {
+        "toy": (None, False),
+        "toy-source": (None, False),
+        "toy-detector": ("extra", False),
+        "toy-model": ("extra", True),
+    }
+    assert rows["toy-model"]["source"] == "by hand"
 
 
 def test_verify_ends_in_two_and_names_each_bad_asset(

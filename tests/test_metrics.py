@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from drcap.assets import asset_path
-from drcap.errors import AssetError, MetricError
-from drcap.evaluation import engine, metrics
-from drcap.evaluation.metrics import DEFAULT_METRICS, SBERT_SIM, score
+from drcap.errors import MetricError
+from drcap.evaluation import engine, java, metrics
+from drcap.evaluation.metrics import DEFAULT_METRICS, METRICS, SBERT_SIM, score
 
 CANDIDATES = ["a dog barks at a passing car", "rain falls", "a man speaks and laughs"]
 MULT_REFERENCES = [
@@ -182,40 +182,75 @@ def test_an_unknown_metric_is_an_error_that_lists_the_known_ones():
         score(CANDIDATES, MULT_REFERENCES, ["blue"])
 
 
-def test_missing_assets_cost_only_the_metrics_that_need_them(monkeypatch):
-    def missing(name):
-        raise AssetError(f"{name} is missing: run `drcap assets fetch {name}`")
-
-    monkeypatch.setattr(engine, "asset_path", missing)
-    monkeypatch.setattr(metrics, "asset_path", missing)
-    scores = score(CANDIDATES, MULT_REFERENCES)
+def test_what_is_not_installed_costs_only_the_metrics_that_need_it(
+    monkeypatch, tmp_path
+):
+    monkeypatch.setenv("DRCAP_HOME", str(tmp_path))
+    monkeypatch.setattr(java, "_start", lambda: asset_path("caption-metrics"))
+    scores = score(["a quokka hums"] * 2, [["a quokka sings"]] * 2)
     assert scores.corpus == dict.fromkeys(DEFAULT_METRICS)
     fix = "run `drcap assets fetch caption-metrics`"
     assert fix in scores.unavailable["meteor"] and fix in scores.unavailable["bleu_4"]
     assert "drcap assets fetch all-minilm-l6-v2" in scores.unavailable[SBERT_SIM]
+    assert "drcap assets fetch " in scores.unavailable["spice_py"]
+    for name in ("fense", "fer"):
+        assert "drcap assets fetch metrics" in scores.unavailable[name]
 
 
-def test_without_java_what_needs_the_tokeniser_is_unavailable(monkeypatch, tmp_path):
-    monkeypatch.setenv("AAC_METRICS_JAVA_PATH", str(tmp_path / "java"))
-    monkeypatch.setattr(engine, "asset_path", lambda name: tmp_path)
-    monkeypatch.setattr(metrics, "sbert_sim", None)
-    monkeypatch.setitem(metrics.METRICS, SBERT_SIM, lambda texts: (0.5, [0.5] * 3))
-    scores = score(CANDIDATES, MULT_REFERENCES)
-    assert scores.corpus.pop(SBERT_SIM) == 0.5
-    assert set(scores.corpus.values()) == {None}
-    assert all("needs Java 8 or later" in text for text in scores.unavailable.values())
+def test_spider_is_the_mean_of_cider_d_and_spice(plain_tokens, monkeypatch):
+    monkeypatch.setitem(METRICS, "spice", lambda texts: (0.5, [0.25, 0.5, 0.75]))
+    monkeypatch.setitem(METRICS, "spice_py", lambda texts: (0.1, [0.1, 0.1, 0.1]))
+    names = ["cider_d", "spider", "spider_py"]
+    scores = score(CANDIDATES, MULT_REFERENCES, names)
+    cider_d, clips = scores.corpus["cider_d"], scores.per_clip["cider_d"]
+    assert scores.corpus["spider"] == pytest.approx((cider_d + 0.5) / 2)
+    assert scores.per_clip["spider"][2] == pytest.approx((clips[2] + 0.75) / 2)
+    assert scores.corpus["spider_py"] == pytest.approx((cider_d + 0.1) / 2)
+    assert scores.per_clip["spider_py"][0] == pytest.approx((clips[0] + 0.1) / 2)
 
 
-def test_a_failing_meteor_process_is_reported_with_its_reason(
-    plain_tokens, monkeypatch
+def test_spider_fl_takes_nine_tenths_off_a_faulty_caption(monkeypatch):
+    monkeypatch.setitem(METRICS, "spider", lambda texts: (0.6, [0.4, 0.8, 0.6]))
+    monkeypatch.setitem(METRICS, "fer", lambda texts: (1 / 3, [0.0, 1.0, 0.0]))
+    scores = score(CANDIDATES, MULT_REFERENCES, ["spider_fl"])
+    assert scores.per_clip["spider_fl"] == pytest.approx([0.4, 0.08, 0.6])
+    assert scores.corpus["spider_fl"] == pytest.approx(1.08 / 3)
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_metric_that_others_build_on_is_computed_once(
+    plain_tokens, monkeypatch, fails
 ):
-    def broken(name, *texts, **options):
-        raise ValueError("could not convert string to float: b''")
+    calls = []
 
-    monkeypatch.setattr(metrics, "_call", broken)
-    monkeypatch.setattr(engine, "java_tools", dict)
-    with pytest.raises(MetricError, match="METEOR's Java process failed: could not"):
-        score(CANDIDATES, MULT_REFERENCES, ["meteor"])
+    def spice(texts):
+        calls.append(texts)
+        if fails:
+            raise MetricError("SPICE ended with code 1")
+        return 0.5, [0.5] * 3
+
+    names = ("spice", "spider", "spider_fl", "cider_d")
+    monkeypatch.setattr(metrics, "DEFAULT_METRICS", names)
+    monkeypatch.setitem(METRICS, "spice", spice)
+    monkeypatch.setitem(METRICS, "fer", lambda texts: (0.0, [0.0] * 3))
+    scores = score(CANDIDATES, MULT_REFERENCES)
+    assert len(calls) == 1
+    assert list(scores.corpus) == list(names)
+    assert scores.corpus["cider_d"] > 0
+    reasons = dict.fromkeys(names[:3], "SPICE ended with code 1") if fails else {}
+    assert scores.unavailable == reasons
+
+
+def test_meteor_is_computed_last_and_reported_where_it_was_asked_for(monkeypatch):
+    turns = []
+    for name in ("meteor", "fense", "vocab"):
+        monkeypatch.setitem(
+            METRICS, name, lambda texts, name=name: turns.append(name) or (0.0, [0.0])
+        )
+    monkeypatch.setattr(java, "warm_up", lambda: turns.append("warm up"))
+    scores = score(["a dog"], [["a dog"]], ["meteor", "fense", "vocab"])
+    assert turns == ["warm up", "fense", "vocab", "meteor"]
+    assert list(scores.corpus) == ["meteor", "fense", "vocab"]
 
 
 @pytest.mark.parametrize(
@@ -236,7 +271,7 @@ def test_malformed_texts_are_refused(candidates, mult_references, message):
 def test_without_the_package_the_error_holds_the_command_that_installs_it(monkeypatch):
     monkeypatch.setattr(engine.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MetricError, match="pip install --no-deps -r requirements-no"):
-        score(CANDIDATES, MULT_REFERENCES)
+        score(CANDIDATES, MULT_REFERENCES, ["bleu_1"])
 
 
 def test_the_stand_in_for_msclap_cannot_be_built():
@@ -248,61 +283,22 @@ def test_the_stand_in_for_msclap_cannot_be_built():
         module.CLAP()
 
 
-@pytest.mark.parametrize(
-    ("printed", "version"),
-    [
-        ('openjdk version "17" 2021-09-14', 17),
-        ('openjdk version "25.0.4.1" 2026-01-20', 25),
-        ('java version "1.8.0_292"', 8),
-        ('Picked up JAVA_TOOL_OPTIONS: -Xmx1g\nopenjdk version "11.0.13" x', 11),
-    ],
-)
-def test_every_form_of_java_version_is_read(tmp_path, monkeypatch, printed, version):
-    java = fake_java(tmp_path, f"printf '{printed}\\n' >&2")
-    monkeypatch.setenv("AAC_METRICS_JAVA_PATH", java)
-    assert engine.java_path() == java
-    assert engine._java_version(java) == version
-    from aac_metrics.utils.checks import check_java_path
+def test_a_sentence_is_tokenised_once_and_loses_its_punctuation(monkeypatch):
+    seen = []
 
-    assert check_java_path(java)  # what the package asks before it runs a jar
+    def tokenise(lines):
+        seen.extend(lines)
+        return [line.lower().replace(",", " ,") for line in lines]
 
-
-@pytest.mark.parametrize(
-    ("script", "message"),
-    [
-        ("echo 'java version \"1.7.0_80\"' >&2", "is 7: install one"),
-        ("echo nothing of use", "does not run: install one"),
-        ("exit 1", "does not run: install one"),
-    ],
-)
-def test_an_unusable_java_is_named(tmp_path, monkeypatch, script, message):
-    monkeypatch.setenv("AAC_METRICS_JAVA_PATH", fake_java(tmp_path, script))
-    monkeypatch.setattr(engine, "asset_path", lambda name: tmp_path)
-    with pytest.raises(MetricError, match=message):
-        score(CANDIDATES, MULT_REFERENCES, ["bleu_1"])
-
-
-def fake_java(folder, script):
-    java = folder / "java"
-    java.write_text(f"#!/bin/sh\n{script}\n")
-    java.chmod(0o755)
-    return str(java)
-
-
-@pytest.mark.slow
-def test_the_tokeniser_keeps_one_text_a_line_and_leaves_no_files(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    texts = ["A dog barks, loudly!", "", "two\nlines", "it's 5.5 (metres)", ""]
-    expected = [
-        "a dog barks loudly",
-        "",
-        "two lines",
-        "it 's 5.5 -lrb- metres -rrb-",
-        "",
+    monkeypatch.setattr(java, "ptb_tokenise", tokenise)
+    monkeypatch.setattr(engine, "_tokenised", {})
+    assert engine.ptb_tokenise(["A dog, then", "rain\nfalls", "A dog, then"]) == [
+        "a dog then",
+        "rain falls",
+        "a dog then",
     ]
-    assert engine.ptb_tokenise(texts) == expected
-    assert engine.ptb_tokenise([""]) == [""]
-    assert list(tmp_path.iterdir()) == []
+    assert engine.ptb_tokenise(["rain\nfalls", "a cat"]) == ["rain falls", "a cat"]
+    assert seen == ["A dog, then", "rain falls", "a cat"]
 
 
 @pytest.mark.slow
@@ -317,7 +313,19 @@ def test_the_published_examples_have_their_known_scores(example):
     path = asset_path("aac-metrics-examples") / f"{example}.csv"
     table = pd.read_csv(path, keep_default_na=False)  # some candidates are empty
     references = table[[f"caption_{n}" for n in range(1, 6)]].to_numpy().tolist()
-    scores = score(table["caption_predicted"].tolist(), references)
+    scores = score(table["caption_predicted"].tolist(), references, EXAMPLES[example])
     assert scores.corpus == pytest.approx(EXAMPLES[example], abs=6e-5)
-    assert scores.unavailable == {}
     assert {len(values) for values in scores.per_clip.values()} == {len(table)}
+
+
+@pytest.mark.slow
+def test_every_metric_but_those_of_optional_assets_has_a_value():
+    scores = score(CANDIDATES, MULT_REFERENCES)
+    assert list(scores.corpus) == list(METRICS)
+    optional = {"spice", "spider", "fense", "spider_fl", "fer"}
+    assert scores.unavailable.keys() <= optional
+    for reason in scores.unavailable.values():
+        assert "run `drcap assets fetch metrics`" in reason
+    computed = METRICS.keys() - scores.unavailable.keys()
+    assert scores.per_clip.keys() == computed
+    assert all(len(scores.per_clip[name]) == 3 for name in computed)

@@ -14,6 +14,7 @@ import torch
 from tqdm import tqdm
 
 from drcap.captioner.data import TextOnlyExamples, hold_out
+from drcap.captioner.mapper_start import fit_mapper
 from drcap.captioner.model import Captioner
 from drcap.config import Config, TrainingConfig
 from drcap.devices import resolve_device, training_dtype
@@ -96,6 +97,8 @@ class Trainer:
                 f"{len(training)} training captions; lower it"
             )
         self.optimiser = torch.optim.Adam(captioner.trainable().values())
+        if config.captioner.mapper_start == "least_squares":
+            fit_mapper(captioner, self.examples.embeddings, self.examples.captions)
         self.best_loss = float("inf")
         self.rows: list[dict] = []
         self._resume()

@@ -14,7 +14,11 @@ app = typer.Typer(
     help="Third-party weights and data: fetch, list, verify.", no_args_is_help=True
 )
 Names = Annotated[
-    list[str] | None, typer.Argument(help="Asset names; all when none is given.")
+    list[str] | None,
+    typer.Argument(
+        help="Assets, or the group `metrics` of optional ones; "
+        "without any, all that are not optional."
+    ),
 ]
 
 
@@ -23,7 +27,9 @@ def fetch(
     names: Names = None,
     from_dir: Annotated[
         Path | None,
-        typer.Option("--from", help="Folder of package files, used without a network."),
+        typer.Option(
+            "--from", metavar="FOLDER", help="Take the files from here instead."
+        ),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Fetch again what is already there.")
@@ -39,8 +45,11 @@ def fetch(
 
 @app.command("list")
 def list_assets(as_json: options.AsJson = False) -> None:
-    """List every asset: size, licence, whether it is present, where it comes from."""
-    rows = [_row(asset) for asset in assets.select()]
+    """List every asset: size, licence, whether it is present, where it comes from.
+
+    The optional ones name their group.
+    """
+    rows = [_row(asset) for asset in assets.manifest(optional=True).values()]
     if as_json:
         print(json.dumps(rows, indent=2))
         return
@@ -72,6 +81,7 @@ def _row(asset: assets.Asset) -> dict:
         "bytes": asset.bytes,
         "licence": asset.licence,
         "present": assets.problem(asset) is None,
-        "source": asset.package.requirement,
+        "source": asset.source,
         "hub": asset.hub,
+        "group": asset.group,
     }

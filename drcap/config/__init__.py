@@ -1,6 +1,6 @@
 """Every setting of the package, typed, in one place; defaults are the paper's values.
 
-captioning.py, clap.py and soundscapes.py hold the settings, a field a line;
+captioning.py, clap.py, experiments.py and soundscapes.py hold the settings;
 profiles.py how smoke and demo differ from the paper. Unknown keys and impossible
 values are errors, so a misspelt setting is found before anything is computed.
 """
@@ -21,10 +21,13 @@ from drcap.config.clap import (
     SpecAugmentConfig,
     TextEncoderConfig,
 )
+from drcap.config.experiments import ExperimentsConfig
 from drcap.config.profiles import (
     PROFILES,
     clap_profile,
+    experiments_profile,
     profile,
+    recipe,
     soundscapes_profile,
 )
 from drcap.config.soundscapes import SoundscapesConfig
@@ -37,6 +40,7 @@ __all__ = [
     "CLAPTrainingConfig",
     "CaptionerConfig",
     "Config",
+    "ExperimentsConfig",
     "FrontEndConfig",
     "GenerationConfig",
     "ProjectionConfig",
@@ -46,7 +50,9 @@ __all__ = [
     "TextEncoderConfig",
     "TrainingConfig",
     "clap_profile",
+    "experiments_profile",
     "override",
     "profile",
+    "recipe",
     "soundscapes_profile",
 ]

@@ -47,6 +47,8 @@ class CaptionerConfig:
     language_model: str = "smollm2-135m-instruct"  # asset, folder or hub id
     instruction: str = "Describe the audio you hear."
     audio_token: Literal["first", "after_captions"] = "after_captions"  # place of e_t
+    # ours: what gradient descent from the random start would reach, in closed form
+    mapper_start: Literal["random", "least_squares"] = "random"
     lora: bool = True  # False: the "w/o LoRA" ablation, only the mapper is trained
     lora_r: int = 8
     lora_alpha: int = 32
@@ -63,6 +65,9 @@ class CaptionerConfig:
         named = bool(targets)
         require(named, "captioner.lora_targets", "name a layer or more", targets)
         places = ("first", "after_captions")
+        starts = ("random", "least_squares")
+        start = self.mapper_start
+        require(start in starts, "captioner.mapper_start", f"be one of {starts}", start)
         place = self.audio_token
         require(place in places, "captioner.audio_token", f"be one of {places}", place)
 
@@ -102,11 +107,14 @@ class GenerationConfig:
     max_new_tokens: int = 40
     length_penalty: float = 1.0
     batch_size: int = 8  # prompts decoded together, grouped by length
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"  # of the LLM
 
     def __post_init__(self):
         for name in ("num_beams", "max_new_tokens", "batch_size"):
             value = getattr(self, name)
             require(value > 0, f"generation.{name}", "be above 0", value)
+        known = self.dtype in ("auto", "float32", "bfloat16")
+        require(known, "generation.dtype", "be auto, float32 or bfloat16", self.dtype)
 
 
 @dataclass(frozen=True)

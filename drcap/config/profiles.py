@@ -4,6 +4,7 @@ from typing import Any
 
 from drcap.config.captioning import Config
 from drcap.config.clap import CLAPConfig
+from drcap.config.experiments import ExperimentsConfig
 from drcap.config.soundscapes import SoundscapesConfig
 from drcap.config.strict import override
 from drcap.errors import ConfigError
@@ -111,6 +112,48 @@ SOUNDSCAPES_PROFILES: dict[str, dict[str, Any]] = {
     "paper": {},
 }
 
+EXPERIMENTS_PROFILES: dict[str, dict[str, Any]] = {
+    "smoke": {
+        "captioner": {
+            "training": {
+                "steps": 4,
+                "batch_size": 4,
+                "peak_learning_rate": 5e-4,
+                "warmup_steps": 1,
+                "validate_every": 2,
+                "validation_captions": 4,
+                "save_every": 2,
+            },
+            "generation": {"num_beams": 2, "max_new_tokens": 12, "dtype": "bfloat16"},
+        },
+        "steps_on_cl": 4,
+        "seen_epochs": 1,
+    },
+    # two CPU cores, four minutes a captioner: a small language model gets a larger
+    # adapter and learning rate, and its mapper a start that thousands of steps would give
+    "demo": {
+        "captioner": {
+            "captioner": {
+                "mapper_start": "least_squares",
+                "lora_r": 16,
+                "lora_alpha": 64,
+            },
+            "training": {
+                "steps": 200,
+                "batch_size": 8,
+                "peak_learning_rate": 3e-3,
+                "warmup_steps": 10,
+                "validate_every": 50,
+                "validation_captions": 60,
+                "save_every": 50,
+            },
+            "generation": {"batch_size": 20, "dtype": "bfloat16"},
+        },
+        "steps_on_cl": 200,
+    },
+    "paper": {"captioner": {"captioner": {"language_model": "lmsys/vicuna-7b-v1.5"}}},
+}
+
 
 def profile(name: str) -> Config:
     """Return the captioner's configuration of the profile smoke, demo or paper."""
@@ -125,6 +168,16 @@ def clap_profile(name: str) -> CLAPConfig:
 def soundscapes_profile(name: str) -> SoundscapesConfig:
     """Return the procedural corpora's configuration of a profile."""
     return override(SoundscapesConfig(), _known(SOUNDSCAPES_PROFILES, name))
+
+
+def experiments_profile(name: str) -> ExperimentsConfig:
+    """Return what all experiments of the grid share, of a profile."""
+    return override(ExperimentsConfig(), _known(EXPERIMENTS_PROFILES, name))
+
+
+def recipe(name: str) -> Config:
+    """Return the configuration that the captioners of a profile's grid start from."""
+    return experiments_profile(name).captioner
 
 
 def _known(profiles: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:

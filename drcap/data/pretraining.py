@@ -15,7 +15,8 @@ from drcap.config import SoundscapesConfig, soundscapes_profile
 from drcap.data.audiocaps import read_audiocaps
 from drcap.data.captions import Clip
 from drcap.data.clotho import read_clotho
-from drcap.data.overlap import Filtered, remove_overlap
+from drcap.data.overlap import Filtered
+from drcap.data.overlap_cache import cached_overlap
 from drcap.data.soundscapes.corpora import build
 from drcap.data.wavcaps import read_wavcaps
 
@@ -53,7 +54,7 @@ class Corpora:
     def pretraining(self) -> Filtered:
         """The clips of scapes-weak that may be trained on, and what was removed."""
         # the published lists name real recordings, of which there are none here
-        return remove_overlap(self.weak, self.targets, blacklist=False)
+        return cached_overlap(self.weak, self.targets, blacklist=False)
 
     def truth(self, clip: Clip) -> dict:
         """Return what truth.jsonl says of a clip; for notebooks and tests alone."""

@@ -1,24 +1,22 @@
-"""aac-metrics 0.6.0, set up so that it runs offline and on any Java from version 8 on.
+"""aac-metrics 0.6.0, set up so that it runs offline, with Java started once.
 
-Three things stand between the package and a machine like that: it imports msclap at the
-top, it refuses Java 14 and later, and its version parser fails on "17". The values do
-not depend on the Java version: METEOR and the tokeniser agree on 11, 17 and 25.
+The package imports msclap at the top, which clashes with this torch: a stand-in takes
+its place. What it would start Java for, `drcap.evaluation.java` computes in its stead.
 """
 
 import importlib.util
-import re
-import subprocess
 import sys
-import tempfile
-from functools import cache
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-from drcap.assets import asset_path
 from drcap.errors import MetricError
+from drcap.evaluation import java
 
 INSTALL = "pip install --no-deps -r requirements-no-deps.txt"
-OLDEST_JAVA = 8
+
+Score = tuple[float, list[float]]  # of the corpus, of each clip
+
+_tokenised: dict[str, str] = {}  # references come again with every system
 
 
 def functional() -> ModuleType:
@@ -28,74 +26,33 @@ def functional() -> ModuleType:
     if "msclap" not in sys.modules and importlib.util.find_spec("msclap") is None:
         sys.modules["msclap"] = _stand_in_for_msclap()
     from aac_metrics import functional
-    from aac_metrics.utils import checks
 
-    checks.MAX_JAVA_MAJOR_VERSION = 99
-    checks._get_java_version = lambda java: f"{_java_version(java)}.0.0"
     return functional
 
 
-def java_path() -> str:
-    """Return the Java to run; MetricError if there is none from version 8 on."""
-    functional()
-    from aac_metrics import get_default_java_path
-
-    java = get_default_java_path()
-    remedy = (
-        "install one (`apt-get install default-jre-headless`) or name it in "
-        "AAC_METRICS_JAVA_PATH"
-    )
-    try:
-        version = _java_version(java)
-    except (OSError, subprocess.SubprocessError, ValueError) as error:
-        raise MetricError(
-            f"needs Java {OLDEST_JAVA} or later, and {java!r} does not run: {remedy}"
-        ) from error
-    if version < OLDEST_JAVA:
-        raise MetricError(
-            f"needs Java {OLDEST_JAVA} or later, and {java!r} is {version}: {remedy}"
-        )
-    return java
-
-
-def java_tools() -> dict[str, str]:
-    """Return where aac-metrics finds its jars and the Java that runs them.
-
-    Raises AssetError if the jars are missing, MetricError if Java is.
-    """
-    return {
-        "cache_path": str(asset_path("caption-metrics")),
-        "java_path": java_path(),
-    }
+def call(name: str, *texts: list, **options) -> Score:
+    """Return what the aac-metrics function `name` says of these texts."""
+    corpus, clips = getattr(functional(), name)(*texts, **options)
+    return float(corpus[name]), [float(value) for value in clips[name]]
 
 
 def ptb_tokenise(sentences: list[str]) -> list[str]:
     """Lower-case sentences and split off punctuation as the Penn Treebank does.
 
-    Each comes back as words joined by single blanks. A line break would end a sentence
-    early, so that white space counts as one blank. Errors as in `java_tools`.
+    Each comes back as words joined by single blanks, without the punctuation marks that
+    aac-metrics drops. A line break would end a sentence early, so that white space
+    counts as one blank. Each sentence is tokenised once a process. Errors as in
+    `drcap.evaluation.java.ptb_tokenise`.
     """
-    tools = java_tools()
-    from aac_metrics.utils.tokenization import preprocess_mono_sents
+    functional()
+    from aac_metrics.utils.tokenization import PTB_PUNCTUATIONS
 
-    lines = [" ".join(sentence.split()) for sentence in sentences]
-    with tempfile.TemporaryDirectory(prefix="drcap-") as folder:
-        try:
-            return preprocess_mono_sents(lines, tmp_path=folder, **tools)
-        except (RuntimeError, OSError) as error:
-            raise MetricError(f"the PTB tokeniser failed: {error}") from error
-
-
-@cache
-def _java_version(java: str) -> int:
-    """Return the major version; "1.8.0_292" is 8, "17" and "17.0.15" are 17."""
-    told = subprocess.run(
-        [java, "-version"], capture_output=True, text=True, check=True, timeout=60
-    )
-    found = re.search(r'version "(?:1\.)?(\d+)', told.stderr + told.stdout)
-    if found is None:
-        raise ValueError(f"{java} -version printed no version")
-    return int(found[1])
+    if new := [text for text in dict.fromkeys(sentences) if text not in _tokenised]:
+        lines = java.ptb_tokenise([" ".join(text.split()) for text in new])
+        for text, line in zip(new, lines, strict=True):
+            words = (word for word in line.split(" ") if word not in PTB_PUNCTUATIONS)
+            _tokenised[text] = " ".join(words)
+    return [_tokenised[text] for text in sentences]
 
 
 def _stand_in_for_msclap() -> ModuleType:

@@ -1,23 +1,22 @@
-"""Caption metrics (sec. III): METEOR, CIDEr-D, ROUGE-L, BLEU, SBERT similarity.
+"""Caption metrics (sec. III): METEOR, CIDEr-D, SPICE, SPIDEr, FENSE and others.
 
-In go candidates and their references, out come corpus and per-clip scores. aac-metrics
-computes them, one function a metric, so that one that cannot be computed never takes
-the others down: it is reported with its reason and never silently replaced. Checked
-against known scores of aac-metrics' example files and against the formulas. To add a
-metric, write one function of `Texts` and name it in METRICS.
+In go candidates and their references, out come corpus and per-clip scores, as
+aac-metrics defines them. Each metric is one function, so that one that cannot be
+computed never takes the others down: it is reported with its reason and never silently
+replaced. spice_py and spider_py stand beside SPICE and SPIDEr under their own names.
+Checked against known scores of aac-metrics' example files and against the formulas. To
+add a metric, write one function of `Texts` and name it in METRICS.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 
 from tqdm import tqdm
 
-from drcap.assets import asset_path
 from drcap.errors import AssetError, MetricError
-from drcap.evaluation import engine
-
-Score = tuple[float, list[float]]  # of the corpus, of each clip
+from drcap.evaluation import engine, java
+from drcap.evaluation.engine import Score
 
 SBERT_SIM = "sbert_sim[all-MiniLM-L6-v2]"  # published FENSE uses another model
 
@@ -34,10 +33,11 @@ class Scores:
 
 @dataclass(frozen=True)
 class Texts:
-    """B candidates with their references, tokenised once, when first needed."""
+    """B candidates with their references; each metric of them is computed once."""
 
     candidates: list[str]  # B
     mult_references: list[list[str]]  # B lists of one or more
+    _known: dict[str, Score | Exception] = field(default_factory=dict)
 
     @cached_property
     def tokenised(self) -> tuple[list[str], list[list[str]]]:
@@ -53,18 +53,26 @@ class Texts:
                 raise MetricError(f"clip {clip}: the reference {empty!r} has no words")
         return engine.ptb_tokenise(self.candidates), mult_references
 
+    def score(self, name: str) -> Score:
+        """Return one of METRICS; MetricError or AssetError says why it has no value."""
+        if name not in self._known:
+            try:
+                self._known[name] = METRICS[name](self)
+            except (AssetError, MetricError) as error:
+                self._known[name] = error
+        if isinstance(known := self._known[name], Exception):
+            raise known
+        return known
+
 
 def lexical(name: str, texts: Texts) -> Score:
     """Compare words: the aac-metrics function `name`, which needs tokens alone."""
-    return _call(name, *texts.tokenised)
+    return engine.call(name, *texts.tokenised)
 
 
 def meteor(texts: Texts) -> Score:
-    """METEOR 1.5; its Java process reads a large paraphrase table for 5-9 s."""
-    try:
-        return _call("meteor", *texts.tokenised, **engine.java_tools())
-    except (OSError, ValueError) as error:
-        raise MetricError(f"METEOR's Java process failed: {error}") from error
+    """METEOR 1.5: aligns words that are equal, share a stem or mean the same."""
+    return java.meteor(*texts.tokenised)
 
 
 def cider_d(texts: Texts) -> Score:
@@ -74,12 +82,54 @@ def cider_d(texts: Texts) -> Score:
     return lexical("cider_d", texts)
 
 
-def sbert_sim(texts: Texts) -> Score:
+def spice(texts: Texts) -> Score:
+    """SPICE, its authors' own program: compares scene graphs."""
+    from drcap.evaluation.spice import spice
+
+    return spice(*texts.tokenised)
+
+
+def spice_py(texts: Texts) -> Score:
+    """SPICE's idea with our own parser; not comparable with published SPICE."""
+    from drcap.evaluation.spice_py import spice_py
+
+    return spice_py(texts.candidates, texts.mult_references, _scene_graph_parser())
+
+
+def spider(spice_name: str, texts: Texts) -> Score:
+    """SPIDEr (Liu et al. 2017): the mean of CIDEr-D and SPICE."""
+    pairs = texts.score("cider_d"), texts.score(spice_name)
+    (corpus, clips), (other_corpus, other_clips) = pairs
+    means = [(one + other) / 2 for one, other in zip(clips, other_clips, strict=True)]
+    return (corpus + other_corpus) / 2, means
+
+
+def sbert_sim(asset: str, texts: Texts) -> Score:
     """Mean cosine between the candidate's and its references' sentence embeddings."""
-    model = str(asset_path("all-minilm-l6-v2"))
-    return _call(
-        "sbert_sim", texts.candidates, texts.mult_references, sbert_model=model
-    )
+    from drcap.evaluation.fluency import similarity
+
+    return similarity(asset, texts.candidates, texts.mult_references)
+
+
+def fer(texts: Texts) -> Score:
+    """Fluency error rate: the share of candidates with an error; lower is better."""
+    from drcap.evaluation.fluency import error_rate
+
+    return error_rate(texts.candidates)
+
+
+def fense(texts: Texts) -> Score:
+    """FENSE: the SBERT similarity of TinyBERT, less for candidates with an error."""
+    from drcap.evaluation.fluency import penalise
+
+    return penalise(sbert_sim("fense-tinybert", texts), texts.score("fer"))
+
+
+def spider_fl(texts: Texts) -> Score:
+    """SPIDEr-FL: SPIDEr, less for candidates with an error."""
+    from drcap.evaluation.fluency import penalise
+
+    return penalise(texts.score("spider"), texts.score("fer"))
 
 
 def vocab(texts: Texts) -> Score:
@@ -88,15 +138,22 @@ def vocab(texts: Texts) -> Score:
     return float(len(set().union(*words))), [float(len(each)) for each in words]
 
 
-METRICS: dict[str, Callable[[Texts], Score]] = {
+METRICS: dict[str, Callable[[Texts], Score]] = {  # in the order of a paper's table
     "meteor": meteor,
     "cider_d": cider_d,
+    "spice": spice,
+    "spider": partial(spider, "spice"),
+    "fense": fense,
+    "spice_py": spice_py,
+    "spider_py": partial(spider, "spice_py"),
+    SBERT_SIM: partial(sbert_sim, "all-minilm-l6-v2"),
     "rouge_l": partial(lexical, "rouge_l"),
     "bleu_1": partial(lexical, "bleu_1"),
     "bleu_2": partial(lexical, "bleu_2"),
     "bleu_3": partial(lexical, "bleu_3"),
     "bleu_4": partial(lexical, "bleu_4"),
-    SBERT_SIM: sbert_sim,
+    "spider_fl": spider_fl,
+    "fer": fer,
     "vocab": vocab,
 }
 DEFAULT_METRICS = tuple(METRICS)
@@ -126,16 +183,20 @@ def score(
     """
     _check_texts(candidates, mult_references)
     check_names(metrics or ())
+    wanted = metrics or DEFAULT_METRICS
+    if "meteor" in wanted:
+        java.warm_up()
     engine.functional()
     texts = Texts(candidates, mult_references)
-    scores = Scores(clips=len(candidates))
-    for name in tqdm(metrics or DEFAULT_METRICS, "scoring", leave=False, delay=2):
+    scores = Scores(clips=len(candidates), corpus=dict.fromkeys(wanted))
+    # METEOR last: Java is reading its table while the others are computed
+    in_turn = sorted(wanted, key="meteor".__eq__)
+    for name in tqdm(in_turn, "scoring", leave=False, delay=2):
         try:
-            scores.corpus[name], scores.per_clip[name] = METRICS[name](texts)
+            scores.corpus[name], scores.per_clip[name] = texts.score(name)
         except (AssetError, MetricError) as error:
             if metrics is not None:
                 raise MetricError(f"{name}: {error}") from error
-            scores.corpus[name] = None
             scores.unavailable[name] = str(error)
     return scores
 
@@ -158,7 +219,8 @@ def _check_texts(candidates: list[str], mult_references: list[list[str]]) -> Non
             raise ValueError(f"clip {clip}: there are no references")
 
 
-def _call(name: str, candidates, mult_references, **options) -> Score:
-    function = getattr(engine.functional(), name)
-    corpus, clips = function(candidates, mult_references, **options)
-    return float(corpus[name]), [float(value) for value in clips[name]]
+@cache
+def _scene_graph_parser():
+    from drcap.evaluation.scene_graphs import SceneGraphParser
+
+    return SceneGraphParser()

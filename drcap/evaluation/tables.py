@@ -16,19 +16,28 @@ from drcap.files import write_text
 TITLES = {
     "meteor": "METEOR",
     "cider_d": "CIDEr-D",
+    "spice": "SPICE",
+    "spider": "SPIDEr",
+    "fense": "FENSE",
+    "spice_py": "spice_py",
+    "spider_py": "spider_py",
+    "sbert_sim[all-MiniLM-L6-v2]": "SBERT sim [all-MiniLM-L6-v2]",
     "rouge_l": "ROUGE-L",
     "bleu_1": "BLEU-1",
     "bleu_2": "BLEU-2",
     "bleu_3": "BLEU-3",
     "bleu_4": "BLEU-4",
-    "sbert_sim[all-MiniLM-L6-v2]": "SBERT sim [all-MiniLM-L6-v2]",
+    "spider_fl": "SPIDEr-FL",
+    "fer": "FER",
     "vocab": "distinct words",
     "clips": "clips",
 }
 COUNTS = ("vocab", "clips")
 UNITS = (
-    "Metrics in per cent: CIDEr-D from 0 to 1000, SBERT similarity from -100 to 100, "
-    "the others from 0 to 100."
+    "Metrics in per cent: CIDEr-D from 0 to 1000, SPIDEr and SPIDEr-FL from 0 to 550, "
+    "SBERT similarity and FENSE from -100 to 100, the others from 0 to 100. FER counts "
+    "faulty captions: lower is better. spice_py and spider_py are not comparable with "
+    "published SPICE and SPIDEr."
 )
 
 

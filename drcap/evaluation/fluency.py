@@ -1,0 +1,124 @@
+"""FENSE (Zhou et al. 2022): similarity of sentences, less a penalty for a faulty one.
+
+A classifier of BERT-base's size tells whether a candidate is faulty; the share of
+candidates that are is the fluency error rate (FER). aac-metrics computes both; here are
+the models that it is given. Checked against its own `fense` and classifier on random
+weights: scores are the same.
+"""
+
+import pickle
+from functools import cache
+from pathlib import Path
+
+import torch
+from sentence_transformers import SentenceTransformer
+from torch import nn
+from transformers import BertConfig, BertModel, BertTokenizer
+
+from drcap.assets import asset_path
+from drcap.errors import MetricError
+from drcap.evaluation import engine
+from drcap.evaluation.engine import Score
+
+CHECKPOINT = "echecker_clotho_audiocaps_base.ckpt"
+PENALTY = 0.9  # of a faulty candidate's score, as in FENSE and SPIDEr-FL
+_HEAD_WIDTH = 64  # of every size of BERT
+
+
+class ErrorDetector(nn.Module):
+    """A BERT and a linear layer on its first token; a logit for each kind of error."""
+
+    def __init__(self, state_dict: dict[str, torch.Tensor]):
+        super().__init__()
+        self.encoder = BertModel(_configuration(state_dict))
+        self.clf = nn.Linear(*reversed(state_dict["clf.weight"].shape))
+        # a buffer of older versions of BERT, which newer ones do not keep
+        ignored = "encoder.embeddings.position_ids"
+        self.load_state_dict({k: v for k, v in state_dict.items() if k != ignored})
+
+    def forward(self, input_ids, attention_mask, token_type_ids) -> torch.Tensor:
+        """Classify B sentences of T tokens, each (B, T); returns logits (B, errors)."""
+        hidden = self.encoder(input_ids, attention_mask, token_type_ids)
+        return self.clf(hidden.last_hidden_state[:, 0])
+
+
+class CachingEncoder(SentenceTransformer):
+    """Encodes a sentence once: references come again with every system."""
+
+    def encode(self, sentences: list[str], **options) -> torch.Tensor:
+        """Return embeddings (N, D); `options` must be those of the first call."""
+        known = self.__dict__.setdefault("known", {})
+        if new := [text for text in dict.fromkeys(sentences) if text not in known]:
+            known |= zip(new, super().encode(new, **options), strict=True)
+        return torch.stack([known[text] for text in sentences])
+
+
+def similarity(model: str, candidates: list, mult_references: list) -> Score:
+    """Mean cosine between each candidate's and its references' embeddings.
+
+    model : the name of a sentence encoder's asset
+    """
+    encoder = _encoder(asset_path(model))
+    return engine.call("sbert_sim", candidates, mult_references, sbert_model=encoder)
+
+
+def error_rate(candidates: list[str]) -> Score:
+    """The share of faulty candidates; of each, 1 if it is faulty or 0."""
+    folder, words = asset_path("fense-echecker"), asset_path("all-minilm-l6-v2")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return engine.call(
+        "fer",
+        candidates,
+        echecker=_detector(folder / CHECKPOINT).to(device),
+        echecker_tokenizer=_tokenizer(words / "vocab.txt"),  # bert-base-uncased's too
+        device=device,
+    )
+
+
+def penalise(scores: Score, errors: Score) -> Score:
+    """Take nine tenths off the score of each faulty candidate."""
+    pairs = zip(scores[1], errors[1], strict=True)
+    clips = [score * (1 - PENALTY * faulty) for score, faulty in pairs]
+    return sum(clips) / len(clips), clips
+
+
+@cache
+def _encoder(folder: Path) -> CachingEncoder:
+    return CachingEncoder(str(folder))
+
+
+@cache
+def _tokenizer(vocabulary: Path) -> BertTokenizer:
+    return BertTokenizer(str(vocabulary), do_lower_case=True)
+
+
+@cache
+def _detector(path: Path) -> ErrorDetector:
+    try:
+        try:
+            stored = torch.load(path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError:  # more than weights, but it is the pinned file
+            stored = torch.load(path, map_location="cpu", weights_only=False)
+        with torch.random.fork_rng(devices=[]):  # random weights, soon replaced
+            return ErrorDetector(stored["state_dict"]).eval()
+    except (KeyError, TypeError, RuntimeError, pickle.UnpicklingError) as error:
+        raise MetricError(
+            f"{path} is not the detector of fluency errors ({error}): "
+            "run `drcap assets fetch --force fense-echecker`"
+        ) from error
+
+
+def _configuration(state_dict: dict[str, torch.Tensor]) -> BertConfig:
+    embeddings = "encoder.embeddings.{}_embeddings.weight".format
+    layers = {name.split(".")[3] for name in state_dict if ".encoder.layer." in name}
+    first = "encoder.encoder.layer.0.intermediate.dense.weight"
+    words, width = state_dict[embeddings("word")].shape
+    return BertConfig(
+        vocab_size=words,
+        hidden_size=width,
+        num_hidden_layers=len(layers),
+        num_attention_heads=width // _HEAD_WIDTH,
+        intermediate_size=len(state_dict[first]),
+        max_position_embeddings=len(state_dict[embeddings("position")]),
+        type_vocab_size=len(state_dict[embeddings("token_type")]),
+    )

@@ -1,0 +1,176 @@
+"""The experiments of Tables I to IV: system x training domain x test domain x ablation.
+
+Nothing runs here. An `Experiment` is one row of a table on one pair of domains, with one
+seed. ABLATIONS declares what is changed of the configuration that all of them share, and
+TABLES which experiments each of the paper's tables holds, in its order.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+from typing import Any
+
+from drcap.errors import ConfigError
+
+DOMAINS = ("ac", "cl")  # AudioCaps and Clotho, or what stands in for them in a profile
+SYSTEMS = {
+    "drcap": "DRCap",
+    # the paper's DRCap_LAION: its CLAP has heard the target datasets
+    "drcap_seen": "DRCap, CLAP has seen the targets",
+}
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What is changed of DRCap.
+
+    training : changes of the configuration that need a captioner of their own
+    inference : changes in how the unchanged captioner is used
+    target_text : False keeps the target domain's captions out of datastore and support
+        at inference
+    refit_range : True moves the similarity range to the quantiles that it cuts off in
+        the space of DRCap's own CLAP model
+    """
+
+    training: dict[str, Any] = field(default_factory=dict)
+    inference: dict[str, Any] = field(default_factory=dict)
+    target_text: bool = True
+    refit_range: bool = False
+
+
+ABLATIONS = {
+    "": Ablation(),
+    "w/o SS": Ablation(training={"retrieval": {"similarity_selection": False}}),
+    "w/o RAG": Ablation(training={"retrieval": {"enabled": False}}),
+    "w/o LoRA": Ablation(training={"captioner": {"lora": False}}),
+    "w/o TD": Ablation(target_text=False),
+    "w/o PD": Ablation(inference={"projection": {"enabled": False}}),
+    # ours: what the range [S_min, S_max] does, which the paper fixes
+    "range 0.55-0.65": Ablation({"retrieval": {"sim_min": 0.55, "sim_max": 0.65}}),
+    "range 0.65-0.75": Ablation({"retrieval": {"sim_min": 0.65, "sim_max": 0.75}}),
+    "range 0.85-0.95": Ablation({"retrieval": {"sim_min": 0.85, "sim_max": 0.95}}),
+    "range refitted": Ablation(refit_range=True),
+}
+
+
+@dataclass(frozen=True, order=True)
+class Experiment:
+    """A system trained on the captions of one domain and tested on another's clips."""
+
+    train: str = "ac"
+    test: str = "ac"
+    system: str = "drcap"  # key of SYSTEMS
+    ablation: str = ""  # key of ABLATIONS
+    seed: int = 0
+
+    def __post_init__(self):
+        for name, known in (
+            ("train", DOMAINS),
+            ("test", DOMAINS),
+            ("system", SYSTEMS),
+            ("ablation", ABLATIONS),
+        ):
+            value = getattr(self, name)
+            if value not in known:
+                raise ConfigError(
+                    f"{name}: unknown '{value}'; choose one of {', '.join(known)}"
+                )
+        if self.seed < 0:
+            raise ConfigError(f"seed must be 0 or more; got {self.seed}")
+
+    @property
+    def changes(self) -> Ablation:
+        """What this experiment's ablation changes."""
+        return ABLATIONS[self.ablation]
+
+    @property
+    def training(self) -> "Experiment":
+        """The experiment whose captioner this one uses, as named by its training."""
+        trained = bool(self.changes.training) or self.changes.refit_range
+        ablation = self.ablation if trained else ""
+        return replace(self, test=self.train, ablation=ablation)
+
+    @property
+    def name(self) -> str:
+        """A name for files, as "drcap_ac_to_cl_wo_pd_seed_0"."""
+        ablation = self.ablation.replace("w/o", "wo").replace(" ", "_").lower()
+        parts = (self.system, self.train, "to", self.test, ablation)
+        return "_".join([*filter(None, parts), "seed", str(self.seed)])
+
+
+@dataclass(frozen=True)
+class Table:
+    """One of the paper's tables: which pairs of domains, and which rows of ours."""
+
+    number: str  # as the paper counts them
+    title: str
+    pairs: tuple[tuple[str, str], ...]  # (train, test), in the paper's order
+    rows: tuple[str, ...]  # keys of ROWS
+
+    def experiments(self, seeds: Sequence[int] = (0,)) -> list[Experiment]:
+        """Return every experiment that the table's numbers come from."""
+        return [
+            row_experiment(row, train, test, seed)
+            for train, test in self.pairs
+            for row in self.rows
+            for seed in seeds
+        ]
+
+
+# the paper's name of a row -> (system, ablation)
+ROWS = {
+    "DRCap": ("drcap", ""),
+    "DRCap_LAION": ("drcap_seen", ""),
+    "w/o SS": ("drcap", "w/o SS"),
+    "w/o RAG": ("drcap", "w/o RAG"),
+    "w/o LoRA": ("drcap", "w/o LoRA"),
+    "w/o TD": ("drcap", "w/o TD"),
+    "w/o PD": ("drcap", "w/o PD"),
+}
+TABLES = {
+    "table1_in_domain": Table(
+        "I", "In-domain", (("cl", "cl"), ("ac", "ac")), ("DRCap", "DRCap_LAION")
+    ),
+    "table2_cross_domain": Table(
+        "II", "Cross-domain", (("ac", "cl"), ("cl", "ac")), ("DRCap", "DRCap_LAION")
+    ),
+    "table3_ablation_in_domain": Table(
+        "III",
+        "Ablation, in-domain",
+        (("ac", "ac"),),
+        ("DRCap", "w/o SS", "w/o RAG", "w/o LoRA", "w/o PD"),
+    ),
+    "table4_ablation_cross_domain": Table(
+        "IV",
+        "Ablation, cross-domain",
+        (("ac", "cl"),),
+        ("DRCap", "w/o SS", "w/o RAG", "w/o LoRA", "w/o TD", "w/o PD"),
+    ),
+}
+
+
+def named(name: str) -> Experiment:
+    """Return the experiment of a name that `Experiment.name` gave."""
+    _, _, seed = name.rpartition("_")
+    numbered = int(seed) if seed.isdecimal() else 0
+    for train, test, system, ablation in product(DOMAINS, DOMAINS, SYSTEMS, ABLATIONS):
+        experiment = Experiment(train, test, system, ablation, numbered)
+        if experiment.name == name:
+            return experiment
+    raise ConfigError(
+        f"experiment: unknown '{name}'; known are names such as {experiment.name}"
+    )
+
+
+def row_experiment(row: str, train: str, test: str, seed: int = 0) -> Experiment:
+    """Return the experiment behind a row, by the paper's name of it."""
+    system, ablation = ROWS[row]
+    return Experiment(train, test, system, ablation, seed)
+
+
+def table_experiments(
+    tables: Iterable[str] = TABLES, seeds: Sequence[int] = (0,)
+) -> list[Experiment]:
+    """Return the distinct experiments of some tables, in their order."""
+    found = (e for name in tables for e in TABLES[name].experiments(seeds))
+    return list(dict.fromkeys(found))

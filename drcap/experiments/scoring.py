@@ -1,0 +1,146 @@
+"""The grid's runs on disk: captions, scores and their record, a folder an experiment.
+
+    reports/<profile>/runs/<experiment>/predictions.jsonl, scores.json, run.json
+
+`complete` does what is missing of a list of experiments and returns all their scores;
+`read_scores` only reads. A run made with other settings counts as missing.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from drcap.config import clap_profile, experiments_profile, soundscapes_profile
+from drcap.evaluation.metrics import Scores, score
+from drcap.experiments.grid import Experiment
+from drcap.experiments.materials import Materials
+from drcap.experiments.prediction import predict
+from drcap.experiments.training import configuration, run_folder
+from drcap.files import sha256, write_json, write_text
+from drcap.provenance import run_record
+
+PREDICTIONS, SCORES, RECORD = "predictions.jsonl", "scores.json", "run.json"
+
+
+def folder_of(experiment: Experiment, reports: Path) -> Path:
+    """Return the folder of an experiment's run under `reports/<profile>`."""
+    return Path(reports) / "runs" / experiment.name
+
+
+def run_files(experiments: Iterable[Experiment], reports: Path) -> list[Path]:
+    """Return the files that hold the captions and scores of experiments."""
+    return [
+        folder_of(experiment, reports) / name
+        for experiment in experiments
+        for name in (PREDICTIONS, SCORES)
+    ]
+
+
+def read_predictions(experiment: Experiment, reports: Path) -> list[dict]:
+    """Read a run's captions: `clip_id`, `candidate`, `similar_captions` each."""
+    text = (folder_of(experiment, reports) / PREDICTIONS).read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def settings_digest(experiment: Experiment, profile: str) -> str:
+    """Return a hash of every setting that an experiment's numbers depend on."""
+    settings = [
+        asdict(experiment),
+        asdict(experiment.changes),
+        experiments_profile(profile).to_dict(),
+        clap_profile(profile).to_dict(),
+        asdict(soundscapes_profile(profile)),
+    ]
+    content = json.dumps(settings, sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def is_predicted(experiment: Experiment, profile: str, reports: Path) -> bool:
+    """Tell whether the run's captions are there, made with the settings of now."""
+    folder = folder_of(experiment, reports)
+    if not all((folder / name).exists() for name in (PREDICTIONS, RECORD)):
+        return False
+    record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    return record.get("settings") == settings_digest(experiment, profile)
+
+
+def write_predictions(
+    experiment: Experiment, materials: Materials, reports: Path
+) -> Path:
+    """Caption the test clips; write the captions and the record. Returns the folder."""
+    started = time.time()
+    folder = folder_of(experiment, reports)
+    records = predict(experiment, materials)
+    lines = [json.dumps(record, ensure_ascii=False) for record in records]
+    write_text(folder / PREDICTIONS, "".join(line + "\n" for line in lines))
+    config = configuration(experiment, materials)
+    trained = configuration(experiment.training, materials)
+    run = run_folder(experiment.training, trained, materials)
+    record = run_record(
+        started=started,
+        seed=experiment.seed,
+        config=config,
+        inputs=[run / "best", run / "log.csv"],
+        profile=materials.profile,
+        experiment=asdict(experiment),
+        settings=settings_digest(experiment, materials.profile),
+        clips=len(records),
+    )
+    write_json(folder / RECORD, record)
+    return folder
+
+
+def write_scores(
+    experiments: Iterable[Experiment], materials: Materials, reports: Path
+) -> None:
+    """Score runs whose captions are there, in one process: Java starts once."""
+    for experiment in experiments:
+        folder = folder_of(experiment, reports)
+        records = read_predictions(experiment, reports)
+        clips = {
+            clip.clip_id: clip for clip in materials.clips(experiment.test, "test")
+        }
+        scores = score(
+            [record["candidate"] for record in records],
+            [list(clips[record["clip_id"]].captions) for record in records],
+        )
+        made_of = {"predictions": sha256(folder / PREDICTIONS)}
+        write_json(folder / SCORES, made_of | asdict(scores), indent=None)
+
+
+def is_scored(experiment: Experiment, reports: Path) -> bool:
+    """Tell whether the scores are those of the captions that are there."""
+    folder = folder_of(experiment, reports)
+    if not (folder / SCORES).exists():
+        return False
+    values = json.loads((folder / SCORES).read_text(encoding="utf-8"))
+    return values["predictions"] == sha256(folder / PREDICTIONS)
+
+
+def read_scores(
+    experiments: Iterable[Experiment], reports: Path
+) -> dict[Experiment, Scores]:
+    """Read the scores of those of the experiments that have been scored."""
+    found = {}
+    for experiment in experiments:
+        path = folder_of(experiment, reports) / SCORES
+        if path.exists():
+            values = json.loads(path.read_text(encoding="utf-8"))
+            del values["predictions"]
+            found[experiment] = Scores(**values)
+    return found
+
+
+def complete(
+    experiments: Sequence[Experiment], materials: Materials, reports: Path
+) -> Mapping[Experiment, Scores]:
+    """Return the scores of all experiments, after doing what of them is missing."""
+    for experiment in experiments:
+        if not is_predicted(experiment, materials.profile, reports):
+            write_predictions(experiment, materials, reports)
+    unscored = [each for each in experiments if not is_scored(each, reports)]
+    write_scores(unscored, materials, reports)
+    return read_scores(experiments, reports)

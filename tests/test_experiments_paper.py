@@ -1,0 +1,91 @@
+"""The paper's numbers are those it prints; what is odd in them is known."""
+
+import math
+
+import pytest
+
+from drcap.experiments import paper
+from drcap.experiments.grid import DOMAINS, ROWS, TABLES
+
+
+def test_every_table_has_all_its_lines_on_all_its_metrics():
+    frame = paper.paper_scores()
+    lines = frame.groupby(["table", "train", "test", "system"]).size()
+    assert (lines == len(paper.METRICS)).all()
+    counts = {("I", 8, 2), ("II", 7, 2), ("III", 5, 1), ("IV", 6, 1)}
+    assert {
+        (table, each["system"].nunique(), each.groupby(["train", "test"]).ngroups)
+        for table, each in frame.groupby("table")
+    } == counts
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=list(TABLES))
+def test_the_paper_prints_every_row_and_pair_of_the_grid(table):
+    for pair in table.pairs:
+        systems = [system for _, system in paper.paper_rows(table.number, *pair)]
+        ours = [system for system in systems if system in ROWS]
+        assert ours == list(table.rows)
+
+
+def test_rows_come_in_the_papers_order_with_their_section():
+    assert paper.paper_rows("II", "cl", "ac") == [
+        ("supervised", "EnCLAP-large"),
+        ("supervised", "Prefix AAC"),
+        ("supervised", "RECAP"),
+        ("zero-shot", "WSAC"),
+        ("zero-shot", "Zhang et al."),
+        ("zero-shot", "DRCap"),
+        ("zero-shot", "DRCap_LAION"),
+    ]
+    assert paper.paper_rows("III", "cl", "cl") == []
+
+
+@pytest.mark.parametrize(
+    "key, printed",
+    [
+        (("I", "DRCap", "ac", "ac", "cider_d"), 70.5),
+        (("I", "EnCLAP-large", "cl", "cl", "fense"), 50.7),
+        (("II", "DRCap", "cl", "ac", "fense"), 62.6),
+        (("III", "w/o RAG", "ac", "ac", "spice"), 18.4),
+        (("IV", "w/o TD", "ac", "cl", "meteor"), 13.4),
+    ],
+)
+def test_numbers_are_found_by_the_grids_names(key, printed):
+    assert paper.paper_score(*key) == printed
+
+
+def test_what_is_not_printed_is_nan():
+    assert math.isnan(paper.paper_score("I", "WSAC", "ac", "ac", "fense"))
+    assert math.isnan(paper.paper_score("III", "w/o TD", "ac", "ac", "meteor"))
+    assert paper.paper_scores()["value"].isna().sum() == 16
+
+
+def test_spider_is_the_mean_of_cider_and_spice_but_for_recap():
+    lines = paper.paper_scores().pivot(
+        index=["table", "system", "train", "test"], columns="metric"
+    )
+    value = lines["value"]
+    mean = (value["cider_d"] + value["spice"]) / 2
+    off = (mean - value["spider"]).abs().round(6) > 0.1
+    assert off.sum() == 4
+    assert set(off[off].index.get_level_values("system")) == {"RECAP"}
+    recomputed = lines["recomputed"]["spider"]
+    assert recomputed[off].tolist() == mean[off].tolist()
+    assert recomputed[~off].isna().all()
+    key = ("I", "RECAP", "cl", "cl", "spider")
+    assert paper.paper_score(*key) == 22.4
+    assert paper.paper_score(*key, column="recomputed") == pytest.approx(26.8)
+
+
+def test_the_ablation_tables_repeat_the_rows_of_drcap():
+    for repeated, table, pair in (("III", "I", "ac ac"), ("IV", "II", "ac cl")):
+        for metric in paper.METRICS:
+            key = ("DRCap", *pair.split(), metric)
+            assert paper.paper_score(repeated, *key) == paper.paper_score(table, *key)
+
+
+def test_changing_the_frame_changes_nothing_for_others():
+    frame = paper.paper_scores()
+    frame["value"] = 0.0
+    assert paper.paper_scores()["value"].max() == 80.3
+    assert set(paper.DOMAINS) == set(DOMAINS)

@@ -1,0 +1,249 @@
+"""Tables I to IV: every row of the paper, ours beside it, nothing lost or mixed up."""
+
+import re
+import zlib
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from drcap.errors import ConfigError
+from drcap.evaluation.metrics import SBERT_SIM, Scores
+from drcap.experiments import paper
+from drcap.experiments.grid import TABLES, Experiment, row_experiment, table_experiments
+from drcap.experiments.measured import NOT_COMPUTED
+from drcap.experiments.tables import result_table, save, to_latex, to_markdown
+
+CLIPS = 40
+DOMAINS = {"ac": "scapes-ac", "cl": "scapes-cl"}
+IN_DOMAIN, CROSS, ABLATION, CROSS_ABLATION = TABLES
+JAVA = "needs SPICE_1.0 & Java: install both (100 %)"
+COMPUTED = ("meteor", "cider_d", "spice_py", "spider_py", SBERT_SIM)
+
+
+def scores(experiment):
+    """Scores in which METEOR of the corpus is not the mean over clips."""
+    rng = np.random.default_rng(zlib.crc32(experiment.name.encode()))
+    per_clip = {name: rng.uniform(0, 1, CLIPS).tolist() for name in COMPUTED}
+    corpus = {name: float(np.mean(values)) for name, values in per_clip.items()}
+    corpus["meteor"] += 0.05
+    lacking = dict.fromkeys(("spice", "spider"), JAVA) | {"fense": "needs a model"}
+    return Scores(CLIPS, corpus | dict.fromkeys(lacking), per_clip, lacking)
+
+
+@pytest.fixture(scope="module")
+def results():
+    return {each: scores(each) for each in table_experiments(seeds=(0, 1))}
+
+
+def table(name, results):
+    return result_table(name, results, domains=DOMAINS)
+
+
+def line(frame, system, test, metric):
+    keys = {"system": system, "test": test, "metric": metric}
+    found = frame[(frame[list(keys)] == pd.Series(keys)).all(axis=1)]
+    assert len(found) == 1
+    return found.iloc[0]
+
+
+def blocks(markdown):
+    """Heading -> rows of cells, the header first."""
+    found = {}
+    for text in markdown.splitlines():
+        if text.startswith("**"):
+            rows = found.setdefault(text.strip("*"), [])
+        elif text.startswith("|") and not text.startswith("|:"):
+            rows.append([cell.strip() for cell in text.strip("|").split("|")])
+    return found
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_row_of_the_paper_is_there_in_its_order(name, results):
+    frame = table(name, results)
+    for train, test in TABLES[name].pairs:
+        block = frame[(frame["train"] == train) & (frame["test"] == test)]
+        rows = list(dict.fromkeys(zip(block["section"], block["system"], strict=True)))
+        assert rows == paper.paper_rows(TABLES[name].number, train, test)
+    for each in frame.dropna(subset="paper").itertuples():
+        key = each.table, each.system, each.train, each.test, each.metric
+        assert each.paper == paper.paper_score(*key)
+
+
+def test_ours_is_the_mean_over_seeds_in_per_cent(results):
+    row = line(table(ABLATION, results), "w/o SS", "ac", "cider_d")
+    runs = [results[row_experiment("w/o SS", "ac", "ac", seed)] for seed in (0, 1)]
+    expected = 50 * sum(run.corpus["cider_d"] for run in runs)
+    assert row["ours"] == pytest.approx(expected)
+    assert (row["seeds"], row["clips"], row["paper"]) == (2, CLIPS, 59.5)
+
+
+@pytest.mark.parametrize("metric", ["cider_d", "meteor"])
+def test_the_interval_is_that_of_resampled_clips_around_the_corpus_score(
+    metric, results
+):
+    row = line(table(CROSS, results), "DRCap", "cl", metric)
+    runs = [results[Experiment("ac", "cl", seed=seed)] for seed in (0, 1)]
+    clips = 100 * np.mean([run.per_clip[metric] for run in runs], axis=0)
+    reach = 1.96 * clips.std() / CLIPS**0.5
+    assert row["low"] == pytest.approx(row["ours"] - reach, abs=0.15 * reach)
+    assert row["high"] == pytest.approx(row["ours"] + reach, abs=0.15 * reach)
+
+
+def test_each_pair_of_domains_shows_its_own_runs(results):
+    frame = table(IN_DOMAIN, results)
+    for domain in DOMAINS:
+        run = scores(Experiment(domain, domain))
+        alone = table(IN_DOMAIN, {Experiment(domain, domain): run})
+        row = line(alone, "DRCap", domain, "cider_d")
+        assert row["ours"] == pytest.approx(100 * run.corpus["cider_d"])
+        assert line(frame, "DRCap", domain, "cider_d")["seeds"] == 2
+        other = {"ac": "cl", "cl": "ac"}[domain]
+        assert pd.isna(line(alone, "DRCap", other, "cider_d")["ours"])
+
+
+def test_the_reference_is_not_taken_for_drcap():
+    seen = {Experiment(system="drcap_seen"): scores(Experiment())}
+    frame = table(IN_DOMAIN, seen)
+    assert pd.isna(line(frame, "DRCap", "ac", "cider_d")["ours"])
+    assert line(frame, "DRCap_LAION", "ac", "cider_d")["seeds"] == 1
+
+
+def test_both_corpora_are_named(results):
+    assert list(blocks(to_markdown(table(IN_DOMAIN, results)))) == [
+        "Ours: scapes-cl; the paper: Clotho",
+        "Ours: scapes-ac; the paper: AudioCaps",
+    ]
+    text = to_latex(table(CROSS, results))
+    assert "Ours: scapes-ac to scapes-cl; the paper: AudioCaps to Clotho" in text
+    assert "Ours: scapes-cl to scapes-ac; the paper: Clotho to AudioCaps" in text
+
+
+def test_cells_show_ours_and_the_papers(results):
+    frame = table(ABLATION, results)
+    (header, first, *_), *_ = blocks(to_markdown(frame)).values()
+    shown = dict(zip(header, first, strict=True))
+    ours = line(frame, "DRCap", "ac", "cider_d")["ours"]
+    stand_in = line(frame, "DRCap", "ac", "spice_py")["ours"]
+    assert shown["system"] == "DRCap"
+    assert shown["CIDEr-D"] == f"{ours:.1f} (70.5)"
+    assert shown["SPICE"] == "n/a[^III-1] (18.0)"
+    assert shown["spice_py"] == f"{stand_in:.1f}"
+    assert (shown["clips"], shown["seeds"]) == (str(CLIPS), "2")
+    assert "Each cell: ours (the paper's). Metrics in per cent" in to_markdown(frame)
+
+
+def test_stand_ins_follow_what_they_stand_in_for_under_their_own_names(results):
+    (header, *_), *_ = blocks(to_markdown(table(IN_DOMAIN, results))).values()
+    named = ["SPICE", "SPIDEr", "FENSE", "spice_py", "spider_py"]
+    stand_in = "SBERT sim [all-MiniLM-L6-v2]"
+    assert header[4:] == [*named, stand_in, "clips", "seeds"]
+    text = to_markdown(table(IN_DOMAIN, results))
+    assert f"[^I-2]: {JAVA}" in text and "[^I-3]: needs a model" in text
+
+
+def test_stand_ins_are_left_out_where_the_metric_is_there():
+    run = scores(Experiment())
+    names = ("spice", "spider", "fense")
+    full = replace(
+        run,
+        corpus=run.corpus | dict.fromkeys(names, 0.25),
+        per_clip=run.per_clip | dict.fromkeys(names, [0.25] * CLIPS),
+        unavailable={},
+    )
+    frame = table(ABLATION, {Experiment(): full})
+    assert set(frame["metric"]) == set(paper.METRICS)
+    row = line(frame, "DRCap", "ac", "fense")
+    assert (row["ours"], row["low"], row["high"]) == pytest.approx((25, 25, 25))
+
+
+def test_a_metric_that_nobody_tried_says_so():
+    run = Scores(2, {"meteor": 0.5}, {"meteor": [0.4, 0.6]})
+    frame = table(ABLATION, {Experiment(): run})
+    row = line(frame, "DRCap", "ac", "cider_d")
+    assert pd.isna(row["ours"]) and row["unavailable"] == NOT_COMPUTED
+
+
+def test_systems_that_were_not_run_show_the_papers_number_alone(results):
+    frame = table(IN_DOMAIN, results)
+    (header, first, *_), *_ = blocks(to_markdown(frame)).values()
+    shown = dict(zip(header, first, strict=True))
+    assert (shown["setting"], shown["system"]) == ("supervised", "Prefix AAC")
+    assert (shown["METEOR"], shown["FENSE"], shown["seeds"]) == ("– (17.0)", "–", "–")
+    row = line(frame, "Prefix AAC", "cl", "meteor")
+    assert pd.isna(row["ours"]) and row["seeds"] == 0 and row["unavailable"] == ""
+
+
+def test_without_any_result_the_papers_table_remains():
+    (header, *rows), *_ = blocks(to_markdown(table(CROSS_ABLATION, {}))).values()
+    titles = ["METEOR", "CIDEr-D", "SPICE", "SPIDEr", "FENSE"]
+    assert header == ["system", *titles, "clips", "seeds"]
+    assert rows[4][:3] == ["w/o TD", "– (13.4)", "– (27.5)"]
+
+
+def test_a_spider_that_the_paper_got_wrong_is_footnoted(results):
+    text = to_markdown(table(IN_DOMAIN, results))
+    assert "– (22.4[^I-1])" in text
+    assert (
+        "[^I-1]: As printed; the mean of RECAP's CIDEr and SPICE on Clotho is" in text
+    )
+    assert "26.80" in text
+
+
+def test_the_reference_is_described(results):
+    text = to_markdown(table(CROSS, results))
+    assert "Our DRCap_LAION: DRCap, CLAP has seen the targets." in text
+    assert "DRCap_LAION" not in to_markdown(table(ABLATION, results))
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_latex_is_balanced_escaped_and_rectangular(name, results):
+    text = to_latex(table(name, results))
+    bare = re.sub(r"\\[\\&%$#_{}]", "", text)
+    assert bare.count("{") == bare.count("}")
+    assert bare.count("$") % 2 == 0 and "%" not in bare and "–" not in bare
+    outside = re.sub(r"\$[^$]*\$|\\label\{[^}]*\}", "", bare)
+    assert not set("_^#~") & set(outside)
+    rows = [text for text in text.splitlines() if text.endswith(r"\\")]
+    columns = len(re.search(r"tabular\}\{([lr]+)\}", text)[1])
+    for row in rows:
+        cells = len(re.split(r"(?<!\\)&", row))
+        assert cells == columns or rf"\multicolumn{{{columns}}}" in row
+    opened = re.findall(r"\\begin\{([^}]*)\}", text)
+    assert sorted(opened) == sorted(re.findall(r"\\end\{([^}]*)\}", text))
+    assert r"SPICE\_1.0 \& Java: install both (100 \%)" in text
+
+
+def test_save_writes_full_precision_and_both_pages(tmp_path, results):
+    paths = save(CROSS, results, tmp_path, domains=DOMAINS)
+    assert [path.name for path in paths] == [
+        f"{CROSS}.{s}" for s in ("csv", "md", "tex")
+    ]
+    frame = table(CROSS, results)
+    read = pd.read_csv(paths[0])
+    for column in ("ours", "low", "high", "paper"):
+        np.testing.assert_array_equal(read[column], frame[column])
+    assert paths[1].read_text(encoding="utf-8") == to_markdown(frame)
+    assert paths[2].read_text(encoding="utf-8") == to_latex(frame)
+
+
+def test_saving_again_writes_the_same_bytes(tmp_path, results):
+    backwards = dict(reversed(results.items()))
+    first = save(IN_DOMAIN, results, tmp_path / "one", domains=DOMAINS)
+    second = save(IN_DOMAIN, backwards, tmp_path / "two", domains=DOMAINS)
+    assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
+
+
+def test_seeds_on_other_clips_are_refused():
+    runs = {
+        Experiment(): Scores(2, {"meteor": 0.5}, {"meteor": [0.4, 0.6]}),
+        Experiment(seed=1): Scores(3, {"meteor": 0.5}, {"meteor": [0.5] * 3}),
+    }
+    with pytest.raises(ValueError, match=r"meteor: .* differ in clips \(2, 3\)"):
+        table(ABLATION, runs)
+
+
+def test_an_unknown_table_is_named_with_those_there_are():
+    with pytest.raises(ConfigError, match="'table5'; choose one of table1_in_domain"):
+        table("table5", {})
