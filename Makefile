@@ -1,10 +1,11 @@
 # Two commands do all their own set-up: `make reproduce` and `make test`.
-# `make help` lists the rest. Python, profile and seed may be given:
-#     make reproduce PYTHON=python3.12 PROFILE=smoke SEED=1
+# `make help` lists the rest. Python, profile, seeds and a part may be given:
+#     make reproduce PYTHON=python3.12 PROFILE=smoke SEEDS="0 1 2" ONLY=table3
 
 PYTHON ?= python3
 PROFILE ?= demo
-SEED ?= 0
+SEEDS ?= 0
+ONLY ?=
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 
 VENV := .venv
@@ -36,7 +37,8 @@ $(READY): pyproject.toml requirements-no-deps.txt
 
 reproduce: setup  ## run what is stale of the run graph; fills reports/$(PROFILE)
 	# No lock: a killed run would leave it behind, and every file is placed whole.
-	$(IN_VENV) snakemake --cores $(CORES) --config profile=$(PROFILE) seed=$(SEED) \
+	$(IN_VENV) snakemake --cores $(CORES) --resources gpu=1 \
+	    --config profile=$(PROFILE) seeds="$(SEEDS)" only="$(ONLY)" \
 	    --rerun-incomplete --nolock --quiet host reason
 
 test: setup lint  ## lint, then run every test

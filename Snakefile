@@ -1,10 +1,13 @@
-"""The run graph: assets, corpora, CLAP, datastore, one rule a notebook, one page.
+"""The run graph: from pinned assets to the tables, figures and the page of results.
 
-    snakemake --cores all --config profile=demo seed=0
+    snakemake --cores all --config profile=demo seeds=0 only=table3
 
-What is up to date is not run again. A rule's own messages are kept in logs/<profile>/.
+assets -> corpora -> CLAP -> spaces (embeddings, datastore, retrieval) -> trainings ->
+predictions -> scores -> tables and notebooks -> report. What is up to date is not run
+again. A rule's own messages are kept in logs/<profile>/.
 """
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -16,31 +19,75 @@ sys.path.insert(0, str(workflow.basedir))  # for whoever calls from another fold
 
 from drcap import config as settings
 from drcap import paths
-from workflow.outputs import NOTEBOOKS, outputs
+from drcap.experiments.grid import TABLES, named
+from workflow import grid
+from workflow.outputs import outputs
 
 PROFILE = config.get("profile", "demo")
-SEED = int(config.get("seed", 0))
+SEEDS = [int(seed) for seed in str(config.get("seeds", 0)).replace(",", " ").split()]
 settings.profile(PROFILE)  # an unknown one is an error before anything runs
+WANTED_TABLES, NOTEBOOKS = grid.selected(str(config.get("only", "")))
 
 REPORTS = f"reports/{PROFILE}"
 LOGS = f"logs/{PROFILE}"
 CACHE = paths.home() / "reproduce"  # what the cache holds, as files to depend on
-RESULTS = [f"{REPORTS}/{path}" for name in NOTEBOOKS for path in outputs(name)]
-COMMANDS = ("drcap/cli/", "drcap/doctor.py")  # no result depends on them
+MADE = CACHE / PROFILE
+RUN = f"{REPORTS}/runs/{{experiment}}"
+OPTIONS = f"--profile {PROFILE}"
+GPUS = 1 if shutil.which("nvidia-smi") else 0
+# lines instead of redrawn bars, on the terminal and in the log
+LOGGED = "2>&1 | tr '\\r' '\\n' | tee {log}"
+
 CODE = [str(path) for path in sorted(Path("drcap").rglob("*.py"))]
-CODE = [path for path in CODE if not path.startswith(COMMANDS)]
-CORPORA = [path for path in CODE if path.startswith("drcap/data/soundscapes/")]
-CLAP = [path for path in CODE if path.startswith(("drcap/clap/", "drcap/config/"))]
-ABOUT_CLAP = ("01_clap_training", "02_modality_gap")
+CODE = [path for path in CODE if not path.startswith(("drcap/cli/", "drcap/doctor.py"))]
 CHECKPOINTS = [str(path) for path in sorted(Path("drcap/checkpoints").rglob("*.*"))]
+
+
+def code(*folders):
+    """Return the package's modules below these folders, or of these names."""
+    prefixes = tuple(f"drcap/{folder}" for folder in folders)
+    return [path for path in CODE if path.startswith(prefixes)]
+
+
+def scores_of(experiments):
+    return [f"{REPORTS}/runs/{each.name}/scores.json" for each in experiments]
+
+
+def trainings_of(experiments):
+    return [MADE / f"train-{each.training.name}.json" for each in experiments]
+
+
+EXPERIMENTS = grid.experiments_of(WANTED_TABLES, NOTEBOOKS, SEEDS)
+TABLE_FILES = [
+    f"{REPORTS}/tables/{name}.{kind}"
+    for name in WANTED_TABLES
+    for kind in ("csv", "md", "tex")
+]
+RESULTS = [f"{REPORTS}/{path}" for name in NOTEBOOKS for path in outputs(name)]
+
+
+wildcard_constraints:
+    experiment=r"drcap\w*_to_[\w.-]+_seed_\d+",
+    training=r"drcap\w*_to_[\w.-]+_seed_\d+",
+
+
+shell.prefix("set -o pipefail; export TQDM_MININTERVAL=10; ")
+
+
+localrules:
+    all,
+    assets,
+    table,
+    report,
 
 
 rule all:
     input:
-        f"{REPORTS}/summary.md",
+        TABLE_FILES,
         RESULTS,
         [f"{REPORTS}/notebooks/{name}.ipynb" for name in NOTEBOOKS],
-    message: f"Results: {REPORTS}/summary.md"
+        [] if config.get("only") else f"{REPORTS}/summary.md",
+    message: f"Results: {REPORTS}/"
 
 
 rule assets:
@@ -48,57 +95,129 @@ rule assets:
     output: CACHE / "assets.txt"
     log: f"{LOGS}/assets.log"
     message: "Weights and data (log: {log})"
-    shell: "drcap assets fetch 2>&1 | tee {log} && drcap assets list > {output}"
+    shell: "drcap assets fetch " + LOGGED + " && drcap assets list > {output}"
 
 
 rule datastore:
     input: rules.assets.output, CHECKPOINTS
     output: CACHE / f"datastore-{PROFILE}.json"
-    params: f"--profile {PROFILE} --seed {SEED}"
     log: f"{LOGS}/datastore.log"
-    message: "Datastore of captions (log: {log})"
+    message: "Datastore of AudioCaps' captions (log: {log})"
     threads: workflow.cores
-    shell: "python -m workflow.datastore {output} {params} 2>&1 | tee {log}"
+    shell:
+        f"python -m workflow.datastore {{output}} {OPTIONS} --seed {SEEDS[0]} " + LOGGED
 
 
 rule corpora:
-    input: rules.assets.output, CORPORA
+    input: rules.assets.output, code("data/soundscapes/")
     output: CACHE / f"corpora-{PROFILE}.txt"
     log: f"{LOGS}/corpora.log"
     message: "Procedural corpora (log: {log})"
     threads: workflow.cores
-    shell:
-        "python -m workflow.soundscapes --profile {PROFILE} 2>&1 >{output} | tee {log}"
+    shell: f"python -m workflow.soundscapes {OPTIONS} 2>&1 >{{output}} | tee {{log}}"
 
 
 rule clap:
-    input: rules.corpora.output, CLAP
-    output: CACHE / f"clap-{PROFILE}-seed-{SEED}.txt"
-    log: f"{LOGS}/clap.log"
+    input: rules.corpora.output, code("clap/", "config/clap.py")
+    output: CACHE / f"clap-{PROFILE}-seed-{{seed}}.txt"
+    log: f"{LOGS}/clap-seed-{{seed}}.log"
     message: "CLAP model (log: {log})"
     threads: workflow.cores
+    resources: gpu=GPUS
     shell:
-        "python -m workflow.train_clap --profile {PROFILE} --seed {SEED}"
+        f"python -m workflow.train_clap {OPTIONS} --seed {{wildcards.seed}}"
         " 2>&1 >{output} | tee {log}"
 
 
+rule space:
+    input: CACHE / f"clap-{PROFILE}-seed-0.txt", code("retrieval", "experiments/spaces")
+    output: MADE / "space-{system}.json"
+    log: f"{LOGS}/space-{{system}}.log"
+    message: "Embeddings, datastore and retrieval of {wildcards.system} (log: {log})"
+    threads: workflow.cores
+    resources: gpu=GPUS
+    shell:
+        f"python -m workflow.experiments embed {{wildcards.system}} {OPTIONS}"
+        " --done {output} " + LOGGED
+
+
+rule train:
+    input:
+        lambda wildcards: MADE / f"space-{named(wildcards.training).system}.json",
+        code("captioner/", "config/", "similarity", "experiments/training.py"),
+    output: MADE / "train-{training}.json"
+    log: f"{LOGS}/train-{{training}}.log"
+    message: "Captioner {wildcards.training} (log: {log})"
+    threads: 1  # two at once are faster than one with two threads
+    resources: gpu=GPUS
+    shell:
+        f"python -m workflow.experiments train {{wildcards.training}} {OPTIONS}"
+        " --done {output} " + LOGGED
+
+
+rule predict:
+    input:
+        lambda wildcards: trainings_of([named(wildcards.experiment)]),
+        code("projection.py", "captioner/generate.py", "experiments/prediction.py"),
+    output: f"{RUN}/predictions.jsonl", f"{RUN}/run.json"
+    log: f"{LOGS}/predict-{{experiment}}.log"
+    message: "Captions of {wildcards.experiment} (log: {log})"
+    threads: 1
+    resources: gpu=GPUS
+    shell:
+        f"python -m workflow.experiments predict {{wildcards.experiment}} {OPTIONS} "
+        + LOGGED
+
+
+rule scores:
+    input:
+        [f"{REPORTS}/runs/{each.name}/predictions.jsonl" for each in EXPERIMENTS],
+        code("evaluation/"),
+    output: scores_of(EXPERIMENTS)
+    params: " ".join(each.name for each in EXPERIMENTS)
+    log: f"{LOGS}/scores.log"
+    message: "Scores of all captions, in one process (log: {log})"
+    threads: workflow.cores
+    shell: f"python -m workflow.experiments score {{params}} {OPTIONS} " + LOGGED
+
+
+rule table:
+    input:
+        lambda wildcards: scores_of(TABLES[wildcards.table].experiments(SEEDS)),
+        code("experiments/", "evaluation/bootstrap.py"),
+    output:
+        multiext(f"{REPORTS}/tables/{{table}}", ".csv", ".md", ".tex"),
+        f"{REPORTS}/runs/{{table}}/run.json",
+    params: " ".join(f"--seeds {seed}" for seed in SEEDS)
+    log: f"{LOGS}/{{table}}.log"
+    message: "{output[1]} (log: {log})"
+    wildcard_constraints: table="|".join(TABLES)
+    shell:
+        f"python -m workflow.experiments table {{wildcards.table}} {{params}} {OPTIONS} "
+        + LOGGED
+
+
 for place, notebook in enumerate(NOTEBOOKS):
+    needed = grid.read_by(notebook, SEEDS)
 
     rule:
         name: f"notebook_{notebook}"
         input:
-            rules.datastore.output,
-            rules.clap.output if notebook in ABOUT_CLAP else [],
+            rules.datastore.output if notebook < "05" else [],
+            CACHE / f"clap-{PROFILE}-seed-{SEEDS[0]}.txt" if "01" <= notebook < "03" else [],
+            scores_of(needed),
+            trainings_of(grid.trained_for(notebook, SEEDS)),
             CODE,
             CHECKPOINTS,
             notebook=f"notebooks/{notebook}.ipynb",
         output:
             [f"{REPORTS}/{path}" for path in outputs(notebook)],
             notebook=f"{REPORTS}/notebooks/{notebook}.ipynb",
-        params: f"-p profile={PROFILE} -p seed={SEED} -p reports_dir={REPORTS}"
+        params: f"-p profile={PROFILE} -p seed={SEEDS[0]} -p reports_dir={REPORTS}"
         log: f"{LOGS}/{notebook}.log"
         message: "{input.notebook} (log: {log})"
-        threads: min(workflow.cores, 4)
+        threads: min(workflow.cores, 2)
+        resources: gpu=GPUS
         priority: len(NOTEBOOKS) - place  # in reading order
         shell:
             "python -m workflow.run_notebook {input.notebook} {output.notebook}"
@@ -106,7 +225,7 @@ for place, notebook in enumerate(NOTEBOOKS):
 
 
 rule report:
-    input: RESULTS, "workflow/summary.py"
+    input: RESULTS, TABLE_FILES, "workflow/summary.py"
     output: f"{REPORTS}/summary.md"
     log: f"{LOGS}/report.log"
     message: "{output} (log: {log})"

@@ -17,13 +17,19 @@ from pathlib import Path
 import pytest
 
 from drcap import paths
-from workflow import summary
+from drcap.experiments.grid import TABLES as RESULT_TABLES
+from drcap.experiments.grid import table_experiments
+from workflow import grid, summary
 from workflow.outputs import FIGURES, NOTEBOOKS, TABLES
 from workflow.summary import summarise
 
+NOTEBOOK_RULES = [f"notebook_{name}" for name in NOTEBOOKS]
+GRID = ["predict", "scores", "space", "table", "train"]
 MADE = ["assets", "clap", "corpora", "datastore"]
-RULES = [*MADE, *(f"notebook_{name}" for name in NOTEBOOKS), "report"]
+RULES = sorted([*MADE, *GRID, *NOTEBOOK_RULES, "report"])
+EARLY = [name for name in NOTEBOOK_RULES if name < "notebook_05"]
 MAKEFILE = ["--rerun-incomplete", "--nolock", "--quiet", "host", "reason"]
+COPIED = ("workflow/__init__.py", "workflow/outputs.py", "workflow/grid.py")
 COMMANDS = {
     "run_notebook": """
         import sys, time
@@ -37,6 +43,26 @@ COMMANDS = {
             Path("waiting").touch()
             time.sleep(60)
         for path in [target, *(reports / name for name in outputs(source.stem))]:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{sys.argv}")
+    """,
+    "experiments": """
+        import sys
+        from pathlib import Path
+        command, name = sys.argv[1:3]
+        runs = Path("reports") / sys.argv[sys.argv.index("--profile") + 1] / "runs"
+        made = {
+            "predict": [f"{name}/predictions.jsonl", f"{name}/run.json"],
+            "score": [f"{each}/scores.json" for each in sys.argv if "_seed_" in each],
+            "table": [
+                f"{name}/run.json",
+                *(f"../tables/{name}.{kind}" for kind in ("csv", "md", "tex")),
+            ],
+        }
+        targets = [runs / path for path in made.get(command, [])]
+        if "--done" in sys.argv:
+            targets.append(Path(sys.argv[sys.argv.index("--done") + 1]))
+        for path in targets:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(f"{sys.argv}")
     """,
@@ -56,7 +82,7 @@ class Graph:
         self.bin = folder / "bin"
         leave_out = shutil.ignore_patterns("checkpoints", "__pycache__")
         shutil.copytree(paths.PACKAGE, self.folder / "drcap", ignore=leave_out)
-        for name in ("Snakefile", "workflow/__init__.py", "workflow/outputs.py"):
+        for name in ("Snakefile", *COPIED):
             (self.folder / name).parent.mkdir(exist_ok=True)
             shutil.copy(paths.REPOSITORY / name, self.folder / name)
         for name, code in COMMANDS.items():
@@ -137,7 +163,47 @@ def test_a_changed_notebook_is_run_again_alone(graph):
 def test_a_changed_method_runs_every_notebook_again(graph):
     with open(graph.folder / "drcap" / "projection.py", "a") as stream:
         stream.write("# changed\n")
-    assert graph.pending() == sorted(RULES[len(MADE) :])
+    stale = {"predict", "scores", "table", "report", *NOTEBOOK_RULES}
+    assert graph.pending() == sorted(stale)
+
+
+def test_a_changed_metric_scores_again_and_captions_nothing_again(graph):
+    with open(graph.folder / "drcap/evaluation/metrics.py", "a") as stream:
+        stream.write("# changed\n")
+    pending = graph.pending()
+    assert "scores" in pending and not {"predict", "train", "space"} & {*pending}
+
+
+def test_one_table_needs_its_own_experiments_alone(finished):
+    only = ("--forceall", "--config", "only=table3")
+    assert finished.pending(*only) == sorted({"assets", "corpora", "clap", *GRID})
+    told = finished.run("--dry-run", *only)
+    counts = dict(re.findall(r"^(\w+) +(\d+)$", told.stdout + told.stderr, re.M))
+    assert (counts["train"], counts["predict"], counts["table"]) == ("4", "5", "1")
+
+
+def test_seeds_are_experiments_of_their_own_with_one_clap_model(finished):
+    told = finished.run("--dry-run", "--forceall", "--config", "seeds=0 1")
+    counts = dict(re.findall(r"^(\w+) +(\d+)$", told.stdout + told.stderr, re.M))
+    assert counts["clap"] == "1" and counts["space"] == "2"
+    everything = grid.experiments_of(RESULT_TABLES, NOTEBOOKS, (0, 1))
+    assert counts["predict"] == str(len(everything))
+    assert {*table_experiments(seeds=(0, 1))} <= {*everything}
+
+
+def test_an_unknown_part_is_an_error_that_lists_the_known_ones(finished):
+    told = finished.run("--config", "only=table9")
+    assert told.returncode == 1
+    assert "ONLY: unknown 'table9'; give 00, " in told.stderr
+
+
+def test_the_same_graph_is_planned_for_slurm(finished):
+    folder = finished.folder / "workflow/profiles/slurm"
+    shutil.copytree(paths.REPOSITORY / "workflow/profiles/slurm", folder)
+    told = finished.run("--dry-run", "--forceall", "--workflow-profile", str(folder))
+    assert told.returncode == 0, told.stderr
+    listed = re.findall(r"^(\w+) +\d+$", told.stdout + told.stderr, re.M)
+    assert sorted({*listed} - {"all", "total"}) == RULES
 
 
 def test_a_changed_generator_makes_the_corpora_and_all_that_hangs_on_them_again(graph):
@@ -153,9 +219,9 @@ def test_a_changed_command_line_runs_nothing_again(graph):
 
 
 def test_another_seed_and_another_profile_are_run(graph):
-    notebooks = sorted(RULES[len(MADE) :])
-    assert set(notebooks[:-1]) <= set(graph.pending("--config", "seed=1"))
-    assert set(notebooks) <= set(graph.pending("--config", "profile=smoke"))
+    of_a_seed = {"train", "predict", "scores", "table", *NOTEBOOK_RULES}
+    assert of_a_seed <= set(graph.pending("--config", "seeds=1"))
+    assert {*RULES} - {"assets"} == set(graph.pending("--config", "profile=smoke"))
 
 
 def test_a_missing_result_is_made_again(graph):
@@ -168,7 +234,7 @@ def test_a_fresh_clone_runs_everything_though_results_are_committed(graph):
     assert {"reports/*/notebooks/", ".snakemake/"} <= {*ignored}
     shutil.rmtree(graph.folder / "reports/demo/notebooks")
     shutil.rmtree(graph.folder / ".snakemake")
-    assert graph.pending() == sorted(RULES[len(MADE) :])
+    assert {*EARLY, "report"} <= {*graph.pending()}
 
 
 def test_a_failed_notebook_names_its_log_and_the_others_are_kept(graph):

@@ -2,36 +2,38 @@
 
     python -m workflow.experiments train drcap_ac_to_ac_seed_0 --profile demo
 
-Each leaves what it makes in the cache folder or in reports/<profile>/runs/, does nothing
-that has been done, and goes on where a killed one was.
+Each leaves what it makes in the cache folder or below reports/<profile>/; a training
+that has been done is not done again, and a killed one goes on where it was.
 """
 
+import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from drcap import paths
-from drcap.experiments import scoring
-from drcap.experiments.grid import DOMAINS, Experiment, named
-from drcap.experiments.materials import Materials
+from drcap.config import recipe
+from drcap.experiments import scoring, tables
+from drcap.experiments.grid import DOMAINS, TABLES, Experiment, named
+from drcap.experiments.materials import CORPORA, Materials
 from drcap.experiments.prediction import similar_captions
-from drcap.experiments.training import configuration, trained
+from drcap.experiments.training import trained
 from drcap.files import write_json
 from drcap.messages import hush
+from drcap.provenance import run_record
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 Profile = Annotated[str, typer.Option(help="smoke, demo or paper")]
-Seed = Annotated[int, typer.Option(help="of the CLAP models")]
 Name = Annotated[str, typer.Argument(help="as drcap_ac_to_cl_wo_pd_seed_0")]
 Done = Annotated[Path, typer.Option(help="where to say what was made")]
 
 
 @app.command()
-def embed(system: str, done: Done, profile: Profile = "demo", seed: Seed = 0) -> None:
+def embed(system: str, done: Done, profile: Profile = "demo") -> None:
     """Embed captions and clips with a system's CLAP model; retrieve for the clips."""
     hush()
-    materials = Materials(profile, seed=seed)
+    materials = Materials(profile)
     for domain in DOMAINS:
         for subset in ("val", "test"):
             experiment = Experiment(domain, domain, system)
@@ -42,10 +44,10 @@ def embed(system: str, done: Done, profile: Profile = "demo", seed: Seed = 0) ->
 
 
 @app.command()
-def train(name: Name, done: Done, profile: Profile = "demo", seed: Seed = 0) -> None:
+def train(name: Name, done: Done, profile: Profile = "demo") -> None:
     """Train the captioner that an experiment uses."""
     hush()
-    materials = Materials(profile, seed=seed)
+    materials = Materials(profile)
     run = trained(named(name), materials)
     best = run.log.validation_loss.min()
     write_json(done, {"run": run.folder.name, "validation_loss": best})
@@ -55,12 +57,11 @@ def train(name: Name, done: Done, profile: Profile = "demo", seed: Seed = 0) -> 
 def predict(
     name: Name,
     profile: Profile = "demo",
-    seed: Seed = 0,
     reports: Annotated[Path, typer.Option(help="where reports go")] = paths.REPORTS,
 ) -> None:
     """Caption the test clips of an experiment."""
     hush()
-    materials = Materials(profile, seed=seed)
+    materials = Materials(profile)
     scoring.write_predictions(named(name), materials, reports / profile)
 
 
@@ -74,6 +75,30 @@ def score(
     hush()
     experiments = [named(name) for name in names]
     scoring.write_scores(experiments, Materials(profile), reports / profile)
+
+
+@app.command()
+def table(
+    name: Annotated[str, typer.Argument(help="as table3_ablation_in_domain")],
+    seeds: Annotated[list[int], typer.Option(help="that its numbers are means of")],
+    profile: Profile = "demo",
+    reports: Annotated[Path, typer.Option(help="where reports go")] = paths.REPORTS,
+) -> None:
+    """Write one of the paper's tables from the scores, and how it came about."""
+    started = time.time()
+    folder = reports / profile
+    experiments = TABLES[name].experiments(seeds)
+    results = scoring.read_scores(experiments, folder)
+    tables.save(name, results, folder / "tables", domains=CORPORA)
+    record = run_record(
+        started=started,
+        seed=seeds[0],
+        config=recipe(profile),
+        inputs=scoring.run_files(results, folder),
+        profile=profile,
+        seeds=seeds,
+    )
+    write_json(folder / "runs" / name / "run.json", record)
 
 
 if __name__ == "__main__":

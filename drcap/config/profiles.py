@@ -130,7 +130,7 @@ EXPERIMENTS_PROFILES: dict[str, dict[str, Any]] = {
         "seen_epochs": 1,
     },
     # two CPU cores, four minutes a captioner: a small language model gets a larger
-    # adapter and learning rate, and its mapper a start that thousands of steps would give
+    # adapter and learning rate, and its mapper a start that many steps would give it
     "demo": {
         "captioner": {
             "captioner": {

@@ -1,8 +1,8 @@
 """The experiments of Tables I to IV: system x training domain x test domain x ablation.
 
-Nothing runs here. An `Experiment` is one row of a table on one pair of domains, with one
-seed. ABLATIONS declares what is changed of the configuration that all of them share, and
-TABLES which experiments each of the paper's tables holds, in its order.
+Nothing runs here. An `Experiment` is one row of a table on one pair of domains, with
+one seed. ABLATIONS declares what is changed of the configuration that all of them
+share, and TABLES which experiments each of the paper's tables holds, in its order.
 """
 
 from collections.abc import Iterable, Sequence

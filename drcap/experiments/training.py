@@ -30,15 +30,15 @@ def configuration(experiment: Experiment, materials: Materials) -> Config:
 
 
 def _refitted(config: Config, experiment: Experiment, materials: Materials) -> Config:
-    """Move the range to where it cuts off the same quantiles as in DRCap's own space."""
+    """Move the range to the quantiles that it cuts off in the space of DRCap itself."""
     captions = materials.training_captions(experiment.train)
     own, reference = (
         materials.space(system) for system in (experiment.system, "drcap")
     )
     sim_min, sim_max = refit_range(
         (config.retrieval.sim_min, config.retrieval.sim_max),
-        (reference.support(captions), reference.datastore.embeddings),
-        (own.support(captions), own.datastore.embeddings),
+        (reference.text(captions), reference.datastore.embeddings),
+        (own.text(captions), own.datastore.embeddings),
     )
     return override(config, {"retrieval": {"sim_min": sim_min, "sim_max": sim_max}})
 

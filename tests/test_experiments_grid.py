@@ -1,0 +1,68 @@
+import pytest
+
+from drcap.errors import ConfigError
+from drcap.experiments.grid import (
+    ABLATIONS,
+    DOMAINS,
+    ROWS,
+    SYSTEMS,
+    TABLES,
+    Experiment,
+    named,
+    row_experiment,
+    table_experiments,
+)
+from drcap.experiments.paper import paper_rows
+
+EVERY = [
+    Experiment(train, test, system, ablation, seed)
+    for train in DOMAINS
+    for test in DOMAINS
+    for system in SYSTEMS
+    for ablation in ABLATIONS
+    for seed in (0, 12)
+]
+
+
+def test_each_experiment_has_a_name_of_its_own_that_leads_back_to_it():
+    assert len({each.name for each in EVERY}) == len(EVERY)
+    assert all(named(each.name) == each for each in EVERY)
+
+
+def test_an_unknown_name_is_an_error():
+    with pytest.raises(ConfigError, match="unknown 'drcap_ac'"):
+        named("drcap_ac")
+
+
+@pytest.mark.parametrize("wrong", ({"train": "audiocaps"}, {"ablation": "w/o all"}))
+def test_an_unknown_part_of_an_experiment_is_an_error(wrong):
+    with pytest.raises(ConfigError, match="unknown"):
+        Experiment(**wrong)
+    with pytest.raises(ConfigError, match="seed"):
+        Experiment(seed=-1)
+
+
+def test_only_what_changes_the_training_gets_a_captioner_of_its_own():
+    cross = Experiment("ac", "cl")
+    assert cross.training == Experiment("ac", "ac")
+    for ablation in ("w/o PD", "w/o TD"):
+        assert Experiment("ac", "cl", ablation=ablation).training == cross.training
+    for ablation in ("w/o SS", "w/o RAG", "w/o LoRA", "range refitted"):
+        own = Experiment("ac", "cl", ablation=ablation).training
+        assert own == Experiment("ac", "ac", ablation=ablation)
+    assert len({each.training for each in table_experiments()}) == 7
+
+
+def test_each_table_has_the_papers_rows_of_ours_in_the_papers_order():
+    for table in TABLES.values():
+        for train, test in table.pairs:
+            systems = [name for _, name in paper_rows(table.number, train, test)]
+            assert list(table.rows) == [name for name in systems if name in ROWS]
+
+
+def test_a_table_needs_each_of_its_cells_once_a_seed():
+    for name, table in TABLES.items():
+        found = table_experiments([name], seeds=(0, 1))
+        assert len(found) == 2 * len(table.pairs) * len(table.rows)
+        assert {each.seed for each in found} == {0, 1}
+    assert row_experiment("w/o TD", "ac", "cl") in table_experiments()

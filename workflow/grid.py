@@ -1,0 +1,75 @@
+"""What of the grid of experiments the run graph makes, and for whom.
+
+`selected` turns ONLY=table3 or ONLY=05_main_results into tables and notebooks; the
+experiments and trainings that these need follow from it.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from drcap.errors import ConfigError
+from drcap.experiments.grid import TABLES, Experiment, table_experiments
+from workflow.outputs import NOTEBOOKS
+
+IN_DOMAIN, CROSS_DOMAIN = ("ac", "ac"), ("ac", "cl")
+READ_BY = {  # notebook -> (pairs of domains, ablations) beside DRCap itself
+    "06_ablation_similarity_selection": ((IN_DOMAIN, CROSS_DOMAIN), ("w/o SS",)),
+    "07_ablation_rag": ((IN_DOMAIN, CROSS_DOMAIN), ("w/o RAG",)),
+    "08_ablation_lora": ((IN_DOMAIN, CROSS_DOMAIN), ("w/o LoRA",)),
+    "09_ablation_projection": ((IN_DOMAIN, CROSS_DOMAIN), ("w/o PD",)),
+}
+RANGES = ("range 0.65-0.75", "range 0.85-0.95")  # beside the paper's own
+
+
+def selected(only: str) -> tuple[list[str], list[str]]:
+    """Return the tables and notebooks that are asked for; all if nothing is.
+
+    only : names set apart by commas: table1 to table4, or a notebook's number or name
+    """
+    wanted = [name.strip() for name in only.split(",") if name.strip()]
+    if not wanted:
+        return list(TABLES), list(NOTEBOOKS)
+    tables = [name for name in TABLES if name.partition("_")[0] in wanted]
+    notebooks = [
+        name for name in NOTEBOOKS if name in wanted or name.partition("_")[0] in wanted
+    ]
+    known = {name.partition("_")[0] for name in (*TABLES, *NOTEBOOKS)} | {*NOTEBOOKS}
+    if unknown := [name for name in wanted if name not in known]:
+        raise ConfigError(
+            f"ONLY: unknown '{unknown[0]}'; give {', '.join(sorted(known))}"
+        )
+    return tables, notebooks
+
+
+def read_by(notebook: str, seeds: Sequence[int]) -> list[Experiment]:
+    """Return the experiments whose scores a notebook reads."""
+    if notebook == "05_main_results":
+        names = ("table1_in_domain", "table2_cross_domain")
+        return table_experiments(names, seeds)
+    if notebook == "10_ablation_target_domain":
+        return table_experiments(["table4_ablation_cross_domain"], seeds)
+    if notebook == "12_report":
+        return table_experiments(seeds=seeds)
+    pairs, ablations = READ_BY.get(notebook, ((), ()))
+    return [
+        Experiment(*pair, ablation=ablation, seed=seed)
+        for pair in pairs
+        for ablation in ("", *ablations)
+        for seed in seeds[:1]
+    ]
+
+
+def trained_for(notebook: str, seeds: Sequence[int]) -> list[Experiment]:
+    """Return the captioners that a notebook uses beyond those of its experiments."""
+    if notebook != "06_ablation_similarity_selection":
+        return []
+    return [Experiment(ablation=name, seed=seeds[0]) for name in RANGES]
+
+
+def experiments_of(
+    tables: Iterable[str], notebooks: Iterable[str], seeds: Sequence[int]
+) -> list[Experiment]:
+    """Return the distinct experiments behind some tables and notebooks."""
+    found = table_experiments(tables, seeds)
+    for notebook in notebooks:
+        found += read_by(notebook, seeds)
+    return list(dict.fromkeys(found))
