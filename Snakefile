@@ -7,6 +7,7 @@ predictions -> scores -> tables and notebooks -> report. What is up to date is n
 again. A rule's own messages are kept in logs/<profile>/.
 """
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -32,9 +33,8 @@ REPORTS = f"reports/{PROFILE}"
 LOGS = f"logs/{PROFILE}"
 CACHE = paths.home() / "reproduce"  # what the cache holds, as files to depend on
 MADE = CACHE / PROFILE
-RUN = f"{REPORTS}/runs/{{experiment}}"
 OPTIONS = f"--profile {PROFILE}"
-GPUS = 1 if shutil.which("nvidia-smi") else 0
+GPUS = int(os.environ.get("GPUS", shutil.which("nvidia-smi") is not None))  # a job's
 # lines instead of redrawn bars, on the terminal and in the log
 LOGGED = "2>&1 | tr '\\r' '\\n' | tee {log}"
 
@@ -67,7 +67,6 @@ RESULTS = [f"{REPORTS}/{path}" for name in NOTEBOOKS for path in outputs(name)]
 
 
 wildcard_constraints:
-    experiment=r"drcap\w*_to_[\w.-]+_seed_\d+",
     training=r"drcap\w*_to_[\w.-]+_seed_\d+",
 
 
@@ -155,18 +154,26 @@ rule train:
         " --done {output} " + LOGGED
 
 
-rule predict:
-    input:
-        lambda wildcards: trainings_of([named(wildcards.experiment)]),
-        code("projection.py", "captioner/generate.py", "experiments/prediction.py"),
-    output: f"{RUN}/predictions.jsonl", f"{RUN}/run.json"
-    log: f"{LOGS}/predict-{{experiment}}.log"
-    message: "Captions of {wildcards.experiment} (log: {log})"
-    threads: 1
-    resources: gpu=GPUS
-    shell:
-        f"python -m workflow.experiments predict {{wildcards.experiment}} {OPTIONS} "
-        + LOGGED
+for training in dict.fromkeys(each.training for each in EXPERIMENTS):
+    captioned = [each for each in EXPERIMENTS if each.training == training]
+
+    rule:
+        name: f"predict_{training.name}"
+        input:
+            trainings_of([training]),
+            code("projection.py", "captioner/generate.py", "experiments/prediction.py"),
+        output:
+            [
+                f"{REPORTS}/runs/{each.name}/{file}"
+                for each in captioned
+                for file in ("predictions.jsonl", "run.json")
+            ]
+        params: " ".join(each.name for each in captioned)
+        log: f"{LOGS}/predict-{training.name}.log"
+        message: f"Captions by {training.name} (log: {{log}})"
+        threads: 1
+        resources: gpu=GPUS
+        shell: f"python -m workflow.experiments predict {{params}} {OPTIONS} " + LOGGED
 
 
 rule scores:
@@ -216,7 +223,8 @@ for place, notebook in enumerate(NOTEBOOKS):
         params: f"-p profile={PROFILE} -p seed={SEEDS[0]} -p reports_dir={REPORTS}"
         log: f"{LOGS}/{notebook}.log"
         message: "{input.notebook} (log: {log})"
-        threads: min(workflow.cores, 2)
+        # all that compute much have the cores to themselves; the rest read and draw
+        threads: min(workflow.cores, 2 if notebook < "05" and PROFILE != "smoke" else 1)
         resources: gpu=GPUS
         priority: len(NOTEBOOKS) - place  # in reading order
         shell:

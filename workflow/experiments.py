@@ -17,7 +17,7 @@ from drcap.config import recipe
 from drcap.experiments import scoring, tables
 from drcap.experiments.grid import DOMAINS, TABLES, Experiment, named
 from drcap.experiments.materials import CORPORA, Materials
-from drcap.experiments.prediction import similar_captions
+from drcap.experiments.prediction import load_captioner, similar_captions
 from drcap.experiments.training import trained
 from drcap.files import write_json
 from drcap.messages import hush
@@ -55,14 +55,17 @@ def train(name: Name, done: Done, profile: Profile = "demo") -> None:
 
 @app.command()
 def predict(
-    name: Name,
+    names: Annotated[list[str], typer.Argument(help="that share a captioner")],
     profile: Profile = "demo",
     reports: Annotated[Path, typer.Option(help="where reports go")] = paths.REPORTS,
 ) -> None:
-    """Caption the test clips of an experiment."""
+    """Caption the test clips of experiments that share a captioner."""
     hush()
     materials = Materials(profile)
-    scoring.write_predictions(named(name), materials, reports / profile)
+    experiments = [named(name) for name in names]
+    captioner = load_captioner(experiments[0], materials)
+    for experiment in experiments:
+        scoring.write_predictions(experiment, materials, reports / profile, captioner)
 
 
 @app.command()

@@ -9,16 +9,24 @@ from typing import Annotated
 
 import typer
 
+from drcap.experiments.grid import TABLES as RESULT_TABLES
 from drcap.files import write_text
 from workflow.outputs import FIGURES, NOTEBOOKS, TABLES
+
+CLAIMS = "[The paper's claims](tables/claims.md), each with its test and verdict."
 
 
 def summarise(reports: Path) -> str:
     """Return the Markdown page of a profile's reports folder, `reports/<profile>`."""
     runs = {name: _run(reports, name) for name in NOTEBOOKS}
-    first = runs[NOTEBOOKS[0]]
-    command = f"make reproduce PROFILE={first['profile']} SEED={first['seed']}"
-    parts = [f"# Results of `{command}`", _runs_table(runs)]
+    first = _run(reports, next(iter(RESULT_TABLES)))
+    seeds = " ".join(map(str, first["seeds"]))
+    command = f'make reproduce PROFILE={first["profile"]} SEEDS="{seeds}"'
+    parts = [f"# Results of `{command}`", CLAIMS]
+    for name, table in RESULT_TABLES.items():
+        text = (reports / "tables" / f"{name}.md").read_text(encoding="utf-8")
+        parts += [f"## Table {table.number}: {table.title}", text.strip()]
+    parts += ["## Notebooks", _runs_table(runs)]
     for name in NOTEBOOKS:
         parts.append(f"## {name}")
         parts += [_table(reports, table) for table in TABLES[name]]
@@ -26,8 +34,8 @@ def summarise(reports: Path) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _run(reports: Path, notebook: str) -> dict:
-    path = reports / "runs" / notebook / "run.json"
+def _run(reports: Path, name: str) -> dict:
+    path = reports / "runs" / name / "run.json"
     return json.loads(path.read_text(encoding="utf-8"))
 
 

@@ -75,18 +75,22 @@ def decode(
 
 
 def predict(
-    experiment: Experiment, materials: Materials, subset: str = "test"
+    experiment: Experiment,
+    materials: Materials,
+    captioner: Captioner | None = None,
+    subset: str = "test",
 ) -> list[dict]:
     """Caption the clips of a subset; a record a clip, in order.
 
-    Records have `clip_id`, `candidate` and `similar_captions`, those in the prompt.
+    captioner : the experiment's own, where it has been loaded
+    returns : `clip_id`, `candidate` and `similar_captions`, those in the prompt
     """
     config = configuration(experiment, materials)
     clips = materials.clips(experiment.test, subset)
     space = materials.space(experiment.system)
     similar = similar_captions(experiment, materials, clips)
     candidates = decode(
-        load_captioner(experiment, materials),
+        captioner or load_captioner(experiment, materials),
         space.audio(clips),
         torch.from_numpy(space.text(support_captions(experiment, materials))),
         similar,

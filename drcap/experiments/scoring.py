@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from drcap.captioner.model import Captioner
 from drcap.config import clap_profile, experiments_profile, soundscapes_profile
 from drcap.evaluation.metrics import Scores, score
 from drcap.experiments.grid import Experiment
@@ -68,12 +69,18 @@ def is_predicted(experiment: Experiment, profile: str, reports: Path) -> bool:
 
 
 def write_predictions(
-    experiment: Experiment, materials: Materials, reports: Path
+    experiment: Experiment,
+    materials: Materials,
+    reports: Path,
+    captioner: Captioner | None = None,
 ) -> Path:
-    """Caption the test clips; write the captions and the record. Returns the folder."""
+    """Caption the test clips; write the captions and the record. Returns the folder.
+
+    captioner : the experiment's own, where it has been loaded
+    """
     started = time.time()
     folder = folder_of(experiment, reports)
-    records = predict(experiment, materials)
+    records = predict(experiment, materials, captioner)
     lines = [json.dumps(record, ensure_ascii=False) for record in records]
     write_text(folder / PREDICTIONS, "".join(line + "\n" for line in lines))
     config = configuration(experiment, materials)
