@@ -3,6 +3,7 @@ import torch
 from doubles import TOY_CAPTIONS
 from torch.nn import functional as F
 
+from drcap.captioner import generate as generation
 from drcap.captioner.generate import generate
 from drcap.captioner.model import Captioner
 from drcap.config import CaptionerConfig, GenerationConfig
@@ -78,12 +79,13 @@ def test_a_caption_does_not_change_with_its_neighbours(
 
 def test_padding_moves_each_slot_to_the_right(captioner, embeddings, monkeypatch):
     seen = {}
+    read = generation._read
 
-    def watched(inputs_embeds, attention_mask, **settings):
-        seen.update(inputs=inputs_embeds, mask=attention_mask)
-        return torch.zeros(len(inputs_embeds), 0, dtype=torch.long)
+    def watched(captioner, inputs, mask):
+        seen.update(inputs=inputs, mask=mask)  # all of the prompts but the last token
+        return read(captioner, inputs, mask)
 
-    monkeypatch.setattr(captioner.causal_lm(), "generate", watched)
+    monkeypatch.setattr(generation, "_read", watched)
     generate(captioner, embeddings[:4], SIMILAR[:4], settings())
     prompts = [captioner.prompts.prompt(texts) for texts in SIMILAR[:4]]
     length = max(len(prompt.ids) for prompt in prompts)
@@ -91,9 +93,35 @@ def test_padding_moves_each_slot_to_the_right(captioner, embeddings, monkeypatch
     by_length = sorted(range(4), key=lambda row: len(prompts[row].ids))
     for place, row in enumerate(by_length):
         padding = length - len(prompts[row].ids)
-        assert seen["mask"][place].tolist() == [0] * padding + [1] * (length - padding)
+        ones = length - padding - 1
+        assert seen["mask"][place].tolist() == [0] * padding + [1] * ones
         soft = seen["inputs"][place, padding + prompts[row].slot]
         torch.testing.assert_close(soft, captioner.mapper(embeddings[row]))
+
+
+@torch.inference_mode()
+def test_beams_that_share_a_prompt_find_what_beams_that_each_read_it_find(
+    captioner, embeddings
+):
+    shared = generate(captioner, embeddings, SIMILAR, settings(num_beams=3))
+    end_id = captioner.prompts.end_id
+    for row, texts in enumerate(SIMILAR):
+        prompt = captioner.prompts.prompt(texts)
+        slots = torch.tensor([prompt.slot])
+        inputs = captioner.embed(
+            torch.tensor([prompt.ids]), slots, embeddings[row : row + 1]
+        )
+        [tokens] = captioner.causal_lm().generate(
+            inputs_embeds=inputs,
+            attention_mask=torch.ones(inputs.shape[:2], dtype=torch.long),
+            num_beams=3,
+            max_new_tokens=8,
+            do_sample=False,
+            eos_token_id=end_id,
+            pad_token_id=end_id,
+        )
+        told = captioner.tokenizer.decode(tokens, skip_special_tokens=True)
+        assert shared[row] == " ".join(told.split())
 
 
 def test_more_beams_find_captions_at_least_as_likely(captioner, embeddings):

@@ -1,41 +1,76 @@
-"""Write the README's results table from reports/, between its two marker comments.
+"""Write the README's results tables from reports/, each between its marker comments.
 
 python -m workflow.readme
 """
 
+from collections.abc import Callable
+
 import pandas as pd
 
 from drcap import paths
+from drcap.experiments.paper import paper_score
 from drcap.files import write_text
 
-START = "<!-- results: written by workflow/readme.py -->"
-END = "<!-- end of results -->"
-OURS = paths.REPORTS / "real" / "audiocaps_val.csv"
+REAL = paths.REPORTS / "real" / "audiocaps_val.csv"
 COLUMNS = {"meteor": "METEOR", "cider_d": "CIDEr-D", "rouge_l": "ROUGE-L"}
-# Table I and III of the paper, in per cent; it prints no ROUGE-L
-PAPER = {
-    "paper: DRCap": {"METEOR": 25.3, "CIDEr-D": 70.5},
-    "paper: DRCap w/o RAG": {"METEOR": 25.0, "CIDEr-D": 69.2},
-    "paper: DRCap w/o PD": {"METEOR": 19.9, "CIDEr-D": 31.2},
+PAPER_ROWS = {"DRCap": "DRCap", "w/o RAG": "DRCap w/o RAG", "w/o PD": "DRCap w/o PD"}
+DEMO = paths.REPORTS / "demo" / "tables"
+ABLATIONS = {  # the demo's table -> what it measures, ours and the paper's
+    "table3_ablation_in_domain": ("in-domain, scapes-ac", "AudioCaps"),
+    "table4_ablation_cross_domain": ("to scapes-cl", "to Clotho"),
 }
 
 
-def table() -> str:
-    """Return the results as Markdown: our rows, then the paper's."""
-    ours = pd.read_csv(OURS, index_col="system")[list(COLUMNS)].rename(columns=COLUMNS)
-    rows = pd.concat([100 * ours, pd.DataFrame(PAPER).T])
-    shown = rows.map(lambda value: "" if pd.isna(value) else f"{value:.1f}")
-    shown.index.name = "system"
-    return shown.to_markdown(
-        disable_numparse=True, colalign=["left"] + ["right"] * len(COLUMNS)
-    )
+def demo_table() -> str:
+    """Return the demo's ablations as Markdown: CIDEr-D, ours beside the paper's."""
+    columns = {}
+    for name, (ours, theirs) in ABLATIONS.items():
+        lines = pd.read_csv(DEMO / f"{name}.csv")
+        lines = lines[lines.metric == "cider_d"].set_index("system")
+        columns[f"ours, {ours}"] = lines.apply(_with_interval, axis=1)
+        columns[f"paper, {theirs}"] = lines.paper.map("{:.1f}".format)
+    longest = max(columns.values(), key=len)  # Table IV has a row more
+    frame = pd.DataFrame(columns, index=longest.index).fillna("")
+    return _markdown(frame)
+
+
+def real_table() -> str:
+    """Return the scores on real recordings as Markdown: our rows, then the paper's."""
+    ours = pd.read_csv(REAL, index_col="system")[list(COLUMNS)].rename(columns=COLUMNS)
+    paper = {
+        f"paper: {label}": {
+            COLUMNS[metric]: paper_score("III", row, "ac", "ac", metric)
+            for metric in ("meteor", "cider_d")
+        }
+        for row, label in PAPER_ROWS.items()
+    }
+    rows = pd.concat([100 * ours, pd.DataFrame(paper).T])
+    return _markdown(rows.map(lambda value: "" if pd.isna(value) else f"{value:.1f}"))
+
+
+TABLES: dict[str, Callable[[], str]] = {"demo": demo_table, "real": real_table}
 
 
 def render(readme: str) -> str:
-    """Return the README's text with the current table in place."""
-    before, rest = readme.split(START)
-    _, after = rest.split(END)
-    return f"{before}{START}\n{table()}\n{END}{after}"
+    """Return the README's text with the current tables in place."""
+    for name, table in TABLES.items():
+        start = f"<!-- {name} results: written by workflow/readme.py -->"
+        end = f"<!-- end of {name} results -->"
+        before, rest = readme.split(start)
+        _, after = rest.split(end)
+        readme = f"{before}{start}\n{table()}\n{end}{after}"
+    return readme
+
+
+def _with_interval(line: pd.Series) -> str:
+    return f"{line.ours:.1f} [{line.low:.1f}, {line.high:.1f}]"
+
+
+def _markdown(frame: pd.DataFrame) -> str:
+    frame.index.name = "system"
+    return frame.to_markdown(
+        disable_numparse=True, colalign=["left"] + ["right"] * len(frame.columns)
+    )
 
 
 if __name__ == "__main__":
