@@ -223,8 +223,7 @@ for place, notebook in enumerate(NOTEBOOKS):
         params: f"-p profile={PROFILE} -p seed={SEEDS[0]} -p reports_dir={REPORTS}"
         log: f"{LOGS}/{notebook}.log"
         message: "{input.notebook} (log: {log})"
-        # all that compute much have the cores to themselves; the rest read and draw
-        threads: min(workflow.cores, 2 if notebook < "05" and PROFILE != "smoke" else 1)
+        threads: 1  # as many at once as there are cores
         resources: gpu=GPUS
         priority: len(NOTEBOOKS) - place  # in reading order
         shell:
