@@ -57,6 +57,11 @@ def trainings_of(experiments):
     return [MADE / f"train-{each.training.name}.json" for each in experiments]
 
 
+def captions_by(training):
+    """Say that a captioner's captions were made here: those in a clone were not."""
+    return MADE / f"captions-{training.name}.txt"
+
+
 EXPERIMENTS = grid.experiments_of(WANTED_TABLES, NOTEBOOKS, SEEDS)
 TABLE_FILES = [
     f"{REPORTS}/tables/{name}.{kind}"
@@ -167,7 +172,8 @@ for training in dict.fromkeys(each.training for each in EXPERIMENTS):
                 f"{REPORTS}/runs/{each.name}/{file}"
                 for each in captioned
                 for file in ("predictions.jsonl", "run.json")
-            ]
+            ],
+            touch(captions_by(training)),
         params: " ".join(each.name for each in captioned)
         log: f"{LOGS}/predict-{training.name}.log"
         message: f"Captions by {training.name} (log: {{log}})"
@@ -178,7 +184,7 @@ for training in dict.fromkeys(each.training for each in EXPERIMENTS):
 
 rule scores:
     input:
-        [f"{REPORTS}/runs/{each.name}/predictions.jsonl" for each in EXPERIMENTS],
+        [captions_by(each.training) for each in EXPERIMENTS],
         code("evaluation/"),
     output: scores_of(EXPERIMENTS)
     params: " ".join(each.name for each in EXPERIMENTS)

@@ -5,12 +5,13 @@ In reading order:
 - `data/`       datasets, procedural soundscapes in their layouts, the overlap filter
 - `clap/`       an audio and a text encoder that share one space, and their training
 - `modality_gap.py`   how far apart the two are, and what brings them together
-- `retrieval.py`, `similarity_selection.py`   similar captions, at inference and
-  in training
+- `retrieval.py`, `similarity_selection.py`, `similarity_range.py`   similar captions,
+  at inference and in training, and what a similarity range means
 - `projection.py`   projection-based decoding, eq. 4
 - `captioner/`  prompt, linear mapper and language model, text-only training, beams
 - `pipeline.py` all of it on recordings: `DRCap.from_pretrained().caption("dog.wav")`
-- `evaluation/` metrics, predictions and tables
+- `evaluation/` metrics, predictions, bootstrap and tables
+- `experiments/` the grid behind the paper's tables: trained, captioned, scored, judged
 - `config/`, `assets.py`, `audio.py`, `cli/`   what they stand on
 """
 

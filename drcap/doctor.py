@@ -31,8 +31,8 @@ class Needs:
 # few copies of SmolLM2 in memory; the demo's corpora take 2.1 GiB. Paper holds
 # Vicuna-7B (13 GiB in half precision) and corpora of the real ones' sizes.
 PROFILE_NEEDS = {
-    "smoke": Needs(1.5, 3, 0, "seconds a notebook on two CPU cores"),
-    "demo": Needs(5, 4, 0, "about half an hour on two CPU cores"),
+    "smoke": Needs(1.5, 6, 0, "minutes on two CPU cores"),
+    "demo": Needs(6, 10, 0, "about an hour on two CPU cores"),
     "paper": Needs(240, 32, 24, "days on one GPU"),
 }
 

@@ -1,15 +1,25 @@
-"""Every notebook explains its parameters and, with the profile smoke, runs."""
+"""Every notebook explains its parameters and, in the smoke profile's graph, runs."""
 
 import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
+import nbformat
 import papermill
 import pytest
 
 from drcap import paths
+from drcap.experiments.grid import TABLES as RESULT_TABLES
+from drcap.experiments.grid import table_experiments
+from drcap.experiments.scoring import read_scores
 from workflow.outputs import NOTEBOOKS, outputs
-from workflow.run_notebook import execute
 
 FOLDER = paths.REPOSITORY / "notebooks"
+COPIED = ("Snakefile", "drcap", "notebooks", "workflow")
+GRAPH = ["--cores", "2", "--nolock", "--quiet", "host", "reason"]
+SMOKE = ["--config", "profile=smoke"]
 
 
 def test_the_run_graph_knows_every_notebook():
@@ -24,18 +34,63 @@ def test_every_parameter_says_what_it_is(name):
     assert unexplained == []
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NOTEBOOKS)
-def test_it_runs_and_writes_what_it_declares(name, tmp_path, monkeypatch):
-    home, reports = tmp_path / "home", tmp_path / "reports"
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory) -> Path:
+    """`make reproduce PROFILE=smoke` in a copy, from nothing but the assets."""
+    folder = tmp_path_factory.mktemp("smoke")
+    copy, home = folder / "repository", folder / "home"
+    leave_out = shutil.ignore_patterns("__pycache__")
+    for name in COPIED:
+        source = paths.REPOSITORY / name
+        if source.is_dir():
+            shutil.copytree(source, copy / name, ignore=leave_out)
+        else:
+            copy.mkdir(exist_ok=True)
+            shutil.copy(source, copy)
     home.mkdir()
-    os.symlink(paths.assets(), home / "assets")  # nothing else is reused
-    monkeypatch.setenv("DRCAP_HOME", str(home))
-    parameters = {"profile": "smoke", "reports_dir": str(reports)}
-    source, copy = FOLDER / f"{name}.ipynb", tmp_path / f"{name}.ipynb"
-    execute(source, copy, parameters, log=tmp_path / "log")
-    written = [path for path in reports.rglob("*") if path.is_file()]
-    assert sorted(str(path.relative_to(reports)) for path in written) == sorted(
-        outputs(name)
+    os.symlink(paths.assets(), home / "assets")
+    told = snakemake(copy, home)
+    assert told.returncode == 0, told.stdout + told.stderr
+    return copy
+
+
+def snakemake(copy: Path, home: Path, *options: str) -> subprocess.CompletedProcess:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", *GRAPH, *SMOKE, *options],
+        cwd=copy,
+        env=os.environ | {"PATH": path, "DRCAP_HOME": str(home)},
+        capture_output=True,
+        text=True,
     )
-    assert all(path.stat().st_size for path in written)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)  # the whole grid, in little
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_it_runs_and_writes_what_it_declares(smoke, name):
+    reports = smoke / "reports/smoke"
+    assert all((reports / path).stat().st_size for path in outputs(name))
+    notebook = nbformat.read(reports / f"notebooks/{name}.ipynb", nbformat.NO_CONVERT)
+    counts = [cell.execution_count for cell in notebook.cells if cell.source.strip()]
+    assert any(counts)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_grid_has_scores_of_every_experiment_and_a_record_of_every_number(smoke):
+    reports = smoke / "reports/smoke"
+    results = read_scores(table_experiments(), reports)
+    assert list(results) == table_experiments()
+    folders = {path.parent.name for path in (reports / "runs").glob("*/run.json")}
+    assert {each.name for each in results} | {*RESULT_TABLES, *NOTEBOOKS} == folders
+    tables = {path.stem for path in (reports / "tables").glob("*.csv")}
+    declared = {Path(path).stem for name in NOTEBOOKS for path in outputs(name)}
+    assert tables <= declared | {*RESULT_TABLES}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_second_run_has_nothing_to_do(smoke):
+    told = snakemake(smoke, smoke.parent / "home", "--dry-run")
+    assert "Nothing to be done" in told.stdout + told.stderr

@@ -3,10 +3,12 @@
 In reading order:
 
 - `grid.py`       which experiments there are, and what each ablation changes
-- `materials.py`  what they share: corpora, CLAP models, embeddings, datastore
+- `materials.py`, `spaces.py`   what they share: corpora, CLAP models, embeddings
 - `training.py`   a captioner for each experiment that needs one of its own
 - `prediction.py` the test clips, captioned
-- `scoring.py`    the captions, scored, and the scores of a finished grid read back
+- `scoring.py`    captions, scores and records on disk; what is missing is done
 - `sweeps.py`     one setting of inference varied, on validation clips
-- `paper.py`, `tables.py`, `claims.py`   the paper's numbers beside ours, and its claims
+- `paper.py`      the paper's numbers
+- `measured.py`, `tables.py`, `table_pages.py`   ours beside them
+- `comparisons.py`, `claims.py`, `claim_pages.py`   what the paper claims, tested
 """
