@@ -88,6 +88,7 @@ localrules:
 rule all:
     input:
         TABLE_FILES,
+        [MADE / f"{name}.txt" for name in WANTED_TABLES],
         RESULTS,
         [f"{REPORTS}/notebooks/{name}.ipynb" for name in NOTEBOOKS],
         [] if config.get("only") else f"{REPORTS}/summary.md",
@@ -201,6 +202,7 @@ rule table:
     output:
         multiext(f"{REPORTS}/tables/{{table}}", ".csv", ".md", ".tex"),
         f"{REPORTS}/runs/{{table}}/run.json",
+        touch(MADE / "{table}.txt"),  # made here: that in a clone was not
     params: " ".join(f"--seeds {seed}" for seed in SEEDS)
     log: f"{LOGS}/{{table}}.log"
     message: "{output[1]} (log: {log})"

@@ -248,6 +248,7 @@ def test_a_fresh_clone_runs_everything_though_results_are_committed(graph):
     shutil.rmtree(graph.folder / ".snakemake")
     graph.home = graph.folder.parent / "empty"
     assert graph.pending() == RULES
+    assert "train" in graph.pending("--config", "only=table3")
 
 
 def test_a_failed_notebook_names_its_log_and_the_others_are_kept(graph):
