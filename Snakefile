@@ -57,12 +57,14 @@ def trainings_of(experiments):
     return [MADE / f"train-{each.training.name}.json" for each in experiments]
 
 
+# Captions, scores and tables are committed. These files say which were made here, so
+# that a fresh clone makes its own.
 def captions_by(training):
-    """Say that a captioner's captions were made here: those in a clone were not."""
     return MADE / f"captions-{training.name}.txt"
 
 
 EXPERIMENTS = grid.experiments_of(WANTED_TABLES, NOTEBOOKS, SEEDS)
+SCORED = MADE / f"scores-{grid.digest(EXPERIMENTS)}.txt"
 TABLE_FILES = [
     f"{REPORTS}/tables/{name}.{kind}"
     for name in WANTED_TABLES
@@ -187,7 +189,7 @@ rule scores:
     input:
         [captions_by(each.training) for each in EXPERIMENTS],
         code("evaluation/"),
-    output: scores_of(EXPERIMENTS)
+    output: scores_of(EXPERIMENTS), touch(SCORED)
     params: " ".join(each.name for each in EXPERIMENTS)
     log: f"{LOGS}/scores.log"
     message: "Scores of all captions, in one process (log: {log})"
@@ -197,12 +199,13 @@ rule scores:
 
 rule table:
     input:
+        SCORED,
         lambda wildcards: scores_of(TABLES[wildcards.table].experiments(SEEDS)),
         code("experiments/", "evaluation/bootstrap.py"),
     output:
         multiext(f"{REPORTS}/tables/{{table}}", ".csv", ".md", ".tex"),
         f"{REPORTS}/runs/{{table}}/run.json",
-        touch(MADE / "{table}.txt"),  # made here: that in a clone was not
+        touch(MADE / "{table}.txt"),
     params: " ".join(f"--seeds {seed}" for seed in SEEDS)
     log: f"{LOGS}/{{table}}.log"
     message: "{output[1]} (log: {log})"
@@ -220,7 +223,7 @@ for place, notebook in enumerate(NOTEBOOKS):
         input:
             rules.datastore.output if notebook < "05" else [],
             CACHE / f"clap-{PROFILE}-seed-{SEEDS[0]}.txt" if "01" <= notebook < "03" else [],
-            scores_of(needed),
+            [SCORED, *scores_of(needed)] if needed else [],
             trainings_of(grid.trained_for(notebook, SEEDS)),
             CODE,
             CHECKPOINTS,

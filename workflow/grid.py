@@ -4,6 +4,7 @@
 experiments and trainings that these need follow from it.
 """
 
+import hashlib
 from collections.abc import Iterable, Sequence
 
 from drcap.errors import ConfigError
@@ -38,6 +39,12 @@ def selected(only: str) -> tuple[list[str], list[str]]:
             f"ONLY: unknown '{unknown[0]}'; give {', '.join(sorted(known))}"
         )
     return tables, notebooks
+
+
+def digest(experiments: Iterable[Experiment]) -> str:
+    """Return a name for a selection of experiments."""
+    names = " ".join(each.name for each in experiments)
+    return hashlib.sha256(names.encode()).hexdigest()[:8]
 
 
 def read_by(notebook: str, seeds: Sequence[int]) -> list[Experiment]:
