@@ -35,8 +35,7 @@ CACHE = paths.home() / "reproduce"  # what the cache holds, as files to depend o
 MADE = CACHE / PROFILE
 OPTIONS = f"--profile {PROFILE}"
 GPUS = int(os.environ.get("GPUS", shutil.which("nvidia-smi") is not None))  # a job's
-# lines instead of redrawn bars, on the terminal and in the log
-LOGGED = "2>&1 | tr '\\r' '\\n' | tee {log}"
+LOGGED = "2>&1 | tee {log}"  # progress bars and messages, on the terminal and kept
 
 CODE = [str(path) for path in sorted(Path("drcap").rglob("*.py"))]
 CODE = [path for path in CODE if not path.startswith(("drcap/cli/", "drcap/doctor.py"))]
@@ -231,7 +230,9 @@ for place, notebook in enumerate(NOTEBOOKS):
         output:
             [f"{REPORTS}/{path}" for path in outputs(notebook)],
             notebook=f"{REPORTS}/notebooks/{notebook}.ipynb",
-        params: f"-p profile={PROFILE} -p seed={SEEDS[0]} -p reports_dir={REPORTS}"
+        params:
+            f"-p profile={PROFILE} -p seed={SEEDS[0]} -p reports_dir={REPORTS}"
+            + (f" -p 'seeds={SEEDS}'" if notebook in grid.ALL_SEEDS else ""),
         log: f"{LOGS}/{notebook}.log"
         message: "{input.notebook} (log: {log})"
         threads: 1  # as many at once as there are cores

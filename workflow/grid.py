@@ -18,6 +18,7 @@ READ_BY = {  # notebook -> (pairs of domains, ablations) beside DRCap itself
     "08_ablation_lora": ((IN_DOMAIN, CROSS_DOMAIN), ("w/o LoRA",)),
     "09_ablation_projection": ((IN_DOMAIN, CROSS_DOMAIN), ("w/o PD",)),
 }
+ALL_SEEDS = ("05_main_results", "12_report")  # have a parameter `seeds`
 RANGES = ("range 0.65-0.75", "range 0.85-0.95")  # beside the paper's own
 
 

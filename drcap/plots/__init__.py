@@ -22,6 +22,15 @@ from drcap.plots.clap import (
     plot_gap_over_training,
     plot_modality_gap,
 )
+from drcap.plots.results import (
+    plot_counts_in_range,
+    plot_differences,
+    plot_gain,
+    plot_losses,
+    plot_origins,
+    plot_results,
+    plot_sweep,
+)
 from drcap.plots.style import png, save_figure
 
 __all__ = [
@@ -30,14 +39,21 @@ __all__ = [
     "plot_clip",
     "plot_cosines",
     "plot_counts",
+    "plot_counts_in_range",
     "plot_cross_modal",
+    "plot_differences",
     "plot_effective_support",
     "plot_encoder_input",
     "plot_examples",
+    "plot_gain",
     "plot_gap_over_training",
+    "plot_losses",
     "plot_modality_gap",
+    "plot_origins",
+    "plot_results",
     "plot_scores",
     "plot_similarity_histogram",
+    "plot_sweep",
     "plot_training",
     "png",
     "save_figure",
