@@ -3,38 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
+from doubles_scores import CLIPS, METRICS, PAIRS, grid_of, scores_at
 
 from drcap.evaluation.metrics import SBERT_SIM, Scores
 from drcap.experiments import claims, paper
 from drcap.experiments.claims import check_claims, compare_claims, save
 from drcap.experiments.grid import ABLATIONS, Experiment, row_experiment
 
-CLIPS = 50
-PAIRS = {"III": ("ac", "ac"), "IV": ("ac", "cl")}
 MINUS = tuple(name for name in ABLATIONS if name.startswith("w/o"))
-METRICS = ("meteor", "cider_d", "spice_py", "spider_py", SBERT_SIM)
-DIFFICULTY = np.random.default_rng(0).uniform(0.2, 0.4, CLIPS)
-
-
-def scores(level, noise=0.02, seed=0, metrics=METRICS):
-    """Scores of clips of one difficulty, `level` above it on every metric."""
-    rng = np.random.default_rng(seed)
-    per_clip = {
-        name: (DIFFICULTY + level + rng.normal(0, noise, CLIPS)).tolist()
-        for name in metrics
-    }
-    corpus = {name: float(np.mean(values)) for name, values in per_clip.items()}
-    lacking = dict.fromkeys(set(paper.METRICS) - set(metrics), "needs its files")
-    return Scores(CLIPS, corpus | dict.fromkeys(lacking), per_clip, lacking)
-
-
-def grid(levels, **options):
-    """Results of DRCap, at level 0.2, and of ablations on Tables III and IV."""
-    return {
-        row_experiment(row, *pair): scores(level, seed=seed, **options)
-        for pair in PAIRS.values()
-        for seed, (row, level) in enumerate({"DRCap": 0.2, **levels}.items())
-    }
 
 
 def check(number, results):
@@ -70,7 +46,7 @@ def test_the_systems_compared_are_those_of_the_papers_sections():
     "number, row", [(3, "w/o SS"), (4, "w/o RAG"), (5, "w/o LoRA")]
 )
 def test_a_clear_win_holds(number, row):
-    found = check(number, grid({row: 0.1}))
+    found = check(number, grid_of({row: 0.1}))
     assert found["verdict"] == "holds"
     assert found["probability"] == 1.0
 
@@ -79,13 +55,13 @@ def test_a_clear_win_holds(number, row):
     "number, row", [(3, "w/o SS"), (4, "w/o RAG"), (5, "w/o LoRA")]
 )
 def test_a_clear_loss_does_not_hold(number, row):
-    found = check(number, grid({row: 0.3}))
+    found = check(number, grid_of({row: 0.3}))
     assert found["verdict"] == "does not hold"
     assert found["probability"] == 0.0
 
 
 def test_one_metric_lost_on_one_pair_of_domains_is_enough():
-    results = grid({"w/o SS": 0.1})
+    results = grid_of({"w/o SS": 0.1})
     lost = results[row_experiment("w/o SS", "ac", "cl")]
     lost.per_clip["meteor"] = [0.9] * CLIPS
     lost.corpus["meteor"] = 0.9
@@ -95,7 +71,7 @@ def test_one_metric_lost_on_one_pair_of_domains_is_enough():
 
 
 def test_equal_systems_are_not_better():
-    same = scores(0.2)
+    same = scores_at(0.2)
     results = {
         row_experiment(row, *pair): same
         for pair in PAIRS.values()
@@ -105,15 +81,15 @@ def test_equal_systems_are_not_better():
 
 
 def test_noise_is_not_decided():
-    found = check(3, grid({"w/o SS": 0.2}, noise=0.3))
-    lines = compared(3, grid({"w/o SS": 0.2}, noise=0.3))
+    found = check(3, grid_of({"w/o SS": 0.2}, noise=0.3))
+    lines = compared(3, grid_of({"w/o SS": 0.2}, noise=0.3))
     assert ((lines["low"] < 0) & (lines["high"] > 0)).all()
     assert found["verdict"] == "not decided"
     assert 0 < found["probability"] < 0.5
 
 
 def test_a_system_that_was_not_run_leaves_the_claim_open_and_is_named():
-    results = grid({"w/o SS": 0.1})
+    results = grid_of({"w/o SS": 0.1})
     del results[row_experiment("w/o SS", "ac", "cl")]
     found = check(3, results)
     assert found["verdict"] == "not decided"
@@ -123,7 +99,9 @@ def test_a_system_that_was_not_run_leaves_the_claim_open_and_is_named():
 
 
 def test_claims_about_the_baselines_are_open_but_show_what_the_paper_has():
-    results = {Experiment(*pair): scores(0.2) for pair in (("ac", "ac"), ("cl", "cl"))}
+    results = {
+        Experiment(*pair): scores_at(0.2) for pair in (("ac", "ac"), ("cl", "cl"))
+    }
     found = check(1, results)
     assert (found["verdict"], found["effect"]) == ("not decided", "")
     assert "WSAC (cl, ac)" in found["note"]
@@ -137,7 +115,7 @@ def test_without_any_result_nothing_is_decided():
 
 
 def test_a_difference_is_that_of_the_clips_of_both():
-    results = grid({"w/o SS": 0.1})
+    results = grid_of({"w/o SS": 0.1})
     lines = compared(3, results)
     row = lines[(lines["test"] == "cl") & (lines["metric"] == "cider_d")].iloc[0]
     ours, theirs = (
@@ -154,7 +132,7 @@ def test_a_difference_is_that_of_the_clips_of_both():
 
 
 def test_the_corpus_score_counts_where_it_is_not_the_mean_over_clips():
-    results = grid({"w/o SS": 0.1})
+    results = grid_of({"w/o SS": 0.1})
     for row, corpus in (("DRCap", 0.4), ("w/o SS", 0.5)):
         results[row_experiment(row, "ac", "ac")].corpus["meteor"] = corpus
     lines = compared(3, results)
@@ -165,9 +143,9 @@ def test_the_corpus_score_counts_where_it_is_not_the_mean_over_clips():
 
 
 def test_seeds_are_averaged_and_counted():
-    results = grid({"w/o SS": 0.1})
+    results = grid_of({"w/o SS": 0.1})
     for seed, level in ((1, 0.3), (2, 0.4)):
-        results[Experiment("ac", "ac", seed=seed)] = scores(level, seed=seed)
+        results[Experiment("ac", "ac", seed=seed)] = scores_at(level, seed=seed)
     lines = compared(3, results)
     row = lines[(lines["test"] == "ac") & (lines["metric"] == "cider_d")].iloc[0]
     drcap = [results[Experiment(seed=seed)].corpus["cider_d"] for seed in range(3)]
@@ -177,16 +155,16 @@ def test_seeds_are_averaged_and_counted():
 
 
 def test_the_effect_is_the_smallest_difference_in_cider_d():
-    lines = compared(3, grid({"w/o SS": 0.1}))
+    lines = compared(3, grid_of({"w/o SS": 0.1}))
     lines = lines[lines["metric"] == "cider_d"]
     smallest = lines.loc[lines["difference"].idxmin()]
-    effect = check(3, grid({"w/o SS": 0.1}))["effect"]
+    effect = check(3, grid_of({"w/o SS": 0.1}))["effect"]
     assert effect.startswith(f"CIDEr-D {smallest['difference']:+.2f} [")
     assert f"[{smallest['low']:+.2f}, {smallest['high']:+.2f}]" in effect
 
 
 def test_stand_ins_are_named_where_they_measure():
-    results = grid({"w/o SS": 0.1})
+    results = grid_of({"w/o SS": 0.1})
     by = compared(3, results).set_index("metric")["measured_by"].to_dict()
     assert by == dict(zip(paper.METRICS, METRICS, strict=True))
     note = check(3, results)["note"]
@@ -194,22 +172,22 @@ def test_stand_ins_are_named_where_they_measure():
 
 
 def test_the_metric_itself_is_preferred_to_its_stand_in():
-    results = grid({"w/o SS": 0.1}, metrics=(*METRICS, "spice", "spider", "fense"))
+    results = grid_of({"w/o SS": 0.1}, metrics=(*METRICS, "spice", "spider", "fense"))
     lines = compared(3, results)
     assert lines["measured_by"].tolist() == lines["metric"].tolist()
     assert "stand-ins" not in check(3, results)["note"]
 
 
 def test_a_metric_that_one_row_lacks_is_measured_by_the_stand_in_on_both():
-    results = grid({"w/o SS": 0.1})
-    full = scores(0.2, metrics=(*METRICS, "spice", "spider", "fense"))
+    results = grid_of({"w/o SS": 0.1})
+    full = scores_at(0.2, metrics=(*METRICS, "spice", "spider", "fense"))
     results[Experiment("ac", "ac")] = full
     lines = compared(3, results)
     assert set(lines["measured_by"]) == set(METRICS)
 
 
 def test_a_metric_without_stand_in_is_left_out_with_its_reason():
-    results = grid({"w/o SS": 0.1}, metrics=("cider_d",))
+    results = grid_of({"w/o SS": 0.1}, metrics=("cider_d",))
     found = check(3, results)
     assert found["verdict"] == "holds"
     assert "METEOR, SPICE, SPIDEr, FENSE (needs its files)" in found["note"]
@@ -221,9 +199,9 @@ def test_a_metric_without_stand_in_is_left_out_with_its_reason():
 
 def test_the_widest_margin_is_that_over_every_other_ablation():
     levels = dict.fromkeys(MINUS, 0.1)
-    assert check(6, grid(levels | {"w/o PD": 0.0}))["verdict"] == "holds"
-    assert check(6, grid(levels | {"w/o PD": 0.15}))["verdict"] == "does not hold"
-    almost = check(6, grid(levels | {"w/o PD": 0.0, "w/o TD": -0.1}))
+    assert check(6, grid_of(levels | {"w/o PD": 0.0}))["verdict"] == "holds"
+    assert check(6, grid_of(levels | {"w/o PD": 0.15}))["verdict"] == "does not hold"
+    almost = check(6, grid_of(levels | {"w/o PD": 0.0, "w/o TD": -0.1}))
     assert almost["verdict"] == "does not hold"
     assert "w/o TD against w/o PD, ac to cl" in almost["effect"]
 
@@ -234,7 +212,7 @@ def test_the_widest_margin_is_that_over_every_other_ablation():
 )
 def test_competitive_means_worse_but_above_four_fifths(level, verdict):
     """DRCap scores about 0.5, four fifths of which are 0.4; w/o TD 0.3 + level."""
-    results = grid({"w/o TD": level})
+    results = grid_of({"w/o TD": level})
     assert check(7, results)["verdict"] == verdict
     lines = compared(7, results)
     share = lines[(lines["share"] == 0.8) & (lines["metric"] == "cider_d")].iloc[0]
@@ -251,7 +229,7 @@ def test_a_gain_on_fense_is_held_against_that_on_every_other_metric(monkeypatch)
     question = claims.Question("III", "ac", "ac", "DRCap", "w/o SS", gain_on="fense")
     gains = claims.Claim(8, last.statement, last.test, (question,))
     monkeypatch.setattr(claims, "CLAIMS", (*others, gains))
-    results = grid({"w/o SS": 0.1})
+    results = grid_of({"w/o SS": 0.1})
     best, other = results[Experiment()], results[row_experiment("w/o SS", "ac", "ac")]
     lines = compared(8, results).set_index("metric")
     assert set(lines.index) == {"meteor", "cider_d", "spice", "spider"}
@@ -311,7 +289,7 @@ def test_the_papers_tables_bear_out_the_others_but_for_the_gain_on_fense():
 
 
 def test_the_same_results_give_the_same_frames_in_any_order():
-    results = grid({"w/o SS": 0.19}, noise=0.1)
+    results = grid_of({"w/o SS": 0.19}, noise=0.1)
     backwards = dict(reversed(results.items()))
     pd.testing.assert_frame_equal(compare_claims(results), compare_claims(backwards))
     pd.testing.assert_frame_equal(check_claims(results), check_claims(results))
@@ -320,7 +298,7 @@ def test_the_same_results_give_the_same_frames_in_any_order():
 
 
 def test_rows_scored_on_other_clips_are_refused():
-    results = grid({"w/o SS": 0.1})
+    results = grid_of({"w/o SS": 0.1})
     short = {"cider_d": [0.5, 0.25]}
     results[row_experiment("w/o SS", "ac", "ac")] = Scores(2, {"cider_d": 0.375}, short)
     with pytest.raises(ValueError, match="50 clips cannot be paired with 2"):
@@ -328,7 +306,7 @@ def test_rows_scored_on_other_clips_are_refused():
 
 
 def test_save_writes_every_comparison_and_a_page(tmp_path):
-    results = grid({"w/o SS": 0.1, "w/o RAG": 0.3})
+    results = grid_of({"w/o SS": 0.1, "w/o RAG": 0.3})
     table, page = save(results, tmp_path / "tables")
     assert (table.name, page.name) == ("claims.csv", "claims.md")
     read = pd.read_csv(table)
@@ -341,7 +319,7 @@ def test_save_writes_every_comparison_and_a_page(tmp_path):
 
 
 def test_the_page_shows_verdicts_tests_and_differences(tmp_path):
-    results = grid({"w/o SS": 0.1, "w/o RAG": 0.3})
+    results = grid_of({"w/o SS": 0.1, "w/o RAG": 0.3})
     text = save(results, tmp_path)[1].read_text(encoding="utf-8")
     assert "## Claim 3: holds" in text
     assert "## Claim 4: does not hold" in text

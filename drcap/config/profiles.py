@@ -176,8 +176,11 @@ def experiments_profile(name: str) -> ExperimentsConfig:
 
 
 def recipe(name: str) -> Config:
-    """Return the configuration that the captioners of a profile's grid start from."""
-    return experiments_profile(name).captioner
+    """Return the configuration that the captioners of a profile's grid start from.
+
+    Its CLAP model is one that the grid trains: it has no name to be loaded by.
+    """
+    return override(experiments_profile(name).captioner, {"clap": "trained here"})
 
 
 def _known(profiles: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:

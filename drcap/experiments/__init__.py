@@ -11,4 +11,6 @@ In reading order:
 - `paper.py`      the paper's numbers
 - `measured.py`, `tables.py`, `table_pages.py`   ours beside them
 - `comparisons.py`, `claims.py`, `claim_pages.py`   what the paper claims, tested
+- `effects.py`, `examples.py`, `origins.py`   what an ablation costs, clips on which two
+  systems differ, and from which corpus a prompt's captions are
 """

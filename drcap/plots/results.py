@@ -3,6 +3,7 @@
 Lines through a point are 95 % intervals over clips; the paper's numbers have none.
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -75,8 +76,11 @@ def plot_differences(frame: pd.DataFrame, label: str, title: str) -> Figure:
     """
     groups = list(frame.groupby("group", sort=False))
     tall = 1.5 + 0.42 * max(len(lines) for _, lines in groups)
+    same = all(
+        list(lines["metric"]) == list(groups[0][1]["metric"]) for _, lines in groups
+    )
     figure, panels = plt.subplots(
-        1, len(groups), figsize=(9.2, tall), sharex=True, squeeze=False
+        1, len(groups), figsize=(9.2, tall), sharex=True, sharey=same, squeeze=False
     )
     for axes, (name, lines) in zip(panels[0], groups, strict=True):
         places = np.arange(len(lines))[::-1]
@@ -85,7 +89,7 @@ def plot_differences(frame: pd.DataFrame, label: str, title: str) -> Figure:
         axes.plot(lines["difference"], places, "o", color=COLOURS[0], label="ours")
         paper = {"color": COLOURS[1], "markersize": 7, "markerfacecolor": "none"}
         axes.plot(lines["paper_difference"], places, "D", **paper, label="the paper's")
-        axes.set_yticks(places, lines["metric"])
+        axes.set_yticks(places, [textwrap.fill(text, 21) for text in lines["metric"]])
         axes.set(xlabel=label, ylim=(-0.6, len(lines) - 0.4))
         axes.set_title(name, fontsize=10)
         axes.tick_params(axis="y", length=0)
@@ -167,7 +171,8 @@ def plot_sweep(
         for number, (captioner, table) in enumerate(sweeps.items()):
             mark = "os^D"[number % 4] + "-"
             axes.plot(table["variant"], table[column], mark, label=captioner)
-        axes.set(xlabel=label, ylabel=name, ylim=(0, None))
+        highest = max(table[column].max() for table in sweeps.values())
+        axes.set(xlabel=label, ylabel=name, ylim=(0, 1.1 * highest or 1))
         axes.margins(x=0.12)
         axes.grid(axis="y")
     panels[1].set_ylim(0, 1)

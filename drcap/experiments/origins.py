@@ -1,0 +1,42 @@
+"""From which corpus the captions of a prompt are (sec. III-B: weak, AC or CL)."""
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from drcap.experiments.materials import CORPORA, Materials
+from drcap.retrieval import Match
+
+WEAK = "scapes-weak"
+
+
+def origins(materials: Materials) -> dict[str, set[str]]:
+    """Return each corpus's own captions of the datastore, by the corpus's name."""
+    targets = {
+        name: set(materials.training_captions(domain))
+        for domain, name in CORPORA.items()
+    }
+    known = set().union(*targets.values())
+    return {WEAK: set(materials.captions) - known} | targets
+
+
+def origin_shares(
+    prompts: Mapping[str, Sequence[Sequence[Match]]],
+    captions: Mapping[str, set[str]],
+    top_k: int,
+) -> pd.DataFrame:
+    """Return which share of the captions in prompts each corpus gave.
+
+    prompts : name of a row -> retrieved captions of B clips, of which top_k count
+    captions : corpus -> its captions; one that several have counts in part for each
+    """
+    rows = {}
+    for name, retrieved in prompts.items():
+        found = [match.caption for row in retrieved for match in row[:top_k]]
+        holders = [[c for c, texts in captions.items() if t in texts] for t in found]
+        rows[name] = {
+            corpus: sum((corpus in each) / len(each) for each in holders if each)
+            / len(found)
+            for corpus in captions
+        }
+    return pd.DataFrame.from_dict(rows, orient="index", columns=list(captions))
