@@ -27,7 +27,7 @@ from workflow.outputs import outputs
 PROFILE = config.get("profile", "demo")
 SEEDS = [int(seed) for seed in str(config.get("seeds", 0)).replace(",", " ").split()]
 settings.profile(PROFILE)  # an unknown one is an error before anything runs
-WANTED_TABLES, NOTEBOOKS = grid.selected(str(config.get("only", "")))
+WANTED_TABLES, NOTEBOOKS = grid.selected(str(config.get("only") or ""))
 
 REPORTS = f"reports/{PROFILE}"
 LOGS = f"logs/{PROFILE}"
