@@ -35,6 +35,7 @@ CACHE = paths.home() / "reproduce"  # what the cache holds, as files to depend o
 MADE = CACHE / PROFILE
 OPTIONS = f"--profile {PROFILE}"
 GPUS = int(os.environ.get("GPUS", shutil.which("nvidia-smi") is not None))  # a job's
+FIRST = 100  # priority of what most of the rest waits for
 LOGGED = "2>&1 | tee {log}"  # progress bars and messages, on the terminal and kept
 
 CODE = [str(path) for path in sorted(Path("drcap").rglob("*.py"))]
@@ -118,6 +119,7 @@ rule corpora:
     input: rules.assets.output, code("data/soundscapes/")
     output: CACHE / f"corpora-{PROFILE}.txt"
     log: f"{LOGS}/corpora.log"
+    priority: FIRST
     message: "Procedural corpora (log: {log})"
     threads: workflow.cores
     shell: f"python -m workflow.soundscapes {OPTIONS} 2>&1 >{{output}} | tee {{log}}"
@@ -127,6 +129,7 @@ rule clap:
     input: rules.corpora.output, code("clap/", "config/clap.py")
     output: CACHE / f"clap-{PROFILE}-seed-{{seed}}.txt"
     log: f"{LOGS}/clap-seed-{{seed}}.log"
+    priority: FIRST
     message: "CLAP model (log: {log})"
     threads: workflow.cores
     resources: gpu=GPUS
@@ -139,6 +142,7 @@ rule space:
     input: CACHE / f"clap-{PROFILE}-seed-0.txt", code("retrieval", "experiments/spaces")
     output: MADE / "space-{system}.json"
     log: f"{LOGS}/space-{{system}}.log"
+    priority: FIRST
     message: "Embeddings, datastore and retrieval of {wildcards.system} (log: {log})"
     threads: workflow.cores
     resources: gpu=GPUS
@@ -153,6 +157,7 @@ rule train:
         code("captioner/", "config/", "similarity", "experiments/training.py"),
     output: MADE / "train-{training}.json"
     log: f"{LOGS}/train-{{training}}.log"
+    priority: FIRST
     message: "Captioner {wildcards.training} (log: {log})"
     threads: 1  # two at once are faster than one with two threads
     resources: gpu=GPUS
@@ -178,6 +183,7 @@ for training in dict.fromkeys(each.training for each in EXPERIMENTS):
             touch(captions_by(training)),
         params: " ".join(each.name for each in captioned)
         log: f"{LOGS}/predict-{training.name}.log"
+        priority: FIRST
         message: f"Captions by {training.name} (log: {{log}})"
         threads: 1
         resources: gpu=GPUS
@@ -191,6 +197,7 @@ rule scores:
     output: scores_of(EXPERIMENTS), touch(SCORED)
     params: " ".join(each.name for each in EXPERIMENTS)
     log: f"{LOGS}/scores.log"
+    priority: FIRST
     message: "Scores of all captions, in one process (log: {log})"
     threads: workflow.cores
     shell: f"python -m workflow.experiments score {{params}} {OPTIONS} " + LOGGED
