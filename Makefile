@@ -48,10 +48,8 @@ lint: $(READY)  ## check style and format
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
-notebooks: setup  ## renew the outputs stored in notebooks/, at default parameters
-	set -e; for notebook in notebooks/*.ipynb; do \
-	    $(BIN)/python -m workflow.run_notebook "$$notebook"; \
-	done
+notebooks: reproduce  ## keep the outputs of that run in notebooks/
+	$(BIN)/python -m workflow.publish_notebooks reports/$(PROFILE)/notebooks
 
 bench: setup  ## measure speed and memory beside plain references
 	set -e; for benchmark in benchmarks/*.py; do $(BIN)/python "$$benchmark"; done

@@ -20,7 +20,7 @@ sys.path.insert(0, str(workflow.basedir))  # for whoever calls from another fold
 
 from drcap import config as settings
 from drcap import paths
-from drcap.experiments.grid import TABLES, named
+from drcap.experiments.grid import TABLES
 from workflow import grid
 from workflow.outputs import outputs
 
@@ -53,17 +53,21 @@ def scores_of(experiments):
     return [f"{REPORTS}/runs/{each.name}/scores.json" for each in experiments]
 
 
-def trainings_of(experiments):
-    return [MADE / f"train-{each.training.name}.json" for each in experiments]
+EXPERIMENTS = grid.experiments_of(WANTED_TABLES, NOTEBOOKS, SEEDS)
+TRAINED = [each for name in NOTEBOOKS for each in grid.trained_for(name, SEEDS)]
+BATCHES = grid.batches(EXPERIMENTS, TRAINED, PROFILE)
 
 
 # Captions, scores and tables are committed. These files say which were made here, so
 # that a fresh clone makes its own.
-def captions_by(training):
-    return MADE / f"captions-{training.name}.txt"
+def captioned(batch):
+    return MADE / f"captions-{batch.name}.txt"
 
 
-EXPERIMENTS = grid.experiments_of(WANTED_TABLES, NOTEBOOKS, SEEDS)
+def trained(trainings):
+    return [captioned(each) for each in BATCHES if {*each.trainings} & {*trainings}]
+
+
 SCORED = MADE / f"scores-{grid.digest(EXPERIMENTS)}.txt"
 TABLE_FILES = [
     f"{REPORTS}/tables/{name}.{kind}"
@@ -71,10 +75,6 @@ TABLE_FILES = [
     for kind in ("csv", "md", "tex")
 ]
 RESULTS = [f"{REPORTS}/{path}" for name in NOTEBOOKS for path in outputs(name)]
-
-
-wildcard_constraints:
-    training=r"drcap\w*_to_[\w.-]+_seed_\d+",
 
 
 shell.prefix("set -o pipefail; export TQDM_MININTERVAL=10; ")
@@ -151,48 +151,34 @@ rule space:
         " --done {output} " + LOGGED
 
 
-rule train:
-    input:
-        lambda wildcards: MADE / f"space-{named(wildcards.training).system}.json",
-        code("captioner/", "config/", "similarity", "experiments/training.py"),
-    output: MADE / "train-{training}.json"
-    log: f"{LOGS}/train-{{training}}.log"
-    priority: FIRST
-    message: "Captioner {wildcards.training} (log: {log})"
-    threads: 1  # two at once are faster than one with two threads
-    resources: gpu=GPUS
-    shell:
-        f"python -m workflow.experiments train {{wildcards.training}} {OPTIONS}"
-        " --done {output} " + LOGGED
-
-
-for training in dict.fromkeys(each.training for each in EXPERIMENTS):
-    captioned = [each for each in EXPERIMENTS if each.training == training]
-
+for batch in BATCHES:
     rule:
-        name: f"predict_{training.name}"
+        name: f"captions_{batch.name}"
         input:
-            trainings_of([training]),
-            code("projection.py", "captioner/generate.py", "experiments/prediction.py"),
+            sorted({MADE / f"space-{each.system}.json" for each in batch.trainings}),
+            code("captioner/", "config/", "similarity", "projection"),
+            code("experiments/training", "experiments/prediction"),
         output:
             [
                 f"{REPORTS}/runs/{each.name}/{file}"
-                for each in captioned
+                for each in batch.experiments
                 for file in ("predictions.jsonl", "run.json")
             ],
-            touch(captions_by(training)),
-        params: " ".join(each.name for each in captioned)
-        log: f"{LOGS}/predict-{training.name}.log"
-        priority: FIRST
-        message: f"Captions by {training.name} (log: {{log}})"
-        threads: 1
+            touch(captioned(batch)),
+        params:
+            " ".join(each.name for each in batch.experiments),
+            " ".join(f"--train {each.name}" for each in batch.trainings),
+        log: f"{LOGS}/{batch.name}.log"
+        message: f"Captioner and captions, {batch.name} (log: {{log}})"
+        threads: 1  # two at once are faster than one with two threads
         resources: gpu=GPUS
-        shell: f"python -m workflow.experiments predict {{params}} {OPTIONS} " + LOGGED
+        priority: FIRST
+        shell: f"python -m workflow.experiments caption {{params}} {OPTIONS} " + LOGGED
 
 
 rule scores:
     input:
-        [captions_by(each.training) for each in EXPERIMENTS],
+        [captioned(each) for each in BATCHES if each.experiments],
         code("evaluation/"),
     output: scores_of(EXPERIMENTS), touch(SCORED)
     params: " ".join(each.name for each in EXPERIMENTS)
@@ -230,7 +216,7 @@ for place, notebook in enumerate(NOTEBOOKS):
             rules.datastore.output if notebook < "05" else [],
             CACHE / f"clap-{PROFILE}-seed-{SEEDS[0]}.txt" if "01" <= notebook < "03" else [],
             [SCORED, *scores_of(needed)] if needed else [],
-            trainings_of(grid.trained_for(notebook, SEEDS)),
+            trained(grid.trained_for(notebook, SEEDS)),
             CODE,
             CHECKPOINTS,
             notebook=f"notebooks/{notebook}.ipynb",

@@ -24,11 +24,12 @@ from workflow.outputs import FIGURES, NOTEBOOKS, TABLES
 from workflow.summary import summarise
 
 NOTEBOOK_RULES = [f"notebook_{name}" for name in NOTEBOOKS]
-PREDICT = [
-    f"predict_{name}"
-    for name in sorted({each.training.name for each in table_experiments()})
-]
-GRID = [*PREDICT, "scores", "space", "table", "train"]
+EXPERIMENTS = grid.experiments_of(RESULT_TABLES, NOTEBOOKS, [0])
+TRAINED = grid.trained_for("06_ablation_similarity_selection", [0])
+CAPTIONS = sorted(
+    f"captions_{batch.name}" for batch in grid.batches(EXPERIMENTS, TRAINED, "demo")
+)
+GRID = [*CAPTIONS, "scores", "space", "table"]
 MADE = ["assets", "clap", "corpora", "datastore"]
 RULES = sorted([*MADE, *GRID, *NOTEBOOK_RULES, "report"])
 MAKEFILE = ["--rerun-incomplete", "--nolock", "--quiet", "host", "reason"]
@@ -55,11 +56,11 @@ COMMANDS = {
         command, name = sys.argv[1:3]
         runs = Path("reports") / sys.argv[sys.argv.index("--profile") + 1] / "runs"
         made = {
-            "predict": [
+            "caption": [
                 f"{each}/{file}"
-                for each in sys.argv
+                for before, each in zip(sys.argv, sys.argv[1:])
                 for file in ("predictions.jsonl", "run.json")
-                if "_seed_" in each
+                if "_seed_" in each and before != "--train"
             ],
             "score": [f"{each}/scores.json" for each in sys.argv if "_seed_" in each],
             "table": [
@@ -171,7 +172,7 @@ def test_a_changed_notebook_is_run_again_alone(graph):
 def test_a_changed_method_runs_every_notebook_again(graph):
     with open(graph.folder / "drcap" / "projection.py", "a") as stream:
         stream.write("# changed\n")
-    stale = {*PREDICT, "scores", "table", "report", *NOTEBOOK_RULES}
+    stale = {*CAPTIONS, "scores", "table", "report", *NOTEBOOK_RULES}
     assert graph.pending() == sorted(stale)
 
 
@@ -179,17 +180,17 @@ def test_a_changed_metric_scores_again_and_captions_nothing_again(graph):
     with open(graph.folder / "drcap/evaluation/metrics.py", "a") as stream:
         stream.write("# changed\n")
     pending = graph.pending()
-    assert "scores" in pending and not {*PREDICT, "train", "space"} & {*pending}
+    assert "scores" in pending and not {*CAPTIONS, "space"} & {*pending}
 
 
 def test_one_table_needs_its_own_experiments_alone(finished):
     only = ("--forceall", "--config", "only=table3")
     pending = {*finished.pending(*only)}
     assert pending < {"assets", "corpora", "clap", *GRID}
-    assert len(pending & {*PREDICT}) == 4
+    assert len(pending & {*CAPTIONS}) == 4
     told = finished.run("--dry-run", *only)
     counts = dict(re.findall(r"^(\w+) +(\d+)$", told.stdout + told.stderr, re.M))
-    assert (counts["train"], counts["space"], counts["table"]) == ("4", "1", "1")
+    assert (counts["space"], counts["table"]) == ("1", "1")
 
 
 def test_seeds_are_experiments_of_their_own_with_one_clap_model(finished):
@@ -199,7 +200,15 @@ def test_seeds_are_experiments_of_their_own_with_one_clap_model(finished):
     everything = grid.experiments_of(RESULT_TABLES, NOTEBOOKS, (0, 1))
     assert {*table_experiments(seeds=(0, 1))} <= {*everything}
     trainings = {each.training.name for each in everything}
-    assert {f"predict_{name}" for name in trainings} <= {*counts}
+    assert {f"captions_{name}" for name in trainings} <= {*counts}
+
+
+def test_in_smoke_a_job_makes_all_of_a_domain():
+    made = grid.batches(EXPERIMENTS, TRAINED, "smoke")
+    assert [batch.name for batch in made] == ["trained_on_cl", "trained_on_ac"]
+    assert {each for batch in made for each in batch.experiments} == {*EXPERIMENTS}
+    wanted = {each.training for each in EXPERIMENTS} | {*TRAINED}
+    assert {each for batch in made for each in batch.trainings} == wanted
 
 
 def test_an_unknown_part_is_an_error_that_lists_the_known_ones(finished):
@@ -231,9 +240,11 @@ def test_a_changed_command_line_runs_nothing_again(graph):
 
 
 def test_another_seed_and_another_profile_are_run(graph):
-    of_a_seed = {"train", "scores", "table", *NOTEBOOK_RULES}
+    of_a_seed = {"scores", "table", *NOTEBOOK_RULES}
     assert of_a_seed <= set(graph.pending("--config", "seeds=1"))
-    assert {*RULES} - {"assets"} == set(graph.pending("--config", "profile=smoke"))
+    in_smoke = {"captions_trained_on_ac", "captions_trained_on_cl"}
+    expected = {*RULES} - {"assets", *CAPTIONS} | in_smoke
+    assert expected == set(graph.pending("--config", "profile=smoke"))
 
 
 def test_a_missing_result_is_made_again(graph):
@@ -248,7 +259,8 @@ def test_a_fresh_clone_runs_everything_though_results_are_committed(graph):
     shutil.rmtree(graph.folder / ".snakemake")
     graph.home = graph.folder.parent / "empty"
     assert graph.pending() == RULES
-    assert "train" in graph.pending("--config", "only=table3")
+    only = graph.pending("--config", "only=table3")
+    assert "captions_drcap_ac_to_ac_seed_0" in only
 
 
 def test_a_failed_notebook_names_its_log_and_the_others_are_kept(graph):

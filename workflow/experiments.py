@@ -1,6 +1,7 @@
 """The steps of the grid of experiments, as the run graph calls them.
 
-    python -m workflow.experiments train drcap_ac_to_ac_seed_0 --profile demo
+    python -m workflow.experiments caption drcap_ac_to_cl_seed_0 \
+        --train drcap_ac_to_ac_seed_0 --profile demo
 
 Each leaves what it makes in the cache folder or below reports/<profile>/; a training
 that has been done is not done again, and a killed one goes on where it was.
@@ -18,7 +19,6 @@ from drcap.experiments import scoring, tables
 from drcap.experiments.grid import DOMAINS, TABLES, Experiment, named
 from drcap.experiments.materials import CORPORA, Materials
 from drcap.experiments.prediction import load_captioner, similar_captions
-from drcap.experiments.training import trained
 from drcap.files import write_json
 from drcap.messages import hush
 from drcap.provenance import run_record
@@ -44,28 +44,21 @@ def embed(system: str, done: Done, profile: Profile = "demo") -> None:
 
 
 @app.command()
-def train(name: Name, done: Done, profile: Profile = "demo") -> None:
-    """Train the captioner that an experiment uses."""
-    hush()
-    materials = Materials(profile)
-    run = trained(named(name), materials)
-    best = run.log.validation_loss.min()
-    write_json(done, {"run": run.folder.name, "validation_loss": best})
-
-
-@app.command()
-def predict(
-    names: Annotated[list[str], typer.Argument(help="that share a captioner")],
+def caption(
+    names: Annotated[list[str] | None, typer.Argument(help="of experiments")] = None,
+    train: Annotated[list[str] | None, typer.Option(help="of trainings")] = None,
     profile: Profile = "demo",
     reports: Annotated[Path, typer.Option(help="where reports go")] = paths.REPORTS,
 ) -> None:
-    """Caption the test clips of experiments that share a captioner."""
+    """Train captioners, and caption the test clips of experiments that use them."""
     hush()
     materials = Materials(profile)
-    experiments = [named(name) for name in names]
-    captioner = load_captioner(experiments[0], materials)
-    for experiment in experiments:
-        scoring.write_predictions(experiment, materials, reports / profile, captioner)
+    experiments = [named(name) for name in names or ()]
+    for training in map(named, train or ()):
+        captioner = load_captioner(training, materials)
+        for each in experiments:
+            if each.training == training:
+                scoring.write_predictions(each, materials, reports / profile, captioner)
 
 
 @app.command()

@@ -5,7 +5,9 @@ experiments and trainings that these need follow from it.
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from drcap.errors import ConfigError
 from drcap.experiments.grid import TABLES, Experiment, table_experiments
@@ -40,6 +42,34 @@ def selected(only: str) -> tuple[list[str], list[str]]:
             f"ONLY: unknown '{unknown[0]}'; give {', '.join(sorted(known))}"
         )
     return tables, notebooks
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one job trains and captions."""
+
+    name: str
+    trainings: tuple[Experiment, ...]
+    experiments: tuple[Experiment, ...]  # captioned by the captioners of `trainings`
+
+
+def batches(
+    experiments: Sequence[Experiment], trainings: Sequence[Experiment], profile: str
+) -> list[Batch]:
+    """Return a job a training; in smoke, where to start one takes longest, a domain.
+
+    trainings : those that are needed beyond those of the experiments
+    """
+    wanted = [*(each.training for each in experiments), *trainings]
+    jobs: dict[str, list[Experiment]] = {}
+    for each in dict.fromkeys(wanted):
+        alone = re.sub(r"\W", "_", each.name)  # names a rule
+        name = f"trained_on_{each.train}" if profile == "smoke" else alone
+        jobs.setdefault(name, []).append(each)
+    return [
+        Batch(name, tuple(made), tuple(e for e in experiments if e.training in made))
+        for name, made in jobs.items()
+    ]
 
 
 def digest(experiments: Iterable[Experiment]) -> str:
