@@ -20,7 +20,7 @@ from workflow.outputs import NOTEBOOKS, outputs
 
 FOLDER = paths.REPOSITORY / "notebooks"
 COPIED = ("Snakefile", "drcap", "notebooks", "workflow")
-GRAPH = ["--cores", "2", "--nolock", "--quiet", "host", "reason"]
+GRAPH = ["--cores", "2", "--rerun-incomplete", "--nolock", "--quiet", "host", "reason"]
 SMOKE = ["--config", "profile=smoke", "seeds=0", "only="]  # as the Makefile has it
 KILLED_AFTER = 40  # seconds: in the middle of corpora, trainings or captions
 
