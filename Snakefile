@@ -172,7 +172,7 @@ for batch in BATCHES:
         message: f"Captioner and captions, {batch.name} (log: {{log}})"
         threads: 1  # two at once are faster than one with two threads
         resources: gpu=GPUS
-        priority: FIRST
+        priority: FIRST // 2 + len(batch.experiments)  # the longest before the others
         shell: f"python -m workflow.experiments caption {{params}} {OPTIONS} " + LOGGED
 
 

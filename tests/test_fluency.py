@@ -111,15 +111,24 @@ def test_fense_and_fer_are_those_of_aac_metrics(installed, expected):
         assert scores.corpus[name] == pytest.approx(float(corpus[name]), abs=1e-6)
 
 
-def test_a_known_sentence_is_not_encoded_again(sentence_encoder, monkeypatch):
+def test_a_known_list_is_not_encoded_again(sentence_encoder, monkeypatch):
     encoder = fluency.CachingEncoder(str(sentence_encoder))
-    first = encoder.encode(["a dog", "a cat", "a dog"], convert_to_tensor=True)
+    texts = ["a dog", "a cat", "a dog"]
+    first = encoder.encode(texts, convert_to_tensor=True)
     parent = fluency.SentenceTransformer
-    plain = parent(str(sentence_encoder)).encode(["a dog", "a cat"])
-    np.testing.assert_allclose(first[:2], plain, atol=1e-5)
-    assert torch.equal(first[0], first[2])
+    plain = parent(str(sentence_encoder)).encode(texts, convert_to_tensor=True)
+    assert torch.equal(first, plain)
     monkeypatch.setattr(parent, "encode", lambda *_, **__: pytest.fail("encoded"))
-    assert torch.equal(encoder.encode(["a cat"]), first[1:2])
+    assert torch.equal(encoder.encode(list(texts)), first)
+
+
+def test_what_was_encoded_before_changes_no_digit(sentence_encoder):
+    texts = ["a dog", "rain falls on a roof while people talk", "a cat"]
+    alone = fluency.CachingEncoder(str(sentence_encoder))
+    after = fluency.CachingEncoder(str(sentence_encoder))
+    after.encode(["a dog", "an engine idles"], convert_to_tensor=True)
+    found = [each.encode(texts, convert_to_tensor=True) for each in (alone, after)]
+    assert torch.equal(*found)
 
 
 def test_loading_the_detector_leaves_the_random_numbers_alone(checkpoint):

@@ -43,14 +43,18 @@ class ErrorDetector(nn.Module):
 
 
 class CachingEncoder(SentenceTransformer):
-    """Encodes a sentence once: references come again with every system."""
+    """Encodes a list once: references come again with every system.
+
+    Not a sentence once: an embedding's last digits depend on what else is in its batch,
+    and a system's score must not depend on which others are scored beside it.
+    """
 
     def encode(self, sentences: list[str], **options) -> torch.Tensor:
         """Return embeddings (N, D); `options` must be those of the first call."""
         known = self.__dict__.setdefault("known", {})
-        if new := [text for text in dict.fromkeys(sentences) if text not in known]:
-            known |= zip(new, super().encode(new, **options), strict=True)
-        return torch.stack([known[text] for text in sentences])
+        if (texts := tuple(sentences)) not in known:
+            known[texts] = super().encode(sentences, **options)
+        return known[texts]
 
 
 def similarity(model: str, candidates: list, mult_references: list) -> Score:
