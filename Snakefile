@@ -35,7 +35,7 @@ CACHE = paths.home() / "reproduce"  # what the cache holds, as files to depend o
 MADE = CACHE / PROFILE
 OPTIONS = f"--profile {PROFILE}"
 GPUS = int(os.environ.get("GPUS", shutil.which("nvidia-smi") is not None))  # a job's
-FIRST = 100  # priority of what most of the rest waits for
+FIRST = 1_000  # priority of what most of the rest waits for
 LOGGED = "2>&1 | tee {log}"  # progress bars and messages, on the terminal and kept
 
 CODE = [str(path) for path in sorted(Path("drcap").rglob("*.py"))]
@@ -151,7 +151,7 @@ rule space:
         " --done {output} " + LOGGED
 
 
-for batch in BATCHES:
+for place, batch in enumerate(BATCHES):
     rule:
         name: f"captions_{batch.name}"
         input:
@@ -172,7 +172,7 @@ for batch in BATCHES:
         message: f"Captioner and captions, {batch.name} (log: {{log}})"
         threads: 1  # two at once are faster than one with two threads
         resources: gpu=GPUS
-        priority: FIRST // 2 + len(batch.experiments)  # the longest before the others
+        priority: FIRST - 1 - place
         shell: f"python -m workflow.experiments caption {{params}} {OPTIONS} " + LOGGED
 
 

@@ -203,9 +203,15 @@ def test_seeds_are_experiments_of_their_own_with_one_clap_model(finished):
     assert {f"captions_{name}" for name in trainings} <= {*counts}
 
 
+def test_the_job_that_captions_most_starts_first():
+    made = grid.batches(EXPERIMENTS, TRAINED, "demo")
+    counts = [len(batch.experiments) for batch in made]
+    assert counts == sorted(counts, reverse=True) and counts[0] > counts[-1]
+
+
 def test_in_smoke_a_job_makes_all_of_a_domain():
     made = grid.batches(EXPERIMENTS, TRAINED, "smoke")
-    assert [batch.name for batch in made] == ["trained_on_cl", "trained_on_ac"]
+    assert [batch.name for batch in made] == ["trained_on_ac", "trained_on_cl"]
     assert {each for batch in made for each in batch.experiments} == {*EXPERIMENTS}
     wanted = {each.training for each in EXPERIMENTS} | {*TRAINED}
     assert {each for batch in made for each in batch.trainings} == wanted

@@ -56,8 +56,9 @@ class Batch:
 def batches(
     experiments: Sequence[Experiment], trainings: Sequence[Experiment], profile: str
 ) -> list[Batch]:
-    """Return a job a training; in smoke, where to start one takes longest, a domain.
+    """Return a job a training, those with most to caption first.
 
+    In smoke, where to start a job takes longest, it is a job a domain.
     trainings : those that are needed beyond those of the experiments
     """
     wanted = [*(each.training for each in experiments), *trainings]
@@ -66,10 +67,11 @@ def batches(
         alone = re.sub(r"\W", "_", each.name)  # names a rule
         name = f"trained_on_{each.train}" if profile == "smoke" else alone
         jobs.setdefault(name, []).append(each)
-    return [
+    found = [
         Batch(name, tuple(made), tuple(e for e in experiments if e.training in made))
         for name, made in jobs.items()
     ]
+    return sorted(found, key=lambda batch: -len(batch.experiments))
 
 
 def digest(experiments: Iterable[Experiment]) -> str:
