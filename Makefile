@@ -12,7 +12,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.setup-done
 TORCH := torch==2.13.0
-PIP := $(BIN)/python -m pip --disable-pip-version-check
+# a module is compiled when it is first used, and most never are
+INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --no-compile
 IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
@@ -30,9 +31,9 @@ $(READY): pyproject.toml requirements-no-deps.txt
 	"Python 3.11 or later is needed, this is " + sys.version.split()[0] + \
 	": name another one with make PYTHON=...")'
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
-	$(PIP) install $(TORCH)
-	$(PIP) install -e ".[dev]"
-	$(PIP) install --no-deps -r requirements-no-deps.txt
+	$(INSTALL) $(TORCH)
+	$(INSTALL) -e ".[dev]"
+	$(INSTALL) --no-deps -r requirements-no-deps.txt
 	@touch $@
 
 reproduce: setup  ## run what is stale of the run graph; fills reports/$(PROFILE)

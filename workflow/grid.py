@@ -56,7 +56,7 @@ class Batch:
 def batches(
     experiments: Sequence[Experiment], trainings: Sequence[Experiment], profile: str
 ) -> list[Batch]:
-    """Return a job a training, those with most to caption first.
+    """Return a job a training, the longest first: most to caption, then most to read.
 
     In smoke, where to start a job takes longest, it is a job a domain.
     trainings : those that are needed beyond those of the experiments
@@ -71,7 +71,12 @@ def batches(
         Batch(name, tuple(made), tuple(e for e in experiments if e.training in made))
         for name, made in jobs.items()
     ]
-    return sorted(found, key=lambda batch: -len(batch.experiments))
+    return sorted(found, key=_shortness)
+
+
+def _shortness(batch: Batch) -> tuple[int, bool]:
+    without_captions = all(each.ablation == "w/o RAG" for each in batch.trainings)
+    return -len(batch.experiments), without_captions
 
 
 def digest(experiments: Iterable[Experiment]) -> str:
