@@ -6,6 +6,7 @@ and cosines, or embeddings moved across the gap; projection-based decoding, the 
 own remedy, is in `drcap.projection`. Checked against all pairs, one by one.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,7 +79,9 @@ def mean_shift(
     return _unit(audio - audio_mean + text_mean)
 
 
-def inject_noise(text: np.ndarray, std: float, seed: int = 0) -> np.ndarray:
+def inject_noise(
+    text: np.ndarray, std: float, seed: int | Sequence[int] = 0
+) -> np.ndarray:
     """Add Gaussian noise of `std` a component to text embeddings and renormalise.
 
     A captioner trained on such rows tolerates a gap as wide as the noise.

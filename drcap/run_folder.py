@@ -5,7 +5,10 @@ that holds a run of something else.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
@@ -16,8 +19,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from drcap.errors import ConfigError
-from drcap.files import atomic_path
+from drcap.files import atomic_path, write_json
 
+SECONDS = "seconds.json"
 MOMENTS = ("exp_avg", "exp_avg_sq")  # Adam's state, beside its step count
 
 
@@ -98,3 +102,33 @@ def load_state(
             moments = {key: moment.to(parameter) for key, moment in moments.items()}
             optimiser.state[parameter] = {"step": torch.tensor(float(step)), **moments}
     return step
+
+
+def saved_weights(folder: Path) -> int:
+    """Return how many weights the safetensors files below a folder hold."""
+    total = 0
+    for path in Path(folder).rglob("*.safetensors"):
+        with safe_open(path, framework="pt") as file:
+            parts = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118
+            weights = [each for each in parts if "F" in each.get_dtype()]  # no indices
+            total += sum(math.prod(each.get_shape()) for each in weights)
+    return total
+
+
+@contextmanager
+def timed(folder: Path) -> Iterator[None]:
+    """Add the time of training to what the run has taken before, in seconds.json.
+
+    A call that finds the run finished adds nothing.
+    """
+    before, started = saved_step(folder), time.monotonic()
+    yield
+    if saved_step(folder) != before:
+        spent = time.monotonic() - started
+        write_json(folder / SECONDS, {"seconds": training_seconds(folder) + spent})
+
+
+def training_seconds(folder: Path) -> float:
+    """Return how long a run has trained; 0 of one that trains nothing."""
+    path = folder / SECONDS
+    return json.loads(path.read_text())["seconds"] if path.exists() else 0.0

@@ -3,6 +3,7 @@ import torch
 from doubles import TOY_CAPTIONS
 from torch.nn import functional as F
 
+from drcap.baselines.language_model import PrefixPrompts
 from drcap.captioner import generate as generation
 from drcap.captioner.generate import generate
 from drcap.captioner.model import Captioner
@@ -58,6 +59,26 @@ def test_one_beam_is_arg_max_token_by_token(captioner, embeddings):
     assert len(lengths) > 2  # some ended by themselves
     for caption, embedding, texts in zip(captions, embeddings, SIMILAR, strict=True):
         assert caption == greedily(captioner, embedding, texts)
+
+
+@torch.no_grad()
+def test_a_prompt_may_end_with_what_the_mapper_says(captioner, embeddings, monkeypatch):
+    soft_last = PrefixPrompts(captioner.tokenizer, captioner.config, 1)
+    monkeypatch.setattr(captioner, "prompts", soft_last)
+    captions = generate(captioner, embeddings, [[]] * COUNT, settings(num_beams=1))
+    assert captions == [greedily(captioner, row, []) for row in embeddings]
+    assert len(set(captions)) > 1
+
+
+def test_no_words_come_twice_in_a_row_where_that_is_asked_for(captioner, embeddings):
+    def pairs(config):
+        captions = generate(captioner, embeddings, SIMILAR, config)
+        for words in map(str.split, captions):
+            found = list(zip(words, words[1:], strict=False))
+            yield len(found) - len(set(found))
+
+    assert sum(pairs(settings(max_new_tokens=24))) > 0
+    assert sum(pairs(settings(max_new_tokens=24, no_repeat_ngram=2))) == 0
 
 
 @pytest.mark.parametrize("num_beams", [1, 4])

@@ -4,6 +4,7 @@ The order of captions and the draw of similar captions follow from (seed, epoch)
 so a resumed run sees what an uninterrupted one would.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -23,7 +24,7 @@ BUCKET = 32  # batches sorted by length together
 class Batch:
     """B training examples, ready for `Captioner.loss`."""
 
-    embeddings: torch.Tensor  # (B, D) float32
+    embeddings: torch.Tensor  # (B, D) float32, or whatever else the mapper reads
     prompts: list[Prompt]
     targets: list[list[int]]
 
@@ -48,7 +49,68 @@ def hold_out(
     return [text for text in map(str.strip, captions) if text in kept], held_out
 
 
-class TextOnlyExamples:
+class Examples(ABC):
+    """Captions to be learned, each with what the mapper and the prompt are given.
+
+    A subclass says what that is; order, batches and lengths are the same for all.
+    """
+
+    def __init__(self, captions: Sequence[str], prompts: PromptBuilder):
+        self.captions = list(captions)
+        self.prompts = prompts
+        self.targets = [prompts.target(text) for text in self.captions]
+
+    @abstractmethod
+    def inputs(self, indices: Sequence[int], seed: int | None = None) -> torch.Tensor:
+        """Return what the mapper reads of examples (B, ...); None: not augmented."""
+
+    @abstractmethod
+    def similar(self, indices: Sequence[int], seed: int) -> list[list[str]]:
+        """Return the texts that enter the prompts of examples, B lists."""
+
+    def batch(
+        self,
+        indices: Sequence[int],
+        similar: Sequence[Sequence[str]],
+        seed: int | None = None,
+    ) -> Batch:
+        """Assemble the examples `indices` with the texts of their prompts."""
+        return Batch(
+            self.inputs(indices, seed),
+            [self.prompts.prompt(captions) for captions in similar],
+            [self.targets[index] for index in indices],
+        )
+
+    def epoch(
+        self, batch_size: int, seed: int, epoch: int, limit: int
+    ) -> Iterator[Batch]:
+        """Yield an epoch's first `limit` batches, each of captions of like length."""
+        order = np.random.default_rng((seed, epoch)).permutation(len(self.captions))
+        order = order[: limit * batch_size]
+        similar = dict(
+            zip(order, self.similar(order, seed + epoch), strict=True),
+        )
+        for indices in bucketed(order, self._length(similar), batch_size, seed + epoch):
+            texts = [similar[index] for index in indices]
+            yield self.batch(indices, texts, seed + epoch)
+
+    def in_order(self, batch_size: int, seed: int) -> Iterator[Batch]:
+        """Yield all examples once, in order and not augmented, as for validation."""
+        indices = range(len(self))
+        similar = self.similar(indices, seed)
+        for start in range(0, len(indices), batch_size):
+            part = slice(start, start + batch_size)
+            yield self.batch(indices[part], similar[part])
+
+    def _length(self, similar):
+        words = {i: sum(len(text) for text in texts) for i, texts in similar.items()}
+        return lambda index: words[index] + len(self.captions[index])
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+
+class TextOnlyExamples(Examples):
     """Examples of `captions`, which (and whose neighbours) lie in `datastore`.
 
     hidden : captions of the datastore that never enter a prompt (the held-out ones).
@@ -62,9 +124,8 @@ class TextOnlyExamples:
         retrieval: RetrievalConfig,
         hidden: Sequence[str] = (),
     ):
-        self.captions = list(captions)
+        super().__init__(captions, prompts)
         self.datastore = datastore
-        self.prompts = prompts
         self.retrieval = retrieval
         self.hidden = set(hidden)
         rows = datastore.own_rows(self.captions, len(self.captions))
@@ -75,7 +136,10 @@ class TextOnlyExamples:
                 "all training captions"
             )
         self.embeddings = torch.from_numpy(datastore.embeddings[rows])
-        self.targets = [prompts.target(text) for text in self.captions]
+
+    def inputs(self, indices: Sequence[int], seed: int | None = None) -> torch.Tensor:
+        """Return the captions' own text embeddings E_t, (B, D)."""
+        return self.embeddings[list(indices)]
 
     def similar(self, indices: Sequence[int], seed: int) -> list[list[str]]:
         """Return captions similar to `indices`: similarity selection or plain top k."""
@@ -103,33 +167,6 @@ class TextOnlyExamples:
             [] if alone else [match.caption for match in matches]
             for alone, matches in zip(withheld, found, strict=True)
         ]
-
-    def batch(self, indices: Sequence[int], similar: Sequence[Sequence[str]]) -> Batch:
-        """Assemble the examples `indices` with their retrieved captions."""
-        return Batch(
-            self.embeddings[list(indices)],
-            [self.prompts.prompt(captions) for captions in similar],
-            [self.targets[index] for index in indices],
-        )
-
-    def epoch(
-        self, batch_size: int, seed: int, epoch: int, limit: int
-    ) -> Iterator[Batch]:
-        """Yield an epoch's first `limit` batches, each of captions of like length."""
-        order = np.random.default_rng((seed, epoch)).permutation(len(self.captions))
-        order = order[: limit * batch_size]
-        similar = dict(
-            zip(order, self.similar(order, seed + epoch), strict=True),
-        )
-        for indices in bucketed(order, self._length(similar), batch_size, seed + epoch):
-            yield self.batch(indices, [similar[index] for index in indices])
-
-    def _length(self, similar):
-        words = {i: sum(len(text) for text in texts) for i, texts in similar.items()}
-        return lambda index: words[index] + len(self.captions[index])
-
-    def __len__(self) -> int:
-        return len(self.captions)
 
 
 def bucketed(order, length, batch_size: int, seed: int) -> Iterator[list[int]]:

@@ -46,18 +46,18 @@ def _decode(captioner, embeddings, prompts, config) -> list[str]:
     read = _read(captioner, inputs[:, :-1], mask[:, :-1])
     read.batch_repeat_interleave(config.num_beams)
     tokens = captioner.causal_lm().generate(
-        input_ids=ids,  # only the last is still to be read: never the audio slot
+        inputs_embeds=inputs,  # of which only the last is still to be read
         attention_mask=mask,
         past_key_values=read,
         num_beams=config.num_beams,
         max_new_tokens=config.max_new_tokens,
         length_penalty=config.length_penalty,
+        no_repeat_ngram_size=config.no_repeat_ngram,
         do_sample=False,
         eos_token_id=end_id,
         pad_token_id=end_id,
     )
-    new = tokens[:, ids.shape[1] :]
-    texts = captioner.tokenizer.batch_decode(new, skip_special_tokens=True)
+    texts = captioner.tokenizer.batch_decode(tokens, skip_special_tokens=True)
     return [" ".join(text.split()) for text in texts]
 
 

@@ -35,29 +35,51 @@ class Captioner(nn.Module):
     """Caption a CLAP embedding and its retrieved captions with a language model.
 
     embedding_dim : D, width of the CLAP space. The mapper is D -> H, the LLM's width.
+    settings : of another system, which has a mapper, a prompt or a loss of its own
     """
 
-    def __init__(self, llm, tokenizer, embedding_dim: int, config: CaptionerConfig):
+    label_smoothing = 0.0  # of the loss in training
+    mapper_rate = 1.0  # of the mapper's learning rate to that of the rest
+
+    def __init__(
+        self, llm, tokenizer, embedding_dim: int, config: CaptionerConfig, settings=None
+    ):
         super().__init__()
         self.config = config
+        self.settings = settings
         self.tokenizer = tokenizer
-        self.prompts = PromptBuilder(tokenizer, config)
         self.llm = llm.requires_grad_(False)
+        self.prompts = self.make_prompts()
         llm.get_output_embeddings().register_forward_pre_hook(_contiguous)
-        tokens = llm.get_input_embeddings().weight
-        self.mapper = nn.Linear(embedding_dim, tokens.shape[1])
+        self.mapper = self.make_mapper(embedding_dim)
+
+    def make_prompts(self) -> PromptBuilder:
+        """Return what lays out the prompt."""
+        return PromptBuilder(self.tokenizer, self.config)
+
+    def make_mapper(self, embedding_dim: int) -> nn.Module:
+        """Return m, (B, D) -> (B, H) or, of P soft tokens, (B, P, H)."""
+        tokens = self.llm.get_input_embeddings().weight
+        mapper = nn.Linear(embedding_dim, tokens.shape[1])
         # a unit embedding is mapped to a vector of a typical token's size
-        nn.init.normal_(self.mapper.weight, std=tokens.float().std().item())
-        nn.init.zeros_(self.mapper.bias)
+        nn.init.normal_(mapper.weight, std=tokens.float().std().item())
+        nn.init.zeros_(mapper.bias)
+        return mapper
 
     @classmethod
     def create(
-        cls, embedding_dim: int, config: CaptionerConfig, dtype: torch.dtype
+        cls,
+        embedding_dim: int,
+        config: CaptionerConfig,
+        dtype: torch.dtype,
+        settings=None,
     ) -> "Captioner":
         """Load the language model, add an untrained adapter and mapper."""
         # fused attention's backward pass is the slower one on a CPU
         attention = "sdpa" if torch.cuda.is_available() else "eager"
-        captioner = cls._with_language_model(embedding_dim, config, dtype, attention)
+        captioner = cls._with_language_model(
+            embedding_dim, config, dtype, settings, attention
+        )
         if config.lora:
             captioner.llm = get_peft_model(captioner.llm, lora_config(config))
         return captioner
@@ -69,9 +91,10 @@ class Captioner(nn.Module):
         embedding_dim: int,
         config: CaptionerConfig,
         dtype: torch.dtype,
+        settings=None,
     ) -> "Captioner":
         """Load what `save` wrote; the adapter is merged for fast inference."""
-        captioner = cls._with_language_model(embedding_dim, config, dtype)
+        captioner = cls._with_language_model(embedding_dim, config, dtype, settings)
         mapper = captioner.mapper
         mapper.load_state_dict(_read(folder / MAPPER, mapper.state_dict()))
         if config.lora:
@@ -84,14 +107,14 @@ class Captioner(nn.Module):
 
     @classmethod
     def _with_language_model(
-        cls, embedding_dim, config, dtype, attention="sdpa"
+        cls, embedding_dim, config, dtype, settings, attention="sdpa"
     ) -> "Captioner":
         source = assets.resolve_model(config.language_model)
         llm = AutoModelForCausalLM.from_pretrained(
             source, dtype=dtype, attn_implementation=attention
         )
         tokenizer = AutoTokenizer.from_pretrained(source)
-        return cls(llm, tokenizer, embedding_dim, config)
+        return cls(llm, tokenizer, embedding_dim, config, settings)
 
     def save(self, folder: Path) -> None:
         """Write the mapper and the adapter; nothing that is frozen."""
@@ -105,11 +128,19 @@ class Captioner(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the mapper, and with it the whole model, lies."""
-        return self.mapper.weight.device
+        return next(self.mapper.parameters()).device
 
     def trainable(self) -> dict[str, nn.Parameter]:
         """Return the trained parameters by name: the mapper's and the adapter's."""
         return {n: p for n, p in self.named_parameters() if p.requires_grad}
+
+    def rates(self) -> list[dict[str, object]]:
+        """Return what is trained, in groups of one learning rate, for an optimiser."""
+        groups: dict[float, list[nn.Parameter]] = {}
+        for name, parameter in self.trainable().items():
+            rate = self.mapper_rate if name.startswith("mapper.") else 1.0
+            groups.setdefault(rate, []).append(parameter)
+        return [{"params": each, "rate": rate} for rate, each in groups.items()]
 
     def causal_lm(self):
         """Return the language model itself, without peft's wrapper."""
@@ -119,11 +150,14 @@ class Captioner(nn.Module):
     def embed(
         self, ids: torch.Tensor, slots: torch.Tensor, embeddings: torch.Tensor
     ) -> torch.Tensor:
-        """Embed prompts (B, T), with m(E) (B, D) -> (B, H) in each row's slot."""
+        """Embed prompts (B, T), with the soft tokens m(E) from each row's slot on."""
         tokens = self.llm.get_input_embeddings()(ids)  # (B, T, H)
         soft = self.mapper(embeddings.to(self.device)).to(tokens.dtype)
-        at_slot = torch.arange(ids.shape[1], device=ids.device) == slots[:, None]
-        return torch.where(at_slot[..., None], soft[:, None], tokens)
+        soft = soft.view(len(ids), -1, tokens.shape[2])  # (B, P, H)
+        place = torch.arange(ids.shape[1], device=ids.device) - slots[:, None]
+        inside = (place >= 0) & (place < soft.shape[1])  # (B, T)
+        place = place.clamp(0, soft.shape[1] - 1)[..., None].expand_as(tokens)
+        return torch.where(inside[..., None], soft.gather(1, place), tokens)
 
     def loss(
         self,
@@ -147,7 +181,10 @@ class Captioner(nn.Module):
         row, position = _target_positions(prompts, targets, self.device)
         # (M, H): one row a caption token, read from the position before it
         logits = model.get_output_embeddings()(hidden[row, position - 1])
-        return F.cross_entropy(logits.float(), ids[row, position])
+        smoothing = self.label_smoothing if self.training else 0.0
+        return F.cross_entropy(
+            logits.float(), ids[row, position], label_smoothing=smoothing
+        )
 
 
 def _contiguous(module, inputs):

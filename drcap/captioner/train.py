@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from drcap.captioner.data import TextOnlyExamples, hold_out
+from drcap.captioner.data import Examples, TextOnlyExamples, hold_out
 from drcap.captioner.mapper_start import fit_mapper
 from drcap.captioner.model import Captioner
 from drcap.config import Config, TrainingConfig
@@ -61,16 +61,53 @@ def train(
     ConfigError if `folder` holds a run of another configuration, or if the captions are
     too few; DatastoreError if the datastore lacks one.
     """
-    folder = Path(folder)
-    _refuse_another_run(folder, config)
+    captioner = untrained(Captioner, datastore.dim, config, device)
+    training, held_out = hold_out(
+        captions, config.training.validation_captions, config.seed
+    )
+    shared = (datastore, captioner.prompts, config.retrieval)
+    examples = TextOnlyExamples(training, *shared, hidden=held_out)
+    validation = TextOnlyExamples(held_out, *shared, hidden=held_out)
+    if config.captioner.mapper_start == "least_squares":
+        fit_mapper(captioner, examples.embeddings, examples.captions)
+    return run_training(
+        config, captioner, examples, validation, folder, stop_after, progress
+    )
+
+
+def untrained(
+    kind: type[Captioner],
+    embedding_dim: int,
+    config: Config,
+    device: str = "auto",
+    settings: object = None,
+) -> Captioner:
+    """Return a captioner to be trained, its random weights those of the seed."""
     where = resolve_device(device)
     torch.manual_seed(config.seed)
-    captioner = Captioner.create(
-        datastore.embeddings.shape[1],
-        config.captioner,
-        training_dtype(config.training.dtype, where),
-    ).to(where)
-    trainer = Trainer(config, captioner, captions, datastore, folder)
+    dtype = training_dtype(config.training.dtype, where)
+    captioner = kind.create(embedding_dim, config.captioner, dtype, settings)
+    return captioner.to(where)
+
+
+def run_training(
+    config: Config,
+    captioner: Captioner,
+    examples: Examples,
+    held_out: Examples,
+    folder: Path,
+    stop_after: int | None = None,
+    progress: bool = True,
+) -> TrainingRun:
+    """Train `captioner` on `examples`, or resume the run that lies in `folder`.
+
+    held_out : examples whose lowest loss decides which state is kept
+
+    ConfigError as in `train`.
+    """
+    folder = Path(folder)
+    _refuse_another_run(folder, config)
+    trainer = Trainer(config, captioner, examples, held_out, folder)
     write_json(folder / "config.json", config.to_dict())
     trainer.run(stop_after, progress)
     return TrainingRun(folder, folder / "best", read_log(folder))
@@ -79,26 +116,27 @@ def train(
 class Trainer:
     """One run: its examples, optimiser, log and place in the schedule."""
 
-    def __init__(self, config, captioner, captions, datastore, folder: Path):
+    def __init__(
+        self,
+        config: Config,
+        captioner: Captioner,
+        examples: Examples,
+        held_out: Examples,
+        folder: Path,
+    ):
         self.config = config
         self.settings = config.training
         self.captioner = captioner
+        self.examples = examples
+        self.held_out = held_out
         self.folder = folder
-        training, held_out = hold_out(
-            captions, self.settings.validation_captions, config.seed
-        )
-        shared = (datastore, captioner.prompts, config.retrieval)
-        self.examples = TextOnlyExamples(training, *shared, hidden=held_out)
-        self.held_out = TextOnlyExamples(held_out, *shared, hidden=held_out)
-        self.batches_per_epoch = len(training) // self.settings.batch_size
+        self.batches_per_epoch = len(examples) // self.settings.batch_size
         if self.batches_per_epoch == 0:
             raise ConfigError(
                 f"training.batch_size: {self.settings.batch_size} is more than the "
-                f"{len(training)} training captions; lower it"
+                f"{len(examples)} training captions; lower it"
             )
-        self.optimiser = torch.optim.Adam(captioner.trainable().values())
-        if config.captioner.mapper_start == "least_squares":
-            fit_mapper(captioner, self.examples.embeddings, self.examples.captions)
+        self.optimiser = torch.optim.Adam(captioner.rates())
         self.best_loss = float("inf")
         self.rows: list[dict] = []
         self._resume()
@@ -145,7 +183,7 @@ class Trainer:
         torch.manual_seed(self.config.seed * 1_000_003 + self.step)
         rate = learning_rate(self.step, self.settings)
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["rate"]
         self.captioner.train()
         self.optimiser.zero_grad()
         loss = self.captioner.loss(batch.embeddings, batch.prompts, batch.targets)
@@ -160,12 +198,9 @@ class Trainer:
     def _validate(self) -> None:
         self.captioner.eval()
         total = tokens = 0
-        indices = range(len(self.held_out))
-        similar = self.held_out.similar(indices, self.config.seed)
-        size = 2 * self.settings.batch_size
-        for start in range(0, len(indices), size):
-            part = slice(start, start + size)
-            batch = self.held_out.batch(indices[part], similar[part])
+        for batch in self.held_out.in_order(
+            2 * self.settings.batch_size, self.config.seed
+        ):
             count = sum(len(target) for target in batch.targets)
             loss = self.captioner.loss(batch.embeddings, batch.prompts, batch.targets)
             total, tokens = total + loss.item() * count, tokens + count

@@ -4,7 +4,7 @@ A recording longer than the model's window is read in windows; its embedding is 
 mean, weighted by duration, at unit norm. Silent windows do not count.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -84,6 +84,32 @@ def encode_recordings(
         first = next(audio.windows(paths[row], clap.sr, clap.window_seconds))
         embeddings[row] = clap.encode_audio([first])[0].cpu()
     return embeddings.numpy()
+
+
+def encode_over_time(
+    paths: Sequence[str | Path],
+    clap: CLAP,
+    encode: Callable[[Sequence[np.ndarray]], torch.Tensor],
+    windows: int,
+    *,
+    progress: bool = True,
+) -> np.ndarray:
+    """Encode N recordings in time: `windows` windows each, (N, windows * T, C) float32.
+
+    encode : from B waveforms to (B, T, C), as `clap.frames` or `clap.log_mels`
+
+    A shorter recording is followed by silence, of a longer one the rest is left out.
+    """
+    from tqdm import tqdm
+
+    silence = np.zeros(round(clap.sr * clap.window_seconds), dtype=np.float32)
+    bar = {"unit": "recording", "delay": 2, "disable": not progress}
+    rows = []
+    for path in tqdm(paths, desc="encoding frames", **bar):
+        heard = islice(audio.windows(path, clap.sr, clap.window_seconds), windows)
+        padded = [*heard, *[silence] * windows][:windows]
+        rows.append(encode(padded).flatten(0, 1).numpy())
+    return np.stack(rows)
 
 
 def _windows(

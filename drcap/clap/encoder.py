@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from drcap.errors import ConfigError
+
 
 class CLAP(ABC):
     """An audio encoder f_a and a text encoder f_t into one space of width `dim`."""
@@ -29,3 +31,17 @@ class CLAP(ABC):
     @abstractmethod
     def encode_text(self, captions: Sequence[str]) -> torch.Tensor:
         """Embed B captions -> (B, dim) float32, unit rows, on the CPU."""
+
+    def frames(self, waveforms: Sequence[np.ndarray]) -> torch.Tensor:
+        """Return the audio encoder's last states over time: (B, T, C) float32.
+
+        ConfigError of a model that has none; only systems that read frames need them.
+        """
+        raise ConfigError(f"clap: {self.fingerprint} has no frames; train a CLAP model")
+
+    def log_mels(self, waveforms: Sequence[np.ndarray]) -> torch.Tensor:
+        """Return log-mels as the audio encoder reads them: (B, frames, mels) dB.
+
+        ConfigError of a model that reads something else.
+        """
+        raise ConfigError(f"clap: {self.fingerprint} gives no log-mels; train a CLAP")

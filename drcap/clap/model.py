@@ -157,6 +157,21 @@ class TrainedCLAP(CLAP):
         with autocast(self.model.device):
             return self.model.embed_tokens(**tokens).cpu()
 
+    @torch.inference_mode()
+    def frames(self, waveforms: Sequence[np.ndarray]) -> torch.Tensor:
+        """Return HTS-AT's last states, the mean over frequency: (B, T, C) float32."""
+        log_mels = self.log_mels(waveforms).to(self.model.device)
+        with autocast(self.model.device):
+            read = self.model.audio_encoder(input_features=log_mels[:, None])
+            states = read.last_hidden_state  # (B, C, frequencies, T)
+            return states.mean(dim=2).transpose(1, 2).float().cpu()
+
+    @torch.inference_mode()
+    def log_mels(self, waveforms: Sequence[np.ndarray]) -> torch.Tensor:
+        """Return log-mels of the window's length: (B, frames, mels) dB, on the CPU."""
+        fitted = fixed_length(waveforms, self.model.config.front_end)
+        return self.model.front_end(fitted.to(self.model.device)).cpu()
+
     def save(self, folder: Path) -> None:
         """Write the model's folder, whole or not at all."""
         trained_text = self.model.config.text_encoder.trained

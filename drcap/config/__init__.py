@@ -1,10 +1,20 @@
 """Every setting of the package, typed, in one place; defaults are the paper's values.
 
-captioning.py, clap.py, experiments.py and soundscapes.py hold the settings;
-profiles.py how smoke and demo differ from the paper. Unknown keys and impossible
-values are errors, so a misspelt setting is found before anything is computed.
+captioning.py, clap.py, baselines.py, experiments.py and soundscapes.py hold the
+settings; profiles.py how smoke and demo differ from the paper. Unknown keys and
+impossible values are errors: a misspelt setting is found before anything is computed.
 """
 
+from drcap.config.baselines import (
+    BaselinesConfig,
+    EnCLAPConfig,
+    NoiseConfig,
+    PrefixAACConfig,
+    RECAPConfig,
+    SoftHardPromptsConfig,
+    WSACConfig,
+    ZerAuCapConfig,
+)
 from drcap.config.captioning import (
     CaptionerConfig,
     Config,
@@ -36,19 +46,27 @@ from drcap.config.strict import override
 __all__ = [
     "PROFILES",
     "AudioEncoderConfig",
+    "BaselinesConfig",
     "CLAPConfig",
     "CLAPTrainingConfig",
     "CaptionerConfig",
     "Config",
+    "EnCLAPConfig",
     "ExperimentsConfig",
     "FrontEndConfig",
     "GenerationConfig",
+    "NoiseConfig",
+    "PrefixAACConfig",
     "ProjectionConfig",
+    "RECAPConfig",
     "RetrievalConfig",
+    "SoftHardPromptsConfig",
     "SoundscapesConfig",
     "SpecAugmentConfig",
     "TextEncoderConfig",
     "TrainingConfig",
+    "WSACConfig",
+    "ZerAuCapConfig",
     "clap_profile",
     "experiments_profile",
     "override",

@@ -106,6 +106,7 @@ class GenerationConfig:
     num_beams: int = 4
     max_new_tokens: int = 40
     length_penalty: float = 1.0
+    no_repeat_ngram: int = 0  # so many tokens in a row never come twice; 0: they may
     batch_size: int = 8  # prompts decoded together, grouped by length
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"  # of the LLM
 
@@ -113,6 +114,8 @@ class GenerationConfig:
         for name in ("num_beams", "max_new_tokens", "batch_size"):
             value = getattr(self, name)
             require(value > 0, f"generation.{name}", "be above 0", value)
+        repeat = self.no_repeat_ngram
+        require(repeat >= 0, "generation.no_repeat_ngram", "be 0 or more", repeat)
         known = self.dtype in ("auto", "float32", "bfloat16")
         require(known, "generation.dtype", "be auto, float32 or bfloat16", self.dtype)
 

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from drcap.config.baselines import BaselinesConfig
 from drcap.config.captioning import Config
 from drcap.config.strict import require
 
@@ -21,6 +22,7 @@ class ExperimentsConfig:
         5  # that the CLAP model which sees the target pairs is trained on
     )
     retrieved: int = 10  # captions kept a test clip: top_k may be varied up to here
+    baselines: BaselinesConfig = field(default_factory=BaselinesConfig)
 
     def __post_init__(self):
         for name in ("steps_on_cl", "seen_epochs"):

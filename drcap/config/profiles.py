@@ -100,8 +100,8 @@ CLAP_PROFILES: dict[str, dict[str, Any]] = {
 
 SOUNDSCAPES_PROFILES: dict[str, dict[str, Any]] = {
     "smoke": {
-        "ac": (12, 6, 8),
-        "cl": (6, 4, 6),
+        "ac": (12, 4, 8),
+        "cl": (6, 3, 6),
         "weak": 40,
     },
     "demo": {
@@ -124,10 +124,22 @@ EXPERIMENTS_PROFILES: dict[str, dict[str, Any]] = {
                 "validation_captions": 4,
                 "save_every": 2,
             },
-            "generation": {"num_beams": 2, "max_new_tokens": 12, "dtype": "bfloat16"},
+            "generation": {"num_beams": 2, "max_new_tokens": 8, "dtype": "bfloat16"},
         },
         "steps_on_cl": 4,
         "seen_epochs": 1,
+        "baselines": {
+            "wsac": {
+                **{"layers": 1, "width": 32, "heads": 2, "steps": 4, "batch_size": 4},
+                "peak_learning_rate": 1e-3,
+            },
+            "zeraucap": {"candidates": 4, "max_new_tokens": 4},
+            "prefix_aac": {"layers": 1},
+            "enclap": {
+                **{"codec": "", "codebooks": 2, "bits": 3, "frames": 32},
+                **{"layers": 1, "heads": 8},
+            },
+        },
     },
     # two CPU cores, four minutes a captioner: a small language model gets a larger
     # adapter and learning rate, and its mapper a start that many steps would give it
@@ -147,9 +159,30 @@ EXPERIMENTS_PROFILES: dict[str, dict[str, Any]] = {
                 "validation_captions": 60,
                 "save_every": 50,
             },
-            "generation": {"batch_size": 20, "dtype": "bfloat16"},
+            "generation": {
+                **{"no_repeat_ngram": 3, "batch_size": 20, "dtype": "bfloat16"},
+            },
         },
         "steps_on_cl": 200,
+        # small networks on two CPU cores, and few tokens of time for the same reason
+        "baselines": {
+            "wsac": {
+                **{"width": 256, "steps": 400, "batch_size": 16},
+                "peak_learning_rate": 1e-3,
+            },
+            "zeraucap": {"candidates": 16, "max_new_tokens": 16},
+            "soft_hard_prompts": {"peak_learning_rate": None},
+            "prefix_aac": {
+                **{"layers": 2, "peak_learning_rate": None, "mapper_rate": 0.1},
+            },
+            "recap": {"every": 3, "peak_learning_rate": 3e-4},
+            "enclap": {
+                **{"codec": "", "codebooks": 4, "bits": 8, "frames": 20},
+                **{"layers": 2, "heads": 8, "mask_span": 2},
+                **{"label_smoothing": 0.0, "peak_learning_rate": None},
+                "mapper_rate": 0.1,
+            },
+        },
     },
     "paper": {"captioner": {"captioner": {"language_model": "lmsys/vicuna-7b-v1.5"}}},
 }

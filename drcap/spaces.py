@@ -6,7 +6,7 @@ so that a row of a table costs only the training and the captions that it alone 
 
 import hashlib
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -16,10 +16,12 @@ from safetensors.numpy import load_file, save_file
 
 from drcap import paths
 from drcap.clap import CLAP
-from drcap.clap.batches import encode_recordings
+from drcap.clap.batches import encode_over_time, encode_recordings
 from drcap.data.captions import Clip
 from drcap.files import atomic_path, write_json
 from drcap.retrieval import CaptionDatastore, Match
+
+WINDOWS = 3  # of a recording that are read in time: 30 s
 
 
 class Space:
@@ -60,15 +62,62 @@ class Space:
 
     def audio(self, clips: Sequence[Clip]) -> torch.Tensor:
         """Return f_a of clips whose audio is here: (B, D) float32, unit rows."""
+        return self.kept(
+            "audio",
+            clips,
+            lambda paths: encode_recordings(paths, self.clap, progress=self.progress),
+        )
+
+    def frames(self, clips: Sequence[Clip]) -> torch.Tensor:
+        """Return the audio encoder's states over time, (B, T, C) float32.
+
+        T covers WINDOWS windows, silence behind a shorter recording.
+        """
+        return self._over_time("frames", clips)
+
+    def log_mels(self, clips: Sequence[Clip]) -> torch.Tensor:
+        """Return log-mels over as much time, (B, frames, mels) dB."""
+        return self._over_time("log_mels", clips)
+
+    @cached_property
+    def frame_shape(self) -> tuple[int, int]:
+        """(T, C) of `frames`."""
+        one = self.clap.frames([np.zeros(self.clap.sr, np.float32)])
+        return WINDOWS * one.shape[1], one.shape[2]
+
+    @cached_property
+    def log_mel_shape(self) -> tuple[int, int]:
+        """(frames, mels) of `log_mels`."""
+        one = self.clap.log_mels([np.zeros(self.clap.sr, np.float32)])
+        return WINDOWS * one.shape[1], one.shape[2]
+
+    def _over_time(self, kind: str, clips: Sequence[Clip]) -> torch.Tensor:
+        encode = getattr(self.clap, kind)
+        return self.kept(
+            kind,
+            clips,
+            lambda paths: encode_over_time(
+                paths, self.clap, encode, WINDOWS, progress=self.progress
+            ),
+        )
+
+    def kept(
+        self,
+        kind: str,
+        clips: Sequence[Clip],
+        compute: Callable[[list[str]], np.ndarray],
+    ) -> torch.Tensor:
+        """Return what `compute` makes of the clips' recordings, computed once.
+
+        kind : distinguishes, as a part of a file name, what is computed
+        """
         recordings = [str(clip.path) for clip in clips]
-        path = self.folder / f"audio-{_digest(recordings)}.safetensors"
+        path = self.folder / f"{kind}-{_digest(recordings)}.safetensors"
         if not path.exists():
-            embeddings = encode_recordings(
-                recordings, self.clap, progress=self.progress
-            )
+            rows = compute(recordings)
             with atomic_path(path) as aside:
-                save_file({"audio": embeddings}, aside)
-        return torch.from_numpy(load_file(path)["audio"])
+                save_file({kind: rows}, aside)
+        return torch.from_numpy(load_file(path)[kind])
 
     def similar(
         self, clips: Sequence[Clip], count: int, exclude: Collection[str] = ()
