@@ -1,0 +1,217 @@
+"""EnCLAP: codec tokens and a CLAP embedding through an encoder (Kim et al., 2024).
+
+A bidirectional encoder reads the CLAP embedding and then the recording as codes of a
+neural codec; the language model reads the encoder's output and says the caption. In
+training codes are masked, and the encoder must also say which they were (masked codec
+modelling). Supervised: trained on the recordings of the source corpus.
+
+As in its paper: the CLAP token first, a token of time the sum of its codes' embeddings,
+masks of 10 tokens in each codebook, masked codec modelling at weight 0.7 with the later
+codebooks counting half as much each, label smoothing of 0.2, EnCodec. Not as there: the
+decoder is the grid's language model with its adapter, which reads the encoder's output
+as a prefix, in the place of BART; schedule and beam search are the grid's, and no
+checkpoint is chosen on recordings. In smoke and demo the codec is a small residual
+quantiser that is trained on the same recordings; in the demo the loss is not smoothed,
+since two hundred steps are too few to teach a language model of 49,000 tokens that.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from drcap.baselines.codec import Codec, make_codec
+from drcap.baselines.interface import ClipBatch, TrainSet
+from drcap.baselines.language_model import (
+    LanguageModelBaseline,
+    PairExamples,
+    PrefixPrompts,
+    hold_out_clips,
+)
+from drcap.baselines.prefix_aac import positions
+from drcap.captioner.data import Examples
+from drcap.captioner.model import Captioner
+from drcap.config import Config, EnCLAPConfig, ExperimentsConfig
+
+
+class CodeEncoder(nn.Module):
+    """Rows of a CLAP embedding and codes to P tokens: (B, D + T * Q) -> (B, 1 + T, H).
+
+    dim : D      width : H
+    size : a typical token's standard deviation, at which the output starts
+    """
+
+    def __init__(self, dim: int, width: int, config: EnCLAPConfig, size: float):
+        super().__init__()
+        self.dim, self.config, self.size = dim, config, size
+        entries = 2**config.bits
+        self.mask = entries  # the code that hides another
+        self.clap = nn.Linear(dim, width)
+        self.codes = nn.ModuleList(
+            nn.Embedding(entries + 1, width) for _ in range(config.codebooks)
+        )
+        layer = nn.TransformerEncoderLayer(
+            width,
+            config.heads,
+            4 * width,
+            config.dropout,
+            batch_first=True,
+            norm_first=True,
+        )
+        self.layers = nn.TransformerEncoder(
+            layer, config.layers, nn.LayerNorm(width), enable_nested_tensor=False
+        )
+        self.heads = nn.ModuleList(
+            nn.Linear(width, entries) for _ in range(config.codebooks)
+        )
+        self.mcm_loss = torch.zeros(())
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """Encode B rows; in training, mask codes and keep the loss of guessing them."""
+        clap = rows[:, : self.dim]
+        codes = rows[:, self.dim :].long()
+        codes = codes.view(len(rows), -1, self.config.codebooks)  # (B, T, Q)
+        hidden = masks(codes.shape, self.config) if self.training else None
+        states = self.encode(clap, codes, hidden)
+        if hidden is not None:
+            self.mcm_loss = self.guessing_loss(states[:, 1:], codes, hidden)
+        return self.size * states
+
+    def encode(
+        self, clap: torch.Tensor, codes: torch.Tensor, hidden: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Return the encoder's states, the CLAP token's first: (B, 1 + T, H)."""
+        if hidden is not None:
+            codes = codes.masked_fill(hidden.to(codes.device), self.mask)
+        tokens = sum(book(codes[..., q]) for q, book in enumerate(self.codes))
+        tokens = tokens + positions(tokens.shape[1], tokens.shape[2]).to(tokens)
+        first = self.clap(self.dim**0.5 * clap)  # unit rows, made as large as a token
+        return self.layers(torch.cat([first[:, None], tokens], dim=1))
+
+    def guessing_loss(
+        self, states: torch.Tensor, codes: torch.Tensor, hidden: torch.Tensor
+    ) -> torch.Tensor:
+        """Cross-entropy of the masked codes, codebook q at weight 2 ** -(q + 1).
+
+        states : (B, T, H)      codes, hidden : (B, T, Q)
+        """
+        total = states.new_zeros(())
+        for q, head in enumerate(self.heads):
+            where = hidden[..., q].to(states.device)
+            if where.any():
+                logits = head(states[where])
+                loss = F.cross_entropy(logits, codes[..., q][where])
+                total = total + 2.0 ** -(q + 1) * loss
+        return total
+
+
+def masks(shape: tuple[int, int, int], config: EnCLAPConfig) -> torch.Tensor:
+    """Draw which codes are masked, in spans and apart for each codebook: (B, T, Q)."""
+    clips, length, codebooks = shape
+    starts = torch.rand(clips, length, codebooks)
+    hidden = starts < config.mask_probability / config.mask_span
+    for shift in range(1, min(config.mask_span, length)):
+        hidden[:, shift:] |= starts[:, :-shift] < (
+            config.mask_probability / config.mask_span
+        )
+    return hidden
+
+
+class EnCLAPCaptioner(Captioner):
+    """A language model that reads the encoder's output as a prefix."""
+
+    def __init__(self, llm, tokenizer, embedding_dim, config, settings):
+        super().__init__(llm, tokenizer, embedding_dim, config, settings)
+        self.label_smoothing = settings[0].label_smoothing
+        self.mapper_rate = settings[0].mapper_rate
+
+    def make_prompts(self) -> PrefixPrompts:
+        """Return prompts of the prefix alone: the CLAP token and T tokens of codes."""
+        return PrefixPrompts(self.tokenizer, self.config, 1 + self.settings[1])
+
+    def make_mapper(self, embedding_dim: int) -> CodeEncoder:
+        """Return the encoder."""
+        own, length = self.settings
+        dim = embedding_dim - length * own.codebooks
+        table = self.llm.get_input_embeddings().weight
+        return CodeEncoder(dim, table.shape[1], own, table.float().std().item())
+
+    def loss(self, embeddings, prompts, targets) -> torch.Tensor:
+        """Return the caption's loss, in training with masked codec modelling."""
+        caption = super().loss(embeddings, prompts, targets)
+        if not self.training:
+            return caption
+        return caption + self.settings[0].mcm_weight * self.mapper.mcm_loss
+
+
+class EnCLAP(LanguageModelBaseline):
+    """The system of the rows "EnCLAP-large"."""
+
+    row = "EnCLAP-large"
+    settings_of = "enclap"
+    supervised = True
+    captioner_class = EnCLAPCaptioner
+    changes: Mapping[str, Any] = {
+        "retrieval": {"enabled": False},
+        "captioner": {"mapper_start": "random"},
+    }
+
+    def settings(self, config: ExperimentsConfig):
+        """Return the encoder's sizes, and T, the tokens of a recording."""
+        return config.baselines.enclap, self.codec.length
+
+    @property
+    def width(self) -> int:
+        """Numbers in a row: the CLAP embedding and all codes."""
+        return self.space.clap.dim + self.codec.length * self.codec.codebooks
+
+    def fit(
+        self,
+        train_set: TrainSet,
+        config: ExperimentsConfig,
+        folder: Path,
+        *,
+        progress: bool = True,
+    ) -> None:
+        """Train the codec, unless it is pretrained, and then the captioner."""
+        self.codec: Codec = make_codec(self.space, config.baselines.enclap)
+        self.codec.fit(train_set.clips, config.captioner.seed, folder)
+        super().fit(train_set, config, folder, progress=progress)
+
+    def keep(self, folder: Path) -> None:
+        """Write the codec, too."""
+        super().keep(folder)
+        self.codec.save(folder)
+
+    def load(self, folder: Path, config: ExperimentsConfig) -> None:
+        """Load codec and captioner."""
+        self.codec = make_codec(self.space, config.baselines.enclap)
+        self.codec.load(folder)
+        super().load(folder, config)
+
+    def examples(
+        self, train_set: TrainSet, captioner: Captioner, config: Config
+    ) -> tuple[Examples, Examples]:
+        """Return the pairs of the source corpus."""
+        rows = self._rows(train_set.clips)
+        parts = hold_out_clips(
+            train_set.clips, config.training.validation_captions, config.seed
+        )
+        return tuple(
+            PairExamples(
+                [train_set.clips[row] for row in part], captioner.prompts, rows[part]
+            )
+            for part in parts
+        )
+
+    def inputs(self, batch: ClipBatch) -> torch.Tensor:
+        """Return CLAP embedding and codes of the clips."""
+        return self._rows(batch.clips)
+
+    def _rows(self, clips) -> torch.Tensor:
+        codes = self.codec.encode(clips)
+        flat = torch.from_numpy(codes).flatten(1).float()
+        return torch.cat([self.space.audio(clips), flat], dim=1)

@@ -1,0 +1,225 @@
+"""Prefix AAC: two mapping networks before a frozen language model (Kim et al., 2023).
+
+The frames of a recording become temporal prefix tokens, the posteriors of its sound
+events global ones; the language model reads both and says the caption by a head of its
+own. Supervised: trained on the recordings of the source corpus.
+
+As in its paper: two transformers whose outputs at learned tokens are the prefix (15
+temporal; 11 global from 527 classes in groups of 48), a frozen language model, a
+trained head over the words of the training captions. Not as there: frames are those of
+the grid's CLAP audio encoder, which stays frozen (PANNs, fine-tuned), posteriors a
+softmax of CLAP similarities to the classes' names; both are standardised by the
+training recordings in the place of batch normalisation; training is the grid's.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn import functional as F
+
+from drcap.baselines.interface import ClipBatch, TrainSet
+from drcap.baselines.language_model import (
+    LanguageModelBaseline,
+    PairExamples,
+    PrefixPrompts,
+    hold_out_clips,
+)
+from drcap.baselines.sound_events import SoundEvents
+from drcap.captioner.data import Examples
+from drcap.captioner.model import Captioner
+from drcap.config import Config, ExperimentsConfig, PrefixAACConfig
+from drcap.spaces import Space
+
+HEAD = "head.safetensors"
+
+
+class MappingNetwork(nn.Module):
+    """A transformer from a sequence to a prefix: what it says at learned tokens.
+
+    (B, T, C) -> (B, P, H)
+    """
+
+    def __init__(self, channels: int, width: int, prefix: int, config: PrefixAACConfig):
+        super().__init__()
+        self.input = nn.Linear(channels, width)
+        self.prefix = nn.Parameter(0.02 * torch.randn(prefix, width))
+        layer = nn.TransformerEncoderLayer(
+            width,
+            config.heads,
+            2 * width,
+            config.dropout,
+            batch_first=True,
+            norm_first=True,
+        )
+        self.layers = nn.TransformerEncoder(
+            layer, config.layers, nn.LayerNorm(width), enable_nested_tensor=False
+        )
+
+    def forward(self, sequence: torch.Tensor) -> torch.Tensor:
+        """Return the prefix of each of B sequences."""
+        read = self.input(sequence)
+        read = read + positions(read.shape[1], read.shape[2]).to(read)
+        learned = self.prefix.expand(len(read), -1, -1)
+        return self.layers(torch.cat([read, learned], dim=1))[:, -len(self.prefix) :]
+
+
+class TwoPrefixes(nn.Module):
+    """Temporal and global prefix of B rows that hold frames, then posteriors.
+
+    shape : (T, C) of the frames        classes : of the posteriors
+    size : a typical token's standard deviation, at which the prefix starts
+    """
+
+    def __init__(self, shape, classes: int, width: int, config, size: float):
+        super().__init__()
+        self.shape, self.group, self.size = tuple(shape), config.label_group, size
+        count = -(-classes // config.label_group)
+        self.temporal = MappingNetwork(shape[1], width, config.temporal, config)
+        self.overall = MappingNetwork(config.label_group, width, count, config)
+        size = shape[0] * shape[1] + classes
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("deviation", torch.ones(size))
+
+    def standardise(self, rows: torch.Tensor) -> None:
+        """Take mean and deviation of each input from the training recordings' rows."""
+        self.mean.copy_(rows.mean(dim=0))
+        self.deviation.copy_(rows.std(dim=0).clamp(min=1e-6))
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return both prefixes, (B, T * C + classes) -> (B, P, H)."""
+        rows = (rows - self.mean) / self.deviation
+        count = self.shape[0] * self.shape[1]
+        frames = rows[:, :count].view(len(rows), *self.shape)
+        posteriors = rows[:, count:]
+        missing = -posteriors.shape[1] % self.group
+        groups = F.pad(posteriors, (0, missing)).view(len(rows), -1, self.group)
+        both = torch.cat([self.temporal(frames), self.overall(groups)], dim=1)
+        return self.size * both
+
+
+class WordHead(nn.Module):
+    """Logits over the tokens of the training captions; no other can be said.
+
+    tokens : (V,) int64, rising      table : the language model's own, (all, H)
+    """
+
+    def __init__(self, tokens: torch.Tensor, table: torch.Tensor):
+        super().__init__()
+        self.register_buffer("tokens", tokens)
+        self.weight = nn.Parameter(table[tokens].detach().float().clone())
+        self.vocabulary = len(table)
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        """Return logits over the whole vocabulary, (..., H) -> (..., all)."""
+        known = states.float() @ self.weight.T
+        logits = known.new_full((*known.shape[:-1], self.vocabulary), -torch.inf)
+        logits[..., self.tokens] = known
+        return logits
+
+
+class PrefixAACCaptioner(Captioner):
+    """A frozen language model behind two prefixes, with a trained head."""
+
+    def __init__(self, llm, tokenizer, embedding_dim, config, settings):
+        super().__init__(llm, tokenizer, embedding_dim, config, settings)
+        self.mapper_rate = settings[0].mapper_rate
+
+    def make_prompts(self) -> PrefixPrompts:
+        """Return prompts of the prefix alone."""
+        own, classes, _ = self.settings
+        length = own.temporal - (-classes // own.label_group)
+        return PrefixPrompts(self.tokenizer, self.config, length)
+
+    def make_mapper(self, embedding_dim: int) -> TwoPrefixes:
+        """Return both mapping networks."""
+        own, classes, shape = self.settings
+        table = self.llm.get_input_embeddings().weight
+        size = table.float().std().item()
+        return TwoPrefixes(shape, classes, table.shape[1], own, size)
+
+    def limit_words(self, tokens: torch.Tensor) -> None:
+        """Put the trained head in the place of the language model's own."""
+        table = self.llm.get_input_embeddings().weight
+        head = WordHead(tokens.to(table.device), table)
+        self.llm.set_output_embeddings(head.to(table.device))
+
+    def save(self, folder: Path) -> None:
+        """Write the mapping networks and the head."""
+        super().save(folder)
+        head = self.llm.get_output_embeddings()
+        words = {"tokens": head.tokens, "weight": head.weight.detach()}
+        save_file(words, folder / HEAD)
+
+    @classmethod
+    def load(cls, folder, embedding_dim, config, dtype, settings=None):
+        """Load what `save` wrote."""
+        captioner = super().load(folder, embedding_dim, config, dtype, settings)
+        words = load_file(folder / HEAD)
+        captioner.limit_words(words["tokens"])
+        captioner.llm.get_output_embeddings().weight.data.copy_(words["weight"])
+        return captioner.requires_grad_(False).eval()
+
+
+class PrefixAAC(LanguageModelBaseline):
+    """The system of the paper's rows."""
+
+    row = "Prefix AAC"
+    settings_of = "prefix_aac"
+    supervised = True
+    captioner_class = PrefixAACCaptioner
+    changes: Mapping[str, Any] = {
+        "retrieval": {"enabled": False},
+        "captioner": {"lora": False, "mapper_start": "random"},
+    }
+
+    def __init__(self, space: Space, events: SoundEvents | None = None):
+        super().__init__(space)
+        self.events = events or SoundEvents(space)
+
+    def settings(self, config: ExperimentsConfig):
+        """Return the networks' sizes, the number of classes, the frames' shape."""
+        classes = len(self.events.names)
+        return config.baselines.prefix_aac, classes, self.space.frame_shape
+
+    def examples(
+        self, train_set: TrainSet, captioner: Captioner, config: Config
+    ) -> tuple[Examples, Examples]:
+        """Return the pairs of the source corpus; give the captioner their words."""
+        rows = self._rows(train_set.clips)
+        captioner.mapper.standardise(rows)
+        parts = hold_out_clips(
+            train_set.clips, config.training.validation_captions, config.seed
+        )
+        training, held_out = (
+            PairExamples(
+                [train_set.clips[row] for row in part], captioner.prompts, rows[part]
+            )
+            for part in parts
+        )
+        targets = [*training.targets, *held_out.targets]
+        tokens = sorted({token for target in targets for token in target})
+        captioner.limit_words(torch.tensor(tokens))
+        return training, held_out
+
+    def inputs(self, batch: ClipBatch) -> torch.Tensor:
+        """Return frames and posteriors of the clips."""
+        return self._rows(batch.clips)
+
+    def _rows(self, clips) -> torch.Tensor:
+        frames = self.space.frames(clips).flatten(1)  # (B, T * C)
+        posteriors = self.events.posteriors(self.space.audio(clips))
+        return torch.cat([frames, posteriors], dim=1)
+
+
+def positions(length: int, width: int) -> torch.Tensor:
+    """Return sinusoids of positions, (length, width)."""
+    place = torch.arange(length)[:, None]
+    rate = 10_000 ** (-torch.arange(0, width, 2) / width)
+    table = torch.zeros(length, width)
+    table[:, 0::2] = torch.sin(place * rate)
+    table[:, 1::2] = torch.cos(place * rate)[:, : width // 2]
+    return table

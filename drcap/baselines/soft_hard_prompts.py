@@ -1,0 +1,177 @@
+"""Soft and hard prompts: zero-shot captioning by text alone (Zhang et al., 2024).
+
+A language model reads a hard prompt, the sound events that are near to the embedding,
+then a soft prompt, P tokens of a small network, and says the caption. In training the
+embedding is that of one of the caption's nearest neighbours, moved by noise, and sound
+events are dropped at random; at inference an audio embedding is replaced by the nearest
+training caption's.
+
+As in its paper: ten soft tokens by a network with one hidden layer and tanh, five
+neighbours (the caption itself among them), three sound events by CLAP similarity with
+the embedding before the noise, dropped with probability 0.4. Not as there: the CLAP
+model, the language model with its adapter and the beam search are the grid's; the state
+that is kept is the one of the lowest validation loss on captions, where the authors
+choose by CIDEr on recordings, which is more than text-only training may see.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import compress
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from drcap.baselines.interface import ClipBatch, TrainSet
+from drcap.baselines.language_model import LanguageModelBaseline, PrefixPrompts
+from drcap.baselines.noise import with_noise
+from drcap.baselines.sound_events import SoundEvents
+from drcap.captioner.data import Examples, hold_out
+from drcap.captioner.model import Captioner
+from drcap.captioner.prompt import Prompt
+from drcap.config import Config, ExperimentsConfig, SoftHardPromptsConfig
+from drcap.spaces import Space
+
+NOTHING = "something"  # what there is in the prompt that names no event
+
+
+class SoftHardPrompts(PrefixPrompts):
+    """The hard prompt, then the soft one."""
+
+    def prompt(self, texts: Sequence[str]) -> Prompt:
+        """Lay out the prompt of a clip, or a caption, from its sound events."""
+        return self.between(before=hard_prompt(texts))
+
+
+class SoftHardCaptioner(Captioner):
+    """A language model behind P soft tokens and a hard prompt."""
+
+    def make_prompts(self) -> SoftHardPrompts:
+        """Return the layout of both prompts."""
+        return SoftHardPrompts(self.tokenizer, self.config, self.settings.prefix)
+
+    def make_mapper(self, embedding_dim: int) -> nn.Module:
+        """Return the network of the soft prompt, (B, D) -> (B, P * H)."""
+        prefix = self.settings.prefix
+        width = self.llm.get_input_embeddings().embedding_dim
+        hidden = width * prefix // 2
+        return nn.Sequential(
+            nn.Linear(embedding_dim, hidden),
+            nn.Tanh(),
+            nn.Linear(hidden, width * prefix),
+        )
+
+
+class NeighbourExamples(Examples):
+    """Captions whose embedding is a neighbour's, with the sound events near to it.
+
+    augmented : False leaves every embedding and every sound event as it is
+    """
+
+    def __init__(
+        self,
+        captions: Sequence[str],
+        prompts: SoftHardPrompts,
+        space: Space,
+        events: SoundEvents,
+        settings: SoftHardPromptsConfig,
+        augmented: bool,
+    ):
+        super().__init__(captions, prompts)
+        self.embeddings = torch.from_numpy(space.text(self.captions))
+        self.events = events
+        self.settings = settings
+        self.augmented = augmented
+        if augmented:
+            self.neighbours = _neighbours(self.embeddings, settings.neighbours)
+
+    def _replaced(self, indices: Sequence[int], seed: int) -> torch.Tensor:
+        """Return E_t, or a neighbour's drawn by the seed and the example: (B, D)."""
+        rows = torch.as_tensor(np.asarray(indices, dtype=np.int64))
+        if not self.augmented:
+            return self.embeddings[rows]
+        count = self.neighbours.shape[1]
+        drawn = [_draw(seed, row, 0).integers(count) for row in rows.tolist()]
+        return self.embeddings[self.neighbours[rows, drawn]]
+
+    def inputs(self, indices: Sequence[int], seed: int | None = None) -> torch.Tensor:
+        """Return the replaced embeddings with noise; without a seed E_t itself."""
+        if seed is None or not self.augmented:
+            return self.embeddings[list(indices)]
+        replaced = self._replaced(indices, seed)
+        return with_noise(replaced, self.settings.noise_variance, seed, indices)
+
+    def similar(self, indices: Sequence[int], seed: int) -> list[list[str]]:
+        """Return the sound events near to the replaced embeddings, some dropped."""
+        near = self.events.nearest(self._replaced(indices, seed), self.settings.classes)
+        if not self.augmented:
+            return near
+        kept = []
+        for index, names in zip(indices, near, strict=True):
+            draws = _draw(seed, int(index), 1).random(len(names))
+            stay = draws >= self.settings.mask_probability
+            kept.append(list(compress(names, stay)))
+        return kept
+
+
+class SoftHardPromptsBaseline(LanguageModelBaseline):
+    """The system of the rows "Zhang et al."."""
+
+    row = "Zhang et al."
+    settings_of = "soft_hard_prompts"
+    captioner_class = SoftHardCaptioner
+    changes: Mapping[str, Any] = {
+        "retrieval": {"enabled": False},
+        "captioner": {"mapper_start": "random"},
+    }
+
+    def __init__(self, space: Space, events: SoundEvents | None = None):
+        super().__init__(space)
+        self.events = events or SoundEvents(space)
+
+    def settings(self, config: ExperimentsConfig) -> SoftHardPromptsConfig:
+        """Return the sizes of both prompts and the augmentation."""
+        return config.baselines.soft_hard_prompts
+
+    def examples(
+        self, train_set: TrainSet, captioner: Captioner, config: Config
+    ) -> tuple[Examples, Examples]:
+        """Return augmented captions, and plain ones for validation."""
+        training, held_out = hold_out(
+            train_set.captions, config.training.validation_captions, config.seed
+        )
+        shared = captioner.prompts, self.space, self.events, captioner.settings
+        return (
+            NeighbourExamples(training, *shared, augmented=True),
+            NeighbourExamples(held_out, *shared, augmented=False),
+        )
+
+    def inputs(self, batch: ClipBatch) -> torch.Tensor:
+        """Return the nearest training captions' embeddings, or E_a as it is."""
+        audio = self.space.audio(batch.clips)
+        if not self.captioner.settings.replace_audio:
+            return audio
+        memory = torch.from_numpy(self.space.text(self.captions))
+        return memory[(audio @ memory.T).argmax(dim=1)]
+
+    def texts(self, batch: ClipBatch) -> list[list[str]]:
+        """Return the sound events nearest to the clips."""
+        count = self.captioner.settings.classes
+        return self.events.nearest(self.space.audio(batch.clips), count)
+
+
+def hard_prompt(events: Sequence[str]) -> str:
+    """Return the sentence that names sound events."""
+    named = ", ".join(event.lower() for event in events)
+    return f"There are {named or NOTHING} in this audio."
+
+
+def _neighbours(embeddings: torch.Tensor, count: int) -> torch.Tensor:
+    """Return the rows of the `count` nearest of N embeddings, itself first: (N, K)."""
+    blocks = (block @ embeddings.T for block in embeddings.split(2_048))
+    count = min(count, len(embeddings))
+    return torch.cat([block.topk(count, dim=1).indices for block in blocks])
+
+
+def _draw(*numbers: int) -> np.random.Generator:
+    return np.random.default_rng(numbers)
