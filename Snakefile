@@ -109,6 +109,7 @@ rule datastore:
     input: rules.assets.output, CHECKPOINTS
     output: CACHE / f"datastore-{PROFILE}.json"
     log: f"{LOGS}/datastore.log"
+    priority: FIRST
     message: "Datastore of AudioCaps' captions (log: {log})"
     threads: workflow.cores
     shell:
@@ -139,7 +140,7 @@ rule clap:
 
 
 rule space:
-    input: CACHE / f"clap-{PROFILE}-seed-0.txt", code("retrieval", "experiments/spaces")
+    input: CACHE / f"clap-{PROFILE}-seed-0.txt", code("retrieval", "spaces")
     output: MADE / "space-{system}.json"
     log: f"{LOGS}/space-{{system}}.log"
     priority: FIRST
@@ -155,9 +156,9 @@ for place, batch in enumerate(BATCHES):
     rule:
         name: f"captions_{batch.name}"
         input:
-            sorted({MADE / f"space-{each.system}.json" for each in batch.trainings}),
-            code("captioner/", "config/", "similarity", "projection"),
-            code("experiments/training", "experiments/prediction"),
+            sorted({MADE / f"space-{each.clap}.json" for each in batch.trainings}),
+            code("captioner/", "config/", "similarity", "projection", "baselines/"),
+            code("experiments/training", "experiments/systems", "experiments/prediction"),
         output:
             [
                 f"{REPORTS}/runs/{each.name}/{file}"
@@ -230,7 +231,8 @@ for place, notebook in enumerate(NOTEBOOKS):
         message: "{input.notebook} (log: {log})"
         threads: 1  # as many at once as there are cores
         resources: gpu=GPUS
-        priority: len(NOTEBOOKS) - place  # in reading order
+        # the longest, then in reading order
+        priority: len(NOTEBOOKS) * (notebook in grid.LONGEST) + len(NOTEBOOKS) - place
         shell:
             "python -m workflow.run_notebook {input.notebook} {output.notebook}"
             " {params} --log {log}"

@@ -9,7 +9,7 @@ from doubles import TOY_CAPTIONS, ToyCLAP
 from drcap.config import ExperimentsConfig, override
 from drcap.data.captions import Clip
 from drcap.experiments.materials import Materials
-from drcap.experiments.spaces import Space
+from drcap.spaces import Space
 
 TRAINING = {"ac": TOY_CAPTIONS[:20], "cl": TOY_CAPTIONS[20:40]}
 WEAK = TOY_CAPTIONS[40:]
@@ -38,7 +38,7 @@ class ToyMaterials(Materials):
         model = {"captioner": {"language_model": language_model}}
         self.config = override(recipe, {"captioner": model})
         self._clips = {
-            (domain, subset): tuple(_clips(folder, domain, subset, count))
+            (domain, subset): tuple(clips_of(folder, domain, subset, count))
             for domain in TRAINING
             for subset, count in (("val", 3), ("test", 4))
         }
@@ -60,7 +60,7 @@ class ToyMaterials(Materials):
         return self._spaces[system]
 
 
-def _clips(folder, domain, subset, count):
+def clips_of(folder, domain, subset, count):
     folder.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng([ord(letter) for letter in domain + subset])
     for number in range(count):

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from drcap.experiments import paper
-from drcap.experiments.grid import DOMAINS, ROWS, TABLES
+from drcap.experiments.grid import DOMAINS, PAPER_TABLES, ROWS, TABLES
 
 
 def test_every_table_has_all_its_lines_on_all_its_metrics():
@@ -19,8 +19,9 @@ def test_every_table_has_all_its_lines_on_all_its_metrics():
     } == counts
 
 
-@pytest.mark.parametrize("table", TABLES.values(), ids=list(TABLES))
-def test_the_paper_prints_every_row_and_pair_of_the_grid(table):
+@pytest.mark.parametrize("name", PAPER_TABLES)
+def test_the_paper_prints_every_row_and_pair_of_the_grid(name):
+    table = TABLES[name]
     for pair in table.pairs:
         systems = [system for _, system in paper.paper_rows(table.number, *pair)]
         ours = [system for system in systems if system in ROWS]

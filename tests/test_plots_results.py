@@ -54,6 +54,11 @@ FIGURES = {
     ),
     "gain": lambda: plots.plot_gain(SIMILARITIES, GAINS, "Gain (points)"),
     "origins": lambda: plots.plot_origins(SHARES, "Origins"),
+    "systems": lambda: plots.plot_systems(
+        table().assign(metric=table()["metric"].replace("cider_d", "CIDEr-D")),
+        "CIDEr-D",
+        "Systems",
+    ),
 }
 every_figure = pytest.mark.parametrize("name", FIGURES)
 
@@ -136,3 +141,13 @@ def test_the_gain_is_averaged_over_parts_of_rising_similarity():
 def test_the_origins_of_a_row_fill_its_bar():
     bars = FIGURES["origins"]().axes[0].patches
     assert sum(bar.get_width() for bar in bars) == pytest.approx(len(SHARES))
+
+
+def test_every_system_is_a_row_with_its_score():
+    axes = FIGURES["systems"]().axes[0]
+    block = table().query("metric == 'cider_d'")
+    names = [text.get_text() for text in axes.get_yticklabels()]
+    assert names == block["system"].tolist()
+    points = axes.collections[1].get_offsets()[:, 0]
+    measured = block["ours"].notna().to_numpy()
+    assert list(points[measured]) == pytest.approx(block["ours"].dropna().tolist())

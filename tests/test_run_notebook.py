@@ -132,7 +132,7 @@ def test_problems_are_found():
         "widget among",
         "widget state",
         "in order",
-        "over 300,000",
+        "over 600,000",
     ):
         assert problem in found
     assert "widget" not in "; ".join(problems(cleaned(notebook)))

@@ -8,7 +8,7 @@ import nbformat
 from nbformat import NotebookNode
 from nbstripout import strip_output
 
-LARGEST = 300_000  # bytes; notebooks are read on the web
+LARGEST = 600_000  # bytes; notebooks are read on the web
 NOISE = (
     "metadata.papermill",  # paths and times of the run
     "metadata.widgets",

@@ -20,7 +20,12 @@ READ_BY = {  # notebook -> (pairs of domains, ablations) beside DRCap itself
     "08_ablation_lora": ((IN_DOMAIN, CROSS_DOMAIN), ("w/o LoRA",)),
     "09_ablation_projection": ((IN_DOMAIN, CROSS_DOMAIN), ("w/o PD",)),
 }
-ALL_SEEDS = ("05_main_results", "12_report")  # have a parameter `seeds`
+LONGEST = (  # notebooks that are to start before the others
+    "01_clap_training",
+    "03_text_only_training",
+    "06_ablation_similarity_selection",
+)
+ALL_SEEDS = ("05_main_results", "11_baselines", "12_report")  # have `seeds`
 RANGES = ("range 0.65-0.75", "range 0.85-0.95")  # beside the paper's own
 
 
@@ -92,6 +97,9 @@ def read_by(notebook: str, seeds: Sequence[int]) -> list[Experiment]:
         return table_experiments(names, seeds)
     if notebook == "10_ablation_target_domain":
         return table_experiments(["table4_ablation_cross_domain"], seeds)
+    if notebook == "11_baselines":
+        names = ("table1_in_domain", "table2_cross_domain", "table_shared_lm")
+        return table_experiments(names, seeds)
     if notebook == "12_report":
         return table_experiments(seeds=seeds)
     pairs, ablations = READ_BY.get(notebook, ((), ()))

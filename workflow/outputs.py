@@ -21,6 +21,7 @@ TABLES = {
         "target_domain_prompts",
         "target_domain_style",
     ),
+    "11_baselines": ("wsac_bridges", "costs"),
     "12_report": ("verdicts",),
 }
 FIGURES = {
@@ -44,6 +45,7 @@ FIGURES = {
         "projection_support",
     ),
     "10_ablation_target_domain": ("target_domain", "target_domain_origins"),
+    "11_baselines": ("shared_lm",),
     "12_report": ("ablations",),
 }
 PAGES = {"12_report": ("claims",)}  # tables with a page of their own

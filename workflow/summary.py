@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from drcap.experiments.grid import PAPER_TABLES
 from drcap.experiments.grid import TABLES as RESULT_TABLES
 from drcap.files import write_text
 from workflow.outputs import FIGURES, NOTEBOOKS, TABLES
@@ -25,7 +26,8 @@ def summarise(reports: Path) -> str:
     parts = [f"# Results of `{command}`", CLAIMS]
     for name, table in RESULT_TABLES.items():
         text = (reports / "tables" / f"{name}.md").read_text(encoding="utf-8")
-        parts += [f"## Table {table.number}: {table.title}", text.strip()]
+        printed = f"Table {table.number}: " if name in PAPER_TABLES else ""
+        parts += [f"## {printed}{table.title}", text.strip()]
     parts += ["## Notebooks", _runs_table(runs)]
     for name in NOTEBOOKS:
         parts.append(f"## {name}")

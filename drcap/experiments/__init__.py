@@ -3,7 +3,7 @@
 In reading order:
 
 - `grid.py`       which experiments there are, and what each ablation changes
-- `materials.py`, `spaces.py`   what they share: corpora, CLAP models, embeddings
+- `materials.py`   what they share: corpora, CLAP models, embeddings
 - `training.py`   a captioner for each experiment that needs one of its own
 - `prediction.py` the test clips, captioned
 - `scoring.py`    captions, scores and records on disk; what is missing is done

@@ -2,7 +2,8 @@
 
 Nothing runs here. An `Experiment` is one row of a table on one pair of domains, with
 one seed. ABLATIONS declares what is changed of the configuration that all of them
-share, and TABLES which experiments each of the paper's tables holds, in its order.
+share, and TABLES which experiments each of the paper's tables holds, in its order, and
+a table of ours in which all systems share one language model.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,6 +19,19 @@ SYSTEMS = {
     # the paper's DRCap_LAION: its CLAP has heard the target datasets
     "drcap_seen": "DRCap, CLAP has seen the targets",
 }
+BASELINES = {  # each a class of drcap.baselines
+    "prefix_aac": "Prefix AAC",
+    "recap": "RECAP",
+    "enclap": "EnCLAP-large",
+    "zeraucap": "ZerAuCap",
+    "wsac": "WSAC",
+    "wsac_shared": "WSAC, shared LM",
+    "soft_hard_prompts": "Zhang et al.",
+    "drcap_noise": "DRCap, noise",
+    "nearest_caption": "Nearest caption",
+    "common_caption": "Most common caption",
+}
+SYSTEMS |= BASELINES
 
 
 @dataclass(frozen=True)
@@ -75,8 +89,15 @@ class Experiment:
                 raise ConfigError(
                     f"{name}: unknown '{value}'; choose one of {', '.join(known)}"
                 )
+        if self.ablation and self.system in BASELINES:
+            raise ConfigError(f"{self.system}: has no ablation '{self.ablation}'")
         if self.seed < 0:
             raise ConfigError(f"seed must be 0 or more; got {self.seed}")
+
+    @property
+    def clap(self) -> str:
+        """Whose CLAP model embeds: DRCap's, unless it has to have seen the targets."""
+        return "drcap_seen" if self.system == "drcap_seen" else "drcap"
 
     @property
     def changes(self) -> Ablation:
@@ -100,9 +121,9 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Table:
-    """One of the paper's tables: which pairs of domains, and which rows of ours."""
+    """One of the paper's tables, or ours: which pairs of domains, and which rows."""
 
-    number: str  # as the paper counts them
+    number: str  # as the paper counts them; ours is S
     title: str
     pairs: tuple[tuple[str, str], ...]  # (train, test), in the paper's order
     rows: tuple[str, ...]  # keys of ROWS
@@ -117,22 +138,25 @@ class Table:
         ]
 
 
-# the paper's name of a row -> (system, ablation)
+# the name of a row, the paper's where it has it -> (system, ablation)
 ROWS = {
     "DRCap": ("drcap", ""),
     "DRCap_LAION": ("drcap_seen", ""),
-    "w/o SS": ("drcap", "w/o SS"),
-    "w/o RAG": ("drcap", "w/o RAG"),
-    "w/o LoRA": ("drcap", "w/o LoRA"),
-    "w/o TD": ("drcap", "w/o TD"),
-    "w/o PD": ("drcap", "w/o PD"),
+    **{row: (name, "") for name, row in BASELINES.items()},
+    **{name: ("drcap", name) for name in ABLATIONS if name.startswith("w/o")},
 }
+ZERO_SHOT = ("WSAC", "Zhang et al.", "DRCap", "DRCap_LAION")
+SUPERVISED = ("Prefix AAC", "RECAP", "EnCLAP-large")
+IN_DOMAIN, CROSS_DOMAIN = (("cl", "cl"), ("ac", "ac")), (("ac", "cl"), ("cl", "ac"))
 TABLES = {
     "table1_in_domain": Table(
-        "I", "In-domain", (("cl", "cl"), ("ac", "ac")), ("DRCap", "DRCap_LAION")
+        "I", "In-domain", IN_DOMAIN, (*SUPERVISED, "ZerAuCap", *ZERO_SHOT)
     ),
     "table2_cross_domain": Table(
-        "II", "Cross-domain", (("ac", "cl"), ("cl", "ac")), ("DRCap", "DRCap_LAION")
+        "II",
+        "Cross-domain",
+        CROSS_DOMAIN,
+        ("EnCLAP-large", "Prefix AAC", "RECAP", *ZERO_SHOT),
     ),
     "table3_ablation_in_domain": Table(
         "III",
@@ -146,15 +170,33 @@ TABLES = {
         (("ac", "cl"),),
         ("DRCap", "w/o SS", "w/o RAG", "w/o LoRA", "w/o TD", "w/o PD"),
     ),
+    "table_shared_lm": Table(
+        "S",
+        "All systems with one CLAP and one language model",
+        IN_DOMAIN + CROSS_DOMAIN,
+        (
+            *SUPERVISED,
+            "ZerAuCap",
+            "WSAC, shared LM",
+            "Zhang et al.",
+            "DRCap, noise",
+            "DRCap",
+            "Nearest caption",
+            "Most common caption",
+        ),
+    ),
 }
+PAPER_TABLES = tuple(name for name, table in TABLES.items() if table.number != "S")
 
 
 def named(name: str) -> Experiment:
     """Return the experiment of a name that `Experiment.name` gave."""
     _, _, seed = name.rpartition("_")
     numbered = int(seed) if seed.isdecimal() else 0
-    for train, test, system, ablation in product(DOMAINS, DOMAINS, SYSTEMS, ABLATIONS):
-        experiment = Experiment(train, test, system, ablation, numbered)
+    rows = product(SYSTEMS, ABLATIONS)
+    possible = [(s, a) for s, a in rows if not (a and s in BASELINES)]
+    for train, test, row in product(DOMAINS, DOMAINS, possible):
+        experiment = Experiment(train, test, *row, numbered)
         if experiment.name == name:
             return experiment
     raise ConfigError(

@@ -13,7 +13,7 @@ from drcap.config import clap_profile, experiments_profile, override
 from drcap.data.captions import Clip
 from drcap.data.pretraining import Corpora, corpora
 from drcap.experiments.grid import DOMAINS
-from drcap.experiments.spaces import Space
+from drcap.spaces import Space
 
 CORPORA = {"ac": "scapes-ac", "cl": "scapes-cl"}  # who stands in for a domain
 

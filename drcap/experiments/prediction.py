@@ -9,24 +9,30 @@ from dataclasses import asdict
 
 import torch
 
+from drcap.baselines import Baseline
 from drcap.captioner.generate import generate
 from drcap.captioner.model import Captioner
 from drcap.config import Config
 from drcap.data.captions import Clip
 from drcap.devices import inference_dtype, resolve_device
-from drcap.experiments.grid import Experiment
+from drcap.experiments.grid import BASELINES, Experiment
 from drcap.experiments.materials import Materials
+from drcap.experiments.systems import caption_by, fitted
 from drcap.experiments.training import configuration, trained
 from drcap.projection import project
 from drcap.retrieval import Match
 
 
-def load_captioner(experiment: Experiment, materials: Materials) -> Captioner:
+def load_captioner(
+    experiment: Experiment, materials: Materials
+) -> Captioner | Baseline:
     """Return the experiment's captioner, trained now unless it has been."""
+    if experiment.system in BASELINES:
+        return fitted(experiment, materials)
     run = trained(experiment, materials)
     config = configuration(experiment, materials)
     device = resolve_device()
-    dim = materials.space(experiment.system).clap.dim
+    dim = materials.space(experiment.clap).clap.dim
     dtype = inference_dtype(device, config.generation.dtype)
     return Captioner.load(run.best, dim, config.captioner, dtype).to(device)
 
@@ -44,7 +50,7 @@ def similar_captions(
     withheld: list[str] = []
     if not experiment.changes.target_text:
         withheld = materials.training_captions(experiment.test)
-    space = materials.space(experiment.system)
+    space = materials.space(experiment.clap)
     return space.similar(clips, materials.config.retrieved, exclude=withheld)
 
 
@@ -77,20 +83,23 @@ def decode(
 def predict(
     experiment: Experiment,
     materials: Materials,
-    captioner: Captioner | None = None,
+    captioner: Captioner | Baseline | None = None,
     subset: str = "test",
 ) -> list[dict]:
     """Caption the clips of a subset; a record a clip, in order.
 
     captioner : the experiment's own, where it has been loaded
-    returns : `clip_id`, `candidate` and `similar_captions`, those in the prompt
+    returns : `clip_id`, `candidate` and `similar_captions`, those in DRCap's prompt
     """
+    captioner = captioner or load_captioner(experiment, materials)
+    if isinstance(captioner, Baseline):
+        return caption_by(captioner, experiment, materials, subset)
     config = configuration(experiment, materials)
     clips = materials.clips(experiment.test, subset)
-    space = materials.space(experiment.system)
+    space = materials.space(experiment.clap)
     similar = similar_captions(experiment, materials, clips)
     candidates = decode(
-        captioner or load_captioner(experiment, materials),
+        captioner,
         space.audio(clips),
         torch.from_numpy(space.text(support_captions(experiment, materials))),
         similar,

@@ -13,15 +13,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from drcap.baselines import Baseline
 from drcap.captioner.model import Captioner
 from drcap.config import clap_profile, experiments_profile, soundscapes_profile
 from drcap.evaluation.metrics import Scores, score
 from drcap.experiments.grid import Experiment
 from drcap.experiments.materials import Materials
-from drcap.experiments.prediction import predict
-from drcap.experiments.training import configuration, run_folder
+from drcap.experiments.prediction import load_captioner, predict
+from drcap.experiments.systems import run_of
+from drcap.experiments.training import configuration
 from drcap.files import sha256, write_json, write_text
 from drcap.provenance import run_record
+from drcap.run_folder import saved_weights, training_seconds
 
 PREDICTIONS, SCORES, RECORD = "predictions.jsonl", "scores.json", "run.json"
 
@@ -72,7 +75,7 @@ def write_predictions(
     experiment: Experiment,
     materials: Materials,
     reports: Path,
-    captioner: Captioner | None = None,
+    captioner: Captioner | Baseline | None = None,
 ) -> Path:
     """Caption the test clips; write the captions and the record. Returns the folder.
 
@@ -80,21 +83,28 @@ def write_predictions(
     """
     started = time.time()
     folder = folder_of(experiment, reports)
+    captioner = captioner or load_captioner(experiment, materials)
+    loaded = time.monotonic()
     records = predict(experiment, materials, captioner)
+    seconds = time.monotonic() - loaded
     lines = [json.dumps(record, ensure_ascii=False) for record in records]
     write_text(folder / PREDICTIONS, "".join(line + "\n" for line in lines))
-    config = configuration(experiment, materials)
-    trained = configuration(experiment.training, materials)
-    run = run_folder(experiment.training, trained, materials)
+    run = run_of(experiment, materials)
+    made_by = [run / "best", run / "log.csv"]
     record = run_record(
         started=started,
         seed=experiment.seed,
-        config=config,
-        inputs=[run / "best", run / "log.csv"],
+        config=configuration(experiment, materials),
+        inputs=[path for path in made_by if path.exists()],
         profile=materials.profile,
         experiment=asdict(experiment),
         settings=settings_digest(experiment, materials.profile),
         clips=len(records),
+        cost={
+            "trained parameters": saved_weights(run / "best"),
+            "training seconds": training_seconds(run),
+            "seconds a caption": seconds / len(records),
+        },
     )
     write_json(folder / RECORD, record)
     return folder

@@ -45,7 +45,7 @@ def sweep(
     """
     config = configuration(experiment, materials)
     clips = materials.clips(experiment.test, subset)
-    space = materials.space(experiment.system)
+    space = materials.space(experiment.clap)
     audio = space.audio(clips)
     support = torch.from_numpy(space.text(support_captions(experiment, materials)))
     order = np.random.default_rng(experiment.seed).permutation(len(support))

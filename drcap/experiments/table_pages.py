@@ -5,12 +5,18 @@ from collections.abc import Callable, Iterator, Mapping
 import pandas as pd
 
 from drcap.evaluation.tables import UNITS
-from drcap.experiments.grid import ROWS, SYSTEMS, TABLES
+from drcap.experiments.grid import SYSTEMS, TABLES, Table
 from drcap.experiments.measured import STAND_INS, title
 from drcap.experiments.paper import METRICS
 
 NONE = "–"
 NAMES = ("setting", "system")  # columns of text, the others hold numbers
+WITH_COSTS = ("I", "II", "S")
+REMARKS = {  # row -> what ours is
+    "DRCap_LAION": f"{SYSTEMS['drcap_seen']}.",
+    "EnCLAP-large": "its codec is EnCodec in the profile paper, elsewhere a small "
+    "quantiser trained on the source corpus.",
+}
 ESCAPES = str.maketrans(
     {
         "\\": r"\textbackslash{}",
@@ -51,7 +57,7 @@ def to_latex(frame: pd.DataFrame) -> str:
         [
             r"\begin{table*}",
             r"\centering",
-            rf"\caption{{{_escape(table.title)}: ours (the paper's Table {number}).}}",
+            rf"\caption{{{_escape(_caption(table, _printed(frame)))}}}",
             rf"\label{{tab:drcap-{number}}}",
             r"\footnotesize\setlength{\tabcolsep}{3pt}",
             *_tabular(frame, marks),
@@ -60,6 +66,11 @@ def to_latex(frame: pd.DataFrame) -> str:
             "",
         ]
     )
+
+
+def _caption(table: Table, printed: bool) -> str:
+    paper = f": ours (the paper's Table {table.number})" if printed else ""
+    return f"{table.title}{paper}."
 
 
 def _tabular(frame: pd.DataFrame, marks: Mapping[str, str]) -> Iterator[str]:
@@ -106,7 +117,12 @@ def _blocks(
             for system, row in lines.groupby("system", sort=False)
         ]
         heading = f"Ours: {first.ours_on}; the paper: {first.paper_on}"
-        yield heading, pd.DataFrame(rows)
+        yield heading if _printed(frame) else first.ours_on, pd.DataFrame(rows)
+
+
+def _printed(frame: pd.DataFrame) -> bool:
+    """Tell whether the paper has numbers for the table."""
+    return bool(frame["paper"].notna().any())
 
 
 def _cell(line, marks: Mapping[str, str], escape: Callable[[str], str]) -> str:
@@ -145,7 +161,7 @@ def _recomputed(line) -> str:
 
 
 def _legend(frame: pd.DataFrame) -> Iterator[str]:
-    yield "Each cell: ours (the paper's)."
+    yield "Each cell: ours (the paper's)." if _printed(frame) else "Ours alone."
     yield UNITS
     yield "Ours is the mean over the seeds, on the clips counted in the row;"
     yield "95 % intervals over clips are in the CSV file of the same name."
@@ -153,9 +169,11 @@ def _legend(frame: pd.DataFrame) -> Iterator[str]:
     for metric, stand_in in STAND_INS.items():
         if stand_in in set(frame["metric"]):
             yield f"{title(stand_in)} stands in for {METRICS[metric]}: another scale."
-    for row, (system, ablation) in ROWS.items():
-        if row in set(frame["system"]) and not ablation and SYSTEMS[system] != row:
-            yield f"Our {row}: {SYSTEMS[system]}."
+    if frame["table"].iloc[0] in WITH_COSTS:
+        yield "What each row costs to train and to run is in costs.md."
+    for row, remark in REMARKS.items():
+        if row in set(frame["system"]):
+            yield f"Our {row}: {remark}"
 
 
 def _escape(text: str) -> str:

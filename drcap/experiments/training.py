@@ -13,13 +13,14 @@ from drcap.captioner.train import TrainingRun, train
 from drcap.config import Config, override
 from drcap.experiments.grid import Experiment
 from drcap.experiments.materials import Materials
+from drcap.run_folder import timed
 from drcap.similarity_range import refit_range
 
 
 def configuration(experiment: Experiment, materials: Materials) -> Config:
     """Return the whole configuration of an experiment: the recipe and its changes."""
     recipe, changes = materials.config, experiment.changes
-    clap = materials.space(experiment.system).clap
+    clap = materials.space(experiment.clap).clap
     config = override(
         recipe.captioner, {"clap": clap.fingerprint, "seed": experiment.seed}
     )
@@ -32,9 +33,7 @@ def configuration(experiment: Experiment, materials: Materials) -> Config:
 def _refitted(config: Config, experiment: Experiment, materials: Materials) -> Config:
     """Move the range to the quantiles that it cuts off in the space of DRCap itself."""
     captions = materials.training_captions(experiment.train)
-    own, reference = (
-        materials.space(system) for system in (experiment.system, "drcap")
-    )
+    own, reference = (materials.space(clap) for clap in (experiment.clap, "drcap"))
     sim_min, sim_max = refit_range(
         (config.retrieval.sim_min, config.retrieval.sim_max),
         (reference.text(captions), reference.datastore.embeddings),
@@ -47,18 +46,20 @@ def trained(experiment: Experiment, materials: Materials) -> TrainingRun:
     """Return the run that trains the experiment's captioner, resumed or as it is."""
     training = experiment.training
     config = configuration(training, materials)
-    return train(
-        config,
-        materials.training_captions(training.train),
-        materials.space(training.system).datastore,
-        run_folder(training, config, materials),
-        progress=materials.progress,
-    )
+    folder = run_folder(training, config, materials)
+    with timed(folder):
+        return train(
+            config,
+            materials.training_captions(training.train),
+            materials.space(training.clap).datastore,
+            folder,
+            progress=materials.progress,
+        )
 
 
 def run_folder(training: Experiment, config: Config, materials: Materials) -> Path:
     """Return where the run lives: named by the experiment and all that it reads."""
-    datastore = materials.space(training.system).datastore
+    datastore = materials.space(training.clap).datastore
     captions = materials.training_captions(training.train)
     content = json.dumps([config.to_dict(), datastore.fingerprint, captions])
     digest = hashlib.sha256(content.encode()).hexdigest()[:8]

@@ -22,6 +22,7 @@ from drcap.plots.clap import (
     plot_gap_over_training,
     plot_modality_gap,
 )
+from drcap.plots.diagrams import plot_flows
 from drcap.plots.results import (
     plot_counts_in_range,
     plot_differences,
@@ -30,6 +31,7 @@ from drcap.plots.results import (
     plot_origins,
     plot_results,
     plot_sweep,
+    plot_systems,
 )
 from drcap.plots.style import png, save_figure
 
@@ -45,6 +47,7 @@ __all__ = [
     "plot_effective_support",
     "plot_encoder_input",
     "plot_examples",
+    "plot_flows",
     "plot_gain",
     "plot_gap_over_training",
     "plot_losses",
@@ -54,6 +57,7 @@ __all__ = [
     "plot_scores",
     "plot_similarity_histogram",
     "plot_sweep",
+    "plot_systems",
     "plot_training",
     "png",
     "save_figure",

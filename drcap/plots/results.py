@@ -242,3 +242,36 @@ def plot_origins(shares: pd.DataFrame, title: str) -> Figure:
     axes.legend(**LEGEND_ABOVE, ncols=len(shares.columns), fontsize=9)
     headline(figure, title)
     return figure
+
+
+@styled
+def plot_systems(frame: pd.DataFrame, metric: str, title: str) -> Figure:
+    """Show one metric of every system, a panel a pair of domains.
+
+    frame : what `drcap.experiments.tables.result_table` returns, its metrics named as
+        they are to be shown
+    """
+    frame = frame[frame["metric"] == metric]
+    blocks = list(frame.groupby("ours_on", sort=False))
+    figure, panels = plt.subplots(
+        1,
+        len(blocks),
+        figsize=(11.6, 1.4 + 0.32 * frame["system"].nunique()),
+        sharey=True,
+        squeeze=False,
+    )
+    for axes, (name, block) in zip(panels[0], blocks, strict=True):
+        places = np.arange(len(block))[::-1]
+        colours = [
+            COLOURS[1] if system == "DRCap" else COLOURS[0]
+            for system in block["system"]
+        ]
+        axes.hlines(places, block["low"], block["high"], color=colours)
+        axes.scatter(block["ours"], places, color=colours, zorder=3)
+        axes.set_yticks(places, block["system"])
+        axes.set(xlabel=f"{metric} (per cent)", xlim=(0, None))
+        axes.set_title(name, fontsize=10)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="x")
+    headline(figure, title)
+    return figure

@@ -1,0 +1,36 @@
+"""What a row costs, beside its score: weights, seconds of training and captioning."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from drcap.evaluation.metrics import Scores
+from drcap.experiments.grid import ROWS, Experiment
+from drcap.experiments.materials import CORPORA
+from drcap.experiments.measured import corpus_score, title
+from drcap.experiments.scoring import RECORD, folder_of
+
+
+def cost_table(
+    results: Mapping[Experiment, Scores], reports: Path, metric: str = "cider_d"
+) -> pd.DataFrame:
+    """Return a line an experiment: row, domains, seed, the metric in per cent, cost.
+
+    Seconds are of the machine of the experiment's run.json and of one of its jobs: they
+    vary from run to run, as nothing else in a table does.
+    """
+    names = {place: row for row, place in ROWS.items()}
+    lines = []
+    for each, scores in results.items():
+        record = folder_of(each, reports) / RECORD
+        about = {
+            "system": names[each.system, each.ablation],
+            "trained on": CORPORA[each.train],
+            "clips of": CORPORA[each.test],
+            "seed": each.seed,
+            title(metric): corpus_score([scores], metric),
+        }
+        lines.append(about | json.loads(record.read_text(encoding="utf-8"))["cost"])
+    return pd.DataFrame(lines)
