@@ -75,19 +75,24 @@ def _truncated(path: Path, seconds: float) -> AudioError:
     )
 
 
-def _read_block(recording: soundfile.SoundFile, path: Path) -> np.ndarray:
-    """Decode up to BLOCK frames, averaged over channels -> (<= BLOCK,) float32."""
+def _read_frames(recording: soundfile.SoundFile, path: Path, count: int) -> np.ndarray:
+    """Decode up to `count` frames -> (<= count, channels) float32."""
     start = recording.tell() / recording.samplerate
     try:
-        block = recording.read(BLOCK, dtype="float32", always_2d=True)
+        frames = recording.read(count, dtype="float32", always_2d=True)
     except soundfile.SoundFileError:
         raise _truncated(path, start) from None
-    if not np.isfinite(block).all():
+    if not np.isfinite(frames).all():
         raise AudioError(
             f"{path}: holds NaN or infinite samples after {start:.2f} s; "
             "export it again"
         )
-    return block.mean(axis=1)
+    return frames
+
+
+def _read_block(recording: soundfile.SoundFile, path: Path) -> np.ndarray:
+    """Decode up to BLOCK frames, averaged over channels -> (<= BLOCK,) float32."""
+    return _read_frames(recording, path, BLOCK).mean(axis=1)
 
 
 def _decoded(recording: soundfile.SoundFile, path: Path) -> Iterator[np.ndarray]:
@@ -122,6 +127,20 @@ def load(path: str | os.PathLike, sr: int) -> np.ndarray:
     return np.concatenate(list(_resampled(Path(path), sr)))
 
 
+def measure(path: str | os.PathLike) -> float:
+    """Decode a whole recording, checked as `load` does; return its length in seconds.
+
+    Nothing is resampled and no more than a block is in memory.
+    """
+    path, frames = Path(path), 0
+    with _open(path) as recording:
+        for block in _decoded(recording, path):
+            frames += len(block)
+        if not frames:
+            raise AudioError(f"{path}: holds no samples; record or export it again")
+        return frames / recording.samplerate
+
+
 def windows(
     path: str | os.PathLike, sr: int, seconds: float = 10.0
 ) -> Iterator[np.ndarray]:
@@ -139,6 +158,27 @@ def windows(
             pending, first = pending[size:], False
     if len(pending) and (first or len(pending) >= LEAST_TAIL * sr):
         yield pending
+
+
+def first_seconds(
+    path: str | os.PathLike, sr: int, seconds: float = 10.0
+) -> np.ndarray:
+    """Return the beginning of a recording's first channel, (<= seconds * sr,) float32.
+
+    What the authors' code hears of it. The rest is not decoded, so not checked either.
+    """
+    path = Path(path)
+    with _open(path) as recording:
+        if cut_short(recording):
+            raise _truncated(path, recording.frames / recording.samplerate)
+        count = round(seconds * recording.samplerate)
+        channel = _read_frames(recording, path, count)[:, 0]
+        if len(channel) < min(count, least_frames(recording)):
+            raise _truncated(path, len(channel) / recording.samplerate)
+        resampled = soxr.resample(channel, recording.samplerate, sr)
+    if not len(resampled):
+        raise AudioError(f"{path}: holds no samples; record or export it again")
+    return resampled[: round(seconds * sr)]
 
 
 def fit_length(waveform: np.ndarray, samples: int) -> np.ndarray:

@@ -8,7 +8,14 @@ import pytest
 import soundfile
 
 from drcap import audio
-from drcap.audio import find_recordings, fit_length, is_silent, load, windows
+from drcap.audio import (
+    find_recordings,
+    first_seconds,
+    fit_length,
+    is_silent,
+    load,
+    windows,
+)
 from drcap.errors import AudioError
 from drcap.spectrogram import FLOOR_DB, MELS, log_mel
 
@@ -94,6 +101,32 @@ def test_a_short_tail_is_dropped_and_an_only_window_kept(tmp_path):
         for seconds in (0.5, 2.0, 4.5, 5.0)
     }
     assert lengths == {0.5: [0.5], 2.0: [2.0], 4.5: [2.0, 2.0], 5.0: [2.0, 2.0, 1.0]}
+
+
+@pytest.mark.parametrize("rate", (SR, 44_100))
+def test_the_beginning_is_cut_from_the_first_channel_alone(tmp_path, rate):
+    left, right = tone(3.0, rate), tone(3.0, rate, hertz=1000.0)
+    path = write(tmp_path / "stereo.wav", np.stack([left, right], axis=1), rate)
+    beginning = first_seconds(path, SR, 2.0)
+    assert beginning.dtype == np.float32 and beginning.shape == (2 * SR,)
+    middle = slice(SR // 10, -SR // 10)  # away from the resampler's edges
+    np.testing.assert_allclose(beginning[middle], tone(2.0)[middle], atol=1e-3)
+
+
+def test_a_beginning_is_no_longer_than_its_recording(tmp_path):
+    assert len(first_seconds(write(tmp_path / "a.wav", tone(0.5)), SR, 10.0)) == SR / 2
+
+
+@pytest.mark.parametrize("kind", ("wav", "flac", "ogg"))
+def test_a_recording_that_breaks_off_has_no_beginning(tmp_path, kind):
+    path = truncate(write(tmp_path / f"tone.{kind}", tone(4.0)))
+    with pytest.raises(AudioError, match="truncated or damaged"):
+        first_seconds(path, SR, 10.0)
+
+
+def test_a_recording_without_samples_has_no_beginning(tmp_path):
+    with pytest.raises(AudioError, match="holds no samples"):
+        first_seconds(write(tmp_path / "a.wav", np.zeros(0)), SR)
 
 
 def test_memory_does_not_grow_with_the_recording(tmp_path):

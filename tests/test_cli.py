@@ -61,7 +61,7 @@ def test_an_interrupt_is_exit_code_130(drcap_command, failing):
 def test_help_lists_every_command(drcap_command):
     code, out, _ = drcap_command("--help")
     assert code == 0
-    for command in ("assets", "caption", "datastore", "doctor", "evaluate"):
+    for command in ("assets", "caption", "datastore", "doctor", "evaluate", "import"):
         assert f" {command} " in out
 
 

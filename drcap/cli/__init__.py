@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from drcap.cli import assets, caption, datastore, doctor, evaluate
+from drcap.cli import assets, caption, data, datastore, doctor, evaluate, import_
 from drcap.errors import DRCapError
 
 app = typer.Typer(
@@ -20,7 +20,9 @@ app.command("caption")(caption.caption)
 app.command("evaluate")(evaluate.evaluate)
 app.command("doctor")(doctor.doctor)
 app.add_typer(assets.app, name="assets")
+app.add_typer(data.app, name="data")
 app.add_typer(datastore.app, name="datastore")
+app.add_typer(import_.app, name="import")
 
 
 def main() -> None:

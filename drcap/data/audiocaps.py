@@ -13,9 +13,14 @@ from pathlib import Path
 from drcap.data.captions import Clip
 from drcap.data.identities import recordings_by_name
 from drcap.data.tables import filled, read_table
-from drcap.errors import DatasetError
+from drcap.errors import DatasetAbsentError, DatasetError
 
 COLUMNS = ("audiocap_id", "youtube_id", "start_time", "caption")
+# As the dataset's own repository has them, and as aac-datasets lays them out.
+FOLDERS = {
+    "v1": ("dataset", "csv_files_v1"),
+    "v2": ("dataset2.0", "csv_files_v2"),
+}
 SUBSET_NAMES = {"val": ("val", "validation"), "validation": ("validation", "val")}
 
 
@@ -35,17 +40,20 @@ def read_training_captions(csv_path: Path | str) -> list[str]:
     return captions
 
 
-def read_audiocaps(root: Path | str, subset: str, *, audio: bool = True) -> AudioCaps:
+def read_audiocaps(
+    root: Path | str, subset: str, *, audio: bool = True, version: str | None = None
+) -> AudioCaps:
     """Read a subset's captions and find its clips anywhere under `root`.
 
-    The captions are `<subset>.csv` or `<subset>_v2.csv` in `root` or `root/dataset`. A
+    The captions are `<subset>.csv` or `<subset>_v2.csv` in `root` or one of FOLDERS. A
     clip is a recording named `<youtube_id>_<start>` (in s or ms), or `<youtube_id>`
     where the subset has one clip of that video; each may follow a `Y`. No such CSV, a
     malformed row, or no clip at all is a DatasetError.
     audio : if False, none is looked for, and every clip's path is None
+    version : v1 or v2, where `root` holds both; None: the first found, v1 before v2
     """
     root = Path(root)
-    csv_path = _find_csv(root, subset)
+    csv_path = _find_csv(root, subset, version)
     captions = _captions_of_clips(csv_path)
     recordings = recordings_by_name(root) if audio else {}
     clips_of_video = Counter(youtube_id for youtube_id, _ in captions)
@@ -68,30 +76,44 @@ def read_audiocaps(root: Path | str, subset: str, *, audio: bool = True) -> Audi
     return AudioCaps(tuple(clips), tuple(missing))
 
 
-def _find_csv(root: Path, subset: str) -> Path:
+def _find_csv(root: Path, subset: str, version: str | None) -> Path:
     if not root.is_dir():
-        raise DatasetError(f"{root}: no such folder; give the folder of AudioCaps")
+        raise DatasetAbsentError(
+            f"{root}: no such folder; give the folder of AudioCaps"
+        )
+    if version is not None and version not in FOLDERS:
+        raise DatasetError(
+            f"AudioCaps has no version {version!r}; give one of {', '.join(FOLDERS)}"
+        )
     names = [
-        f"{name}{version}.csv"
+        f"{name}{ending}.csv"
         for name in SUBSET_NAMES.get(subset, (subset,))
-        for version in ("", "_v2")
+        for ending in ("", "_v2")
     ]
-    for folder in (root, root / "dataset"):
+    versions = FOLDERS if version is None else (version,)
+    inside = [folder for each in versions for folder in FOLDERS[each]]
+    for folder in inside if version else [".", *inside]:
         for name in names:
-            if (folder / name).is_file():
-                return folder / name
-    raise DatasetError(
+            if (root / folder / name).is_file():
+                return root / folder / name
+    raise DatasetAbsentError(
         f"{root}: has no captions of subset {subset!r}; expected {' or '.join(names)} "
-        "in it or in its folder dataset"
+        f"in it or in its folder {' or '.join(inside)}"
     )
 
 
 def _rows(csv_path: Path) -> list[tuple[float, dict[str, str]]]:
     """Return (start in seconds, row) for each row of an AudioCaps CSV, checked."""
-    rows = []
+    rows, seen = [], set()
     for line, row in read_table(csv_path):
         for column in COLUMNS:
             filled(csv_path, line, row, column)
+        if row["audiocap_id"] in seen:
+            raise DatasetError(
+                f"{csv_path}: line {line}, column 'audiocap_id' is "
+                f"{row['audiocap_id']!r} a second time; delete one of the rows"
+            )
+        seen.add(row["audiocap_id"])
         try:
             start = float(row["start_time"])
         except ValueError:

@@ -36,8 +36,9 @@ def read_captions(path: Path | str) -> list[str]:
     """Return the captions of a txt, csv, tsv, jsonl or parquet file, in its order.
 
     txt: one a line. csv, tsv and parquet: a column `caption`, or `caption_1`,
-    `caption_2` and so on. jsonl: one object a line with `caption` or `target`. Text is
-    UTF-8 and blank lines are skipped; anything else amiss is a DatasetError.
+    `caption_2` and so on. jsonl: one object a line with `caption` or `target`, or a
+    list `captions`. Text is UTF-8 and blank lines are skipped; anything else amiss is a
+    DatasetError.
     """
     path = Path(path)
     reader = READERS.get(path.suffix.lower())
@@ -105,12 +106,16 @@ def _from_jsonl(path: Path) -> Iterator[str]:
                 f"{path}: line {number} is not valid JSON ({error.msg})"
             ) from None
         fields = entry if isinstance(entry, dict) else {}
-        caption = fields.get("caption", fields.get("target"))
-        if not isinstance(caption, str) or not caption.strip():
-            raise DatasetError(
-                f"{path}: line {number} has no text under 'caption' or 'target'"
-            )
-        yield " ".join(caption.split())
+        captions = fields.get("captions")
+        if not isinstance(captions, list) or not captions:
+            captions = [fields.get("caption", fields.get("target"))]
+        for caption in captions:
+            if not isinstance(caption, str) or not caption.strip():
+                raise DatasetError(
+                    f"{path}: line {number} has no text under 'caption', 'target' or "
+                    "'captions'"
+                )
+            yield " ".join(caption.split())
 
 
 READERS: dict[str, Callable[[Path], Iterator[str]]] = {

@@ -12,7 +12,7 @@ from pathlib import Path
 from drcap.data.captions import Clip
 from drcap.data.identities import bare_name, freesound_id, recordings_by_name
 from drcap.data.tables import filled, read_table
-from drcap.errors import DatasetError
+from drcap.errors import DatasetAbsentError, DatasetError
 
 SUBSETS = {
     **dict.fromkeys(("train", "development"), "development"),
@@ -43,7 +43,7 @@ def read_clotho(root: Path | str, subset: str, *, audio: bool = True) -> Clotho:
     root, folder = Path(root), _folder(subset)
     csv_path = _find_csv(root, f"clotho_captions_{folder}.csv")
     if csv_path is None:
-        raise DatasetError(
+        raise DatasetAbsentError(
             f"{root}: has no clotho_captions_{folder}.csv in it or in its folder "
             "clotho_csv_files; give the folder of Clotho"
         )
@@ -76,7 +76,7 @@ def _folder(subset: str) -> str:
 
 def _find_csv(root: Path, name: str) -> Path | None:
     if not root.is_dir():
-        raise DatasetError(f"{root}: no such folder; give the folder of Clotho")
+        raise DatasetAbsentError(f"{root}: no such folder; give the folder of Clotho")
     candidates = (root / name, root / "clotho_csv_files" / name)
     return next((path for path in candidates if path.is_file()), None)
 

@@ -21,7 +21,7 @@ from drcap.data.identities import (
     youtube_id,
 )
 from drcap.data.tables import read_text
-from drcap.errors import DatasetError
+from drcap.errors import DatasetAbsentError, DatasetError
 
 AUDIOSET, FREESOUND = "AudioSet_SL", "FreeSound"
 SOURCES = {
@@ -102,7 +102,7 @@ def read_wavcaps_file(
 def _json_files(root: Path, sources: Sequence[str] | None) -> dict[str, Path]:
     """Return source -> its JSON file, all there."""
     if not root.is_dir():
-        raise DatasetError(f"{root}: no such folder; give the folder of WavCaps")
+        raise DatasetAbsentError(f"{root}: no such folder; give the folder of WavCaps")
     unknown = [source for source in sources or () if source not in SOURCES]
     if unknown:
         raise DatasetError(
@@ -115,7 +115,7 @@ def _json_files(root: Path, sources: Sequence[str] | None) -> dict[str, Path]:
     here = {source: path for source, path in known.items() if path.is_file()}
     absent = [path for source, path in known.items() if source not in here]
     if absent and (sources is not None or not here):
-        raise DatasetError(
+        raise DatasetAbsentError(
             f"{root}: has no {absent[0].relative_to(root)}; fetch WavCaps' json_files"
         )
     return here

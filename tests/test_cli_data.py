@@ -1,0 +1,207 @@
+"""`drcap data`: a table, one line for a mistake, exit codes, files for the authors."""
+
+import json
+import sys
+import types
+
+import pytest
+from doubles import ToyCLAP
+from doubles_datasets import MAKERS, make_audiocaps, make_clotho
+
+import drcap.clap
+import drcap.cli
+from drcap.clap.batches import encode_recordings
+from drcap.data.authors_jsonl import read_authors_jsonl
+from drcap.data.captions import read_captions
+from drcap.data.prepared import read_prepared
+from drcap.retrieval import CaptionDatastore
+
+
+@pytest.fixture
+def data(monkeypatch, capsys, tmp_path):
+    """Run `drcap data`; return its exit code, stdout and stderr."""
+    monkeypatch.setenv("DRCAP_HOME", str(tmp_path / "home"))
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["drcap", "data", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            drcap.cli.main()
+        printed = capsys.readouterr()
+        return stopped.value.code or 0, printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture
+def prepared(data, tmp_path):
+    """Return the prepared folder of AudioCaps."""
+    root = make_audiocaps(tmp_path / "audiocaps")
+    assert data("prepare", "audiocaps", "--root", root)[0] == 0
+    return tmp_path / "home/data/audiocaps"
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_prepare_shows_a_table_and_says_where_it_wrote(data, tmp_path, name):
+    root = MAKERS[name](tmp_path / name)
+    code, out, err = data("prepare", name, "--root", root, "--output", tmp_path / "o")
+    assert (code, err) == (0, "")
+    assert out.split()[:3] == ["subset", "clips", "captions"]
+    assert f"Written to {tmp_path / 'o'}" in out
+
+
+def test_prepare_prints_json(data, tmp_path):
+    root = make_clotho(tmp_path / "clotho")
+    code, out, _ = data("prepare", "clotho", "--root", root, "--json")
+    found = json.loads(out)
+    assert code == 0 and found["folder"] == str(tmp_path / "home/data/clotho")
+    assert [each["clips"] for each in found["subsets"]] == [2, 2, 2]
+
+
+def test_an_absent_dataset_is_one_line_and_what_to_download(data, tmp_path):
+    code, out, err = data("prepare", "clotho", "--root", tmp_path)
+    assert code == 2 and err.count("\n") == 1 and err.startswith(f"drcap: {tmp_path}")
+    assert "zenodo.org/records/4783391" in out and "Tampere" in out and "GB" in out
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_sources_says_what_to_download(data, name):
+    code, out, _ = data("sources", name)
+    assert code == 0 and "https://" in out and "Licence: " in out
+
+
+def test_a_malformed_row_is_one_line_and_exit_code_2(data, tmp_path):
+    root = make_audiocaps(tmp_path / "a")
+    with open(root / "dataset/train.csv", "a") as sink:
+        sink.write("77,abc,30\n")
+    code, out, err = data("prepare", "audiocaps", "--root", root)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"drcap: {root / 'dataset/train.csv'}: line 14 has 3 columns")
+    assert err.count("\n") == 1
+
+
+def test_a_bad_recording_is_reported_and_the_rest_completes(data, tmp_path):
+    root = make_clotho(tmp_path / "c")
+    bad = root / "clotho_audio_files/evaluation/rain evaluation.wav"
+    bad.write_bytes(b"")
+    code, out, err = data("prepare", "clotho", "--root", root)
+    assert code == 2 and out.startswith("subset")
+    assert err.startswith(f"drcap: {bad}: ") and err.count("\n") == 1
+    done = tmp_path / "home/data/clotho/evaluation.jsonl"
+    assert len(read_prepared(done, audio=True)) == 1
+
+
+def test_an_unknown_name_is_one_line(data, tmp_path):
+    code, out, err = data("prepare", "esc50", "--root", tmp_path)
+    assert (code, out) == (2, "") and "unknown data set 'esc50'" in err
+
+
+# --download
+
+
+def test_download_without_aac_datasets_says_how_to_install_it(
+    data, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "aac_datasets", None)
+    monkeypatch.setitem(sys.modules, "aac_datasets.datasets.functional", None)
+    code, _, err = data("prepare", "clotho", "--root", tmp_path, "--download")
+    assert code == 2 and err.count("\n") == 1
+    assert "python -m pip install aac-datasets==0.7.0" in err
+
+
+@pytest.fixture
+def aac_datasets(monkeypatch):
+    """Put a fake of aac-datasets in place; return the calls it got."""
+    calls = []
+
+    def clotho(root, subset, verbose):
+        calls.append(subset)
+        if subset == "dev":
+            make_clotho(root / "CLOTHO_v2.1")
+
+    def audiocaps(root, subset, verbose):
+        raise RuntimeError("yt-dlp is not installed\nsecond line")
+
+    fake = types.ModuleType("aac_datasets.datasets.functional")
+    fake.download_clotho_dataset = clotho
+    fake.download_audiocaps_dataset = audiocaps
+    for name in ("aac_datasets", "aac_datasets.datasets", fake.__name__):
+        monkeypatch.setitem(sys.modules, name, fake)
+    return calls
+
+
+def test_download_fetches_and_prepares(data, tmp_path, aac_datasets):
+    code, out, _ = data("prepare", "clotho", "--root", tmp_path / "c", "--download")
+    assert code == 0 and aac_datasets == ["dev", "val", "eval"]
+    assert "evaluation" in out
+
+
+def test_a_download_that_fails_is_one_line(data, tmp_path, aac_datasets):
+    code, _, err = data("prepare", "audiocaps", "--root", tmp_path, "--download")
+    assert code == 2 and err.count("\n") == 1
+    assert "the download failed (yt-dlp is not installed)" in err
+    code, _, err = data("prepare", "soundvecaps", "--root", tmp_path, "--download")
+    assert code == 2 and "zenodo.org/records/12606207" in err
+
+
+# the authors' files
+
+
+def test_export_and_import_keep_the_captions(data, prepared, tmp_path):
+    authors, back = tmp_path / "authors.jsonl", tmp_path / "back.jsonl"
+    code, out, _ = data("export", prepared / "val.jsonl", "--output", authors)
+    assert code == 0 and out == f"{authors}: 10 lines\n"
+    assert all(each.similar_captions == () for each in read_authors_jsonl(authors))
+    code, out, _ = data("import", authors, "--output", back)
+    assert code == 0 and "2 clips, 10 captions, 0 lines empty" in out
+    assert read_captions(back) == read_captions(prepared / "val.jsonl")
+
+
+def test_export_for_inference_has_a_line_a_recording(data, prepared, tmp_path):
+    target = tmp_path / "test.jsonl"
+    code, *_ = data(
+        "export", prepared / "test.jsonl", "--output", target, "--for", "inference"
+    )
+    records = read_authors_jsonl(target)
+    assert code == 0 and len(records) == 2
+    assert all(record.source.endswith(".wav") for record in records)
+
+
+def test_export_draws_similar_captions_from_a_datastore(
+    data, prepared, tmp_path, monkeypatch
+):
+    clap = ToyCLAP()
+    monkeypatch.setattr(drcap.clap, "load_clap", lambda name: clap, raising=False)
+    captions = read_captions(prepared / "train.jsonl")
+    CaptionDatastore.build(captions, clap).save(tmp_path / "store")
+    target = tmp_path / "train.jsonl"
+    source = prepared / "train.jsonl"
+    store = ("--datastore", tmp_path / "store")
+    assert data("export", source, "--output", target, *store)[0] == 0
+    records = read_authors_jsonl(target)
+    assert any(record.similar_captions for record in records)
+    for record in records:
+        assert set(record.similar_captions) <= set(captions) - {record.target}
+
+
+def test_export_for_inference_retrieves_captions_by_the_recording(
+    data, prepared, tmp_path, monkeypatch
+):
+    clap = ToyCLAP()
+    monkeypatch.setattr(drcap.clap, "load_clap", lambda name: clap, raising=False)
+    store, target = tmp_path / "store", tmp_path / "test.jsonl"
+    datastore = CaptionDatastore.build(read_captions(prepared / "train.jsonl"), clap)
+    datastore.save(store)
+    options = ("--for", "inference", "--datastore", store)
+    code, *_ = data("export", prepared / "test.jsonl", "--output", target, *options)
+    assert code == 0
+    for record in read_authors_jsonl(target):
+        audio = encode_recordings([record.source], clap, progress=False)
+        [matches] = datastore.search(audio, 3)
+        assert record.similar_captions == tuple(match.caption for match in matches)
+
+
+def test_a_file_that_is_not_the_authors_is_one_line(data, tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"caption": "A dog"}\n')
+    code, _, err = data("import", path, "--output", tmp_path / "b.jsonl")
+    assert (code, err) == (2, f"drcap: {path}: line 1, field 'key' is no text\n")
