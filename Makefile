@@ -53,7 +53,9 @@ notebooks: reproduce  ## keep the outputs of that run in notebooks/
 	$(BIN)/python -m workflow.publish_notebooks reports/$(PROFILE)/notebooks
 
 bench: setup  ## measure speed and memory beside plain references
-	set -e; for benchmark in benchmarks/*.py; do $(BIN)/python "$$benchmark"; done
+	set -e; for benchmark in $(filter-out %/scale.py,$(wildcard benchmarks/*.py)); do \
+	    $(BIN)/python "$$benchmark"; done
+	$(BIN)/python benchmarks/scale.py --captions 10000 50000 --output logs/scale
 
 clean:  ## remove the environment, logs and caches; reports and DRCAP_HOME stay
 	rm -rf $(VENV) logs build *.egg-info .snakemake .pytest_cache .ruff_cache

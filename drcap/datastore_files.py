@@ -1,24 +1,26 @@
-"""A caption datastore on disk: a folder of three files, whole or not there at all.
+"""A caption datastore on disk: a folder of a few files, whole or not there at all.
 
 `captions.parquet` holds the texts, `embeddings.safetensors` their unit rows in the same
-order, and `datastore.json` the format's version, the encoder's fingerprint and the
-SHA-256 of the other two, so that damage is an error and never a wrong caption.
+order, `index.faiss` an approximate index where one was asked for, and `datastore.json`
+the format's version, the encoder's fingerprint and the SHA-256 of the others, so that
+damage is an error and never a wrong caption.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from drcap import files
+from drcap import files, nearest
+from drcap.embedding_files import map_rows, write_rows
 from drcap.errors import DatastoreError
 
 VERSION = 1
 MANIFEST = "datastore.json"
 CAPTIONS = "captions.parquet"
 EMBEDDINGS = "embeddings.safetensors"
-HASHED = (CAPTIONS, EMBEDDINGS)
+INDEX = "index.faiss"
 
 
 def build_command(folder: Path, *, overwrite: bool = True) -> str:
@@ -49,50 +51,84 @@ def check_target(folder: Path, *, overwrite: bool) -> None:
 
 
 def write(
-    folder: Path, captions: Sequence[str], embeddings: np.ndarray, encoder: str
+    folder: Path,
+    captions: Sequence[str],
+    blocks: Iterable[np.ndarray],
+    *,
+    dim: int,
+    dtype: str,
+    encoder: str,
+    index: str,
+    make_index: Callable[[np.ndarray], nearest.Exact | nearest.Approximate],
 ) -> None:
-    """Write captions (N) and embeddings (N, D) float32, replacing a datastore there."""
+    """Write a datastore, replacing one that is there.
+
+    captions : N texts           blocks : their embeddings, (N, dim) when put together
+    dtype : float32 or float16   index : exact, ivf or hnsw
+    make_index : gives the index of the embeddings that were written, (N, dim)
+    """
     import pandas as pd
-    from safetensors.numpy import save_file
 
     folder = Path(folder)
     check_target(folder, overwrite=True)
+    manifest = {
+        "version": VERSION,
+        "encoder": encoder,
+        "captions": len(captions),
+        "dim": dim,
+        "dtype": dtype,
+        "index": index,
+    }
     with files.atomic_folder(folder) as new:
-        pd.DataFrame({"caption": list(captions)}, dtype=object).to_parquet(
-            new / CAPTIONS, index=False
-        )
-        save_file({"embeddings": embeddings}, new / EMBEDDINGS)
-        manifest = {
-            "version": VERSION,
-            "encoder": encoder,
-            "captions": len(captions),
-            "dim": embeddings.shape[1],
-            "sha256": {name: files.sha256(new / name) for name in HASHED},
-        }
-        files.write_json(new / MANIFEST, manifest)
+        frame = pd.DataFrame({"caption": list(captions)}, dtype=object)
+        frame.to_parquet(new / CAPTIONS, index=False)
+        write_rows(new / EMBEDDINGS, blocks, (len(captions), dim), dtype)
+        if _has_index(manifest):
+            make_index(map_rows(new / EMBEDDINGS)).save(new / INDEX)
+        hashes = {path.name: files.sha256(path) for path in sorted(new.iterdir())}
+        files.write_json(new / MANIFEST, manifest | {"sha256": hashes})
 
 
-def read(folder: Path) -> tuple[list[str], np.ndarray, str]:
-    """Return captions (N), embeddings (N, D) float32 and the encoder's fingerprint.
+def read(folder: Path) -> tuple[list[str], np.ndarray, dict]:
+    """Return captions (N), embeddings (N, D) mapped into memory, and the manifest.
 
     DatastoreError if the folder is missing, is no datastore, is of another version of
     the format, or was changed since it was written.
     """
     import pandas as pd
-    from safetensors.numpy import load_file
 
     folder = Path(folder)
     manifest = _read_manifest(folder)
-    for name in HASHED:
+    for name in (CAPTIONS, EMBEDDINGS, *([INDEX] if _has_index(manifest) else [])):
         if not (folder / name).is_file():
             raise _damaged(folder, f"{name} is missing")
         if files.sha256(folder / name) != manifest["sha256"].get(name):
             raise _damaged(folder, f"{name} has changed since it was written")
     captions = pd.read_parquet(folder / CAPTIONS)["caption"].tolist()
-    embeddings = load_file(folder / EMBEDDINGS)["embeddings"]
+    embeddings = map_rows(folder / EMBEDDINGS)
     if embeddings.shape != (manifest["captions"], manifest["dim"]):
         raise _damaged(folder, f"{MANIFEST} does not fit {EMBEDDINGS}")
-    return captions, embeddings, manifest["encoder"]
+    return captions, embeddings, manifest
+
+
+def read_index(
+    folder: Path, manifest: dict, embeddings: np.ndarray
+) -> nearest.Approximate | None:
+    """Return the approximate index in a datastore's folder; None where it has none.
+
+    DatastoreError if it is not of this kind and these embeddings (N, D).
+    """
+    if not _has_index(manifest):
+        return None
+    try:
+        return nearest.read_index(folder / INDEX, manifest["index"], embeddings)
+    except ValueError as error:
+        raise _damaged(folder, str(error)) from None
+
+
+def _has_index(manifest: dict) -> bool:
+    """Tell whether there is a file of an index; not in old or in empty datastores."""
+    return manifest.get("index", "exact") != "exact" and manifest["captions"] > 0
 
 
 def _read_manifest(folder: Path) -> dict:
@@ -116,6 +152,8 @@ def _read_manifest(folder: Path) -> dict:
     missing = {"encoder", "captions", "dim", "sha256"} - manifest.keys()
     if missing:
         raise _damaged(folder, f"{MANIFEST} lacks {', '.join(sorted(missing))}")
+    if manifest.get("index", "exact") not in nearest.INDEXES:
+        raise _damaged(folder, f"{MANIFEST} names an unknown index")
     return manifest
 
 

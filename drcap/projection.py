@@ -11,9 +11,10 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from drcap.embedding_files import float32
 from drcap.errors import ConfigError
 
-Support = torch.Tensor | np.ndarray  # S in eq. 4, (N, D) unit rows; may be on disk
+Support = torch.Tensor | np.ndarray  # S in eq. 4, (N, D) unit rows; halves or on disk
 
 
 @torch.no_grad()
@@ -111,8 +112,8 @@ def _blocks(
     """Yield (first row, block (<= block_size, D) float32 on `device`)."""
     for start in range(0, len(support), block_size):
         block = support[start : start + block_size]
-        if isinstance(block, np.ndarray):  # perhaps a read-only map of a file
-            block = torch.from_numpy(np.array(block, dtype=np.float32))
+        if isinstance(block, np.ndarray):  # perhaps mapped from a file
+            block = float32(block, device)
         block = block.to(device, torch.float32)
         if not torch.isfinite(block).all():
             raise ValueError("the text embedding support holds NaN or infinite values")

@@ -2,15 +2,14 @@
 
 A datastore pairs distinct captions with their CLAP text embeddings. At inference the
 captions nearest to an audio embedding enter the prompt; in training they are drawn by
-`drcap.similarity_selection` instead. Checked against a brute-force search.
+`drcap.similarity_selection` instead. Embeddings may be halves and mapped from disk;
+they are searched exactly unless an index says otherwise. Checked against brute force.
 """
 
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,34 +17,38 @@ import torch
 from drcap import datastore_files
 from drcap.clap.batches import encode_captions
 from drcap.clap.encoder import CLAP
+from drcap.embedding_files import check_dtype, check_unit_rows
 from drcap.errors import ConfigError, DatastoreError
+from drcap.matches import Match, cosine, distinct, hashes
+from drcap.nearest import Approximate, Exact, build_index, candidates, check_index
 
-if TYPE_CHECKING:
-    import faiss
-
-SPARE = 8  # candidates fetched beyond top_k, among which ties are settled
-TIE = 1e-5  # above the rounding error of a float32 inner product of unit rows
-
-
-@dataclass(frozen=True)
-class Match:
-    """A caption of a datastore and its cosine similarity to a query."""
-
-    caption: str
-    similarity: float  # in [-1, 1], rounded to six decimals
+QUERIES = 1_024  # searched at once; bounds the memory
 
 
 class CaptionDatastore:
     """Distinct captions with their text embeddings, searchable by inner product.
 
-    captions : N texts, stripped, none blank      embeddings : (N, D) float32, unit rows
-    encoder : fingerprint of the CLAP model that made the embeddings
+    captions : N texts, stripped, none blank      embeddings : (N, D) float32, or
+    encoder : fingerprint of the CLAP model       float16 if so given; unit rows
+    that made the embeddings                      index : exact, ivf or hnsw; how to
+                                                  search
     """
 
-    def __init__(self, captions: Sequence[str], embeddings: np.ndarray, encoder: str):
+    def __init__(
+        self,
+        captions: Sequence[str],
+        embeddings: np.ndarray,
+        encoder: str,
+        index: str = "exact",
+    ):
+        check_index(index)
+        half = embeddings.dtype == np.float16
         self.captions = list(captions)
-        self.embeddings = np.ascontiguousarray(embeddings, dtype=np.float32)
+        self.embeddings = np.ascontiguousarray(
+            embeddings, dtype=np.float16 if half else np.float32
+        )
         self.encoder = encoder
+        self.index = index
         _check_rows(self.captions, self.embeddings)
         self._changed()
 
@@ -57,22 +60,33 @@ class CaptionDatastore:
         *,
         batch_size: int = 512,
         progress: bool = True,
+        dtype: str = "float32",
+        index: str = "exact",
     ) -> "CaptionDatastore":
-        """Encode the distinct captions, in order of first appearance.
+        """Encode the distinct captions in memory, in order of first appearance.
 
         Texts are compared exactly after stripping; blank ones are left out.
+        `drcap.datastore_build.build_datastore` does so on disk, and can be resumed.
         """
+        check_dtype(dtype)
+        check_index(index)
         texts = distinct(captions)
         rows = encode_captions(texts, clap, batch_size=batch_size, progress=progress)
-        return cls(texts, rows, clap.fingerprint)
+        return cls(texts, rows.astype(dtype, copy=False), clap.fingerprint, index)
 
     @classmethod
     def load(cls, folder: Path | str, clap: CLAP | None = None) -> "CaptionDatastore":
-        """Read a saved datastore; given `clap`, require that it made the embeddings.
+        """Open a saved datastore; given `clap`, require that it made the embeddings.
 
-        DatastoreError if it is missing, damaged, or made by another encoder.
+        These stay on disk and are mapped into memory. DatastoreError if the datastore
+        is missing, damaged, or made by another encoder.
         """
-        datastore = cls(*datastore_files.read(Path(folder)))
+        captions, embeddings, manifest = datastore_files.read(Path(folder))
+        kind = manifest.get("index", "exact")
+        datastore = cls(captions, embeddings, manifest["encoder"], kind)
+        datastore._nearest = datastore_files.read_index(
+            Path(folder), manifest, datastore.embeddings
+        )
         if clap is not None and datastore.encoder != clap.fingerprint:
             raise DatastoreError(
                 f"{folder} was made by the encoder {datastore.encoder}, not by "
@@ -84,7 +98,14 @@ class CaptionDatastore:
     def save(self, folder: Path | str) -> None:
         """Write the datastore to `folder` whole or not at all, replacing one there."""
         datastore_files.write(
-            Path(folder), self.captions, self.embeddings, self.encoder
+            Path(folder),
+            self.captions,
+            [self.embeddings],
+            dim=self.dim,
+            dtype=self.embeddings.dtype.name,
+            encoder=self.encoder,
+            index=self.index,
+            make_index=lambda _: self.nearest,
         )
 
     def __len__(self) -> int:
@@ -100,9 +121,29 @@ class CaptionDatastore:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the encoder and the captions, as hex; part of cache keys."""
-        content = json.dumps([self.encoder, self.captions])
-        return hashlib.sha256(content.encode()).hexdigest()
+        """SHA-256 of all that a search depends on, as hex; part of cache keys."""
+        how = [self.embeddings.dtype.name, self.index]
+        content = [self.encoder, self.captions]
+        content += [] if how == ["float32", "exact"] else how
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+    @property
+    def nearest(self) -> Exact | Approximate:
+        """What answers a search, built when it is first needed."""
+        if self._nearest is None:
+            self._nearest = build_index(self.index, self.embeddings)
+        return self._nearest
+
+    @property
+    def hashes(self) -> np.ndarray:
+        """What tells each caption apart, (N,) uint64; computed once."""
+        if self._hashes is None:
+            self._hashes = hashes(caption.encode() for caption in self.captions)
+        return self._hashes
+
+    def rows(self, rows: np.ndarray) -> np.ndarray:
+        """Return the embeddings of these rows (k,) in memory, (k, D) float32."""
+        return self.embeddings[rows].astype(np.float32, copy=False)
 
     def add(
         self,
@@ -122,6 +163,7 @@ class CaptionDatastore:
         if new:
             rows = encode_captions(new, clap, batch_size=batch_size, progress=progress)
             self.captions += new
+            rows = rows.astype(self.embeddings.dtype)
             self.embeddings = np.concatenate([self.embeddings, rows])
             self._changed()
         return len(new)
@@ -145,28 +187,36 @@ class CaptionDatastore:
         *,
         exclude: Collection[str] = (),
         own_captions: Sequence[str | None] | None = None,
+        exact: bool = False,
     ) -> list[list[Match]]:
         """Return each query's `top_k` most similar captions, the nearest first.
 
         queries : (B, D), unit rows                returns : B lists of top_k matches,
         exclude : captions no query may get        or fewer where fewer are allowed
         own_captions : B captions, each withheld from its own query (None: nothing)
+        exact : search exactly, whatever the datastore's index
 
         Equal similarities are ordered as in the datastore, so that a query's result
         does not depend on the queries searched with it.
         """
         if top_k < 0:
             raise ConfigError(f"top_k is {top_k}: it must not be negative")
-        queries = np.ascontiguousarray(self.check_queries(queries).cpu())
+        queries = self.check_queries(queries).cpu().contiguous()
         own_rows = self.own_rows(own_captions, len(queries))
-        allowed = self.rows_without(exclude)
-        if not min(len(queries), top_k, len(allowed)):
+        excluded = self.rows_of(exclude)
+        if not min(len(queries), top_k, len(self) - len(excluded)):
             return [[] for _ in queries]
-        found = self._candidates(queries, top_k, allowed)
-        return [
-            self._best(query, rows[rows != own], top_k)
-            for query, rows, own in zip(queries, found, own_rows, strict=True)
-        ]
+        nearest = Exact(self.embeddings) if exact else self.nearest
+        matches = []
+        for start in range(0, len(queries), QUERIES):
+            part = slice(start, start + QUERIES)
+            found = candidates(nearest, queries[part], top_k, excluded)
+            for query, rows, own in zip(
+                queries[part].numpy(), found, own_rows[part], strict=True
+            ):
+                allowed = rows[(rows >= 0) & (rows != own)]
+                matches.append(self._best(query, allowed, top_k))
+        return matches
 
     def check_queries(self, queries: torch.Tensor | np.ndarray) -> torch.Tensor:
         """Return queries as a finite (B, D) float32 tensor, or raise ValueError."""
@@ -188,7 +238,7 @@ class CaptionDatastore:
 
     def rows_without(self, captions: Iterable[str]) -> np.ndarray:
         """Return the sorted rows of all captions but these."""
-        return np.setdiff1d(np.arange(len(self)), self.rows_of(captions))
+        return np.delete(np.arange(len(self)), self.rows_of(captions))
 
     def own_rows(
         self, own_captions: Sequence[str | None] | None, queries: int
@@ -212,62 +262,13 @@ class CaptionDatastore:
 
     def _changed(self) -> None:
         self._row_of = {caption: row for row, caption in enumerate(self.captions)}
-        self._index = None
-
-    def _candidates(
-        self, queries: np.ndarray, top_k: int, allowed: np.ndarray
-    ) -> np.ndarray:
-        """Return rows (B, C) out of `allowed` that hold each query's best top_k + 1.
-
-        One more than asked for, as a query's own caption may be among them. C grows
-        until no caption left outside can tie with these.
-        """
-        index = self._index_of(allowed)
-        count = min(top_k + 1 + SPARE, len(allowed))
-        while True:
-            scores, places = index.search(queries, count)
-            last = min(top_k, count - 1)
-            tied = scores[:, last] - scores[:, -1] < TIE
-            if count == len(allowed) or not tied.any():
-                return allowed[places]
-            count = min(2 * count, len(allowed))
-
-    def _index_of(self, rows: np.ndarray) -> "faiss.IndexFlatIP":
-        """Return an index of these rows; the one of all rows is kept for next time.
-
-        A copy without the excluded rows: faiss's own filter is ten times as slow.
-        """
-        import faiss
-
-        if len(rows) == len(self) and self._index is not None:
-            return self._index
-        index = faiss.IndexFlatIP(self.dim)
-        index.add(self.embeddings[rows])
-        if len(rows) == len(self):
-            self._index = index
-        return index
+        self._nearest: Exact | Approximate | None = None
+        self._hashes: np.ndarray | None = None
 
     def _best(self, query: np.ndarray, rows: np.ndarray, top_k: int) -> list[Match]:
         similarities = cosine(query[None], self.embeddings[rows])
         order = np.lexsort((rows, -similarities))[:top_k]
         return self.matches(rows[order], similarities[order])
-
-
-def distinct(captions: Iterable[str]) -> list[str]:
-    """Strip captions, drop blank ones and repeats, keep the order of first appearance.
-
-    Compared as exact text: "A dog barks" and "A dog barks." are two captions.
-    """
-    return [text for text in dict.fromkeys(c.strip() for c in captions) if text]
-
-
-def cosine(queries: np.ndarray, captions: np.ndarray) -> np.ndarray:
-    """Return the inner products of paired unit rows, (P, D) x (P, D) -> (P,) float64.
-
-    Rounded to six decimals: what lies below depends on the order of summation, and
-    ties and band edges must not.
-    """
-    return np.round(np.sum(queries.astype(np.float64) * captions, axis=1), 6)
 
 
 def _check_rows(captions: list[str], embeddings: np.ndarray) -> None:
@@ -281,6 +282,4 @@ def _check_rows(captions: list[str], embeddings: np.ndarray) -> None:
             "some captions are repeated, blank or padded with spaces: pass them "
             "through CaptionDatastore.build"
         )
-    norms = np.linalg.norm(embeddings, axis=1)
-    if not np.all(np.abs(norms - 1) < 1e-3):  # also false for NaN
-        raise DatastoreError("the embeddings are not unit rows: normalise them")
+    check_unit_rows(embeddings)

@@ -3,22 +3,25 @@
 For each query, k captions are drawn uniformly at random from all captions of the
 datastore whose similarity lies in [sim_min, sim_max]: near enough to inform, too far to
 be copied. Each (query, caption, seed) has a pseudo-random priority and the k smallest
-in the band are kept, so that a draw does not depend on blocks, batches or order.
-Checked against brute force.
+in the band are kept, so that a draw does not depend on blocks, batches or order. Each
+block of captions is read once and meets all queries, block by block: of 450,000 rows
+on disk no more than a block is in use. Checked against brute force.
 """
 
-import hashlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import torch
 
+from drcap.embedding_files import float32
 from drcap.errors import ConfigError
-from drcap.retrieval import CaptionDatastore, Match, cosine
+from drcap.matches import Match, cosine, hashes
+from drcap.retrieval import CaptionDatastore
 
 # A pair this near an edge of the band is compared again in float64: the matrix product
 # is off by some 1e-6 in float32, and by up to 1e-3 where TF32 is switched on.
 MARGIN = 2e-3
+PAIRS = 2_048  # compared again at once; bounds the gathered rows
 EMPTY = np.iinfo(np.uint64).max  # the priority of a place that nothing has taken
 
 
@@ -46,53 +49,118 @@ def select_similar(
     _check(k, sim_min, sim_max)
     queries = datastore.check_queries(query_embeds)
     own_rows = datastore.own_rows(own_captions, len(queries))
-    identities = _identities(queries, own_captions)
-    tickets = _tickets(datastore.captions, seed)
-    allowed = datastore.rows_without(exclude)
-    if k == 0:
+    if k == 0 or not len(queries):
         return [[] for _ in queries]
-    selected: list[list[Match]] = []
-    for part in _parts(len(queries), block_size, progress):
-        drawn = _Drawn(len(queries[part]), k)
-        for first in range(0, len(allowed), block_size):
-            rows = allowed[first : first + block_size]
-            query, column = _pairs_in_band(
-                queries[part], datastore.embeddings[rows], sim_min, sim_max
-            )
-            others = rows[column] != own_rows[part][query]
-            query, row = query[others], rows[column[others]]
-            drawn.add(query, row, _mix(identities[part][query] ^ tickets[row]))
-        selected += _matches(queries[part], datastore, drawn.rows)
-    return selected
+    identities = _identities(queries, own_captions)
+    tickets = _tickets(datastore, seed)
+    withheld = np.zeros(len(datastore), dtype=bool)
+    withheld[datastore.rows_of(exclude)] = True
+    draws = [
+        _Draw(queries[part], own_rows[part], identities[part], k)
+        for part in _parts(len(queries), block_size)
+    ]
+    for part in _parts(len(datastore), block_size, progress):
+        block = _Block(part, datastore.embeddings[part], queries.device)
+        for draw in draws:
+            draw.add(block, (sim_min, sim_max), tickets[part], withheld[part])
+    return [matches for draw in draws for matches in draw.matches(datastore)]
 
 
-class _Drawn:
-    """The k pairs of smallest priority seen so far for each of B queries, in order."""
+class _Block:
+    """Captions that are compared at once: rows of the datastore, (C, D)."""
 
-    def __init__(self, queries: int, k: int):
-        self.rows = np.full((queries, k), -1, dtype=np.int64)
-        self.priorities = np.full((queries, k), EMPTY, dtype=np.uint64)
+    def __init__(self, rows: slice, stored: np.ndarray, device: torch.device):
+        self.first = rows.start
+        self.stored = stored  # as the datastore has them, perhaps on disk
+        self.columns = float32(stored, device).T  # (D, C), where the products are
 
-    def add(self, query: np.ndarray, row: np.ndarray, priority: np.ndarray) -> None:
-        """Consider P pairs of a query and a datastore row, all arrays (P,)."""
+
+class _Draw:
+    """What B queries have drawn so far: the k pairs of smallest priority, in order.
+
+    queries : (B, D)      own_rows : (B,), -1 for none      identities : (B,) uint64
+    """
+
+    def __init__(
+        self,
+        queries: torch.Tensor,
+        own_rows: np.ndarray,
+        identities: np.ndarray,
+        k: int,
+    ):
+        self.queries, self.stored = queries, queries.cpu().numpy()
+        self.own_rows = own_rows
+        self.identities = identities
+        self.rows = np.full((len(queries), k), -1, dtype=np.int64)
+        self.priorities = np.full((len(queries), k), EMPTY, dtype=np.uint64)
+
+    def add(
+        self,
+        block: _Block,
+        band: tuple[float, float],
+        tickets: np.ndarray,
+        withheld: np.ndarray,
+    ) -> None:
+        """Consider the captions of a block, with their tickets (C,) and bans (C,).
+
+        A pair too late to be drawn is dropped before it is compared again.
+        """
+        query, column, near = self._near(block, band)
+        priority = _mix(self.identities[query] ^ tickets[column])
+        drawn = (priority < self.priorities[query, -1]) & ~withheld[column]
+        drawn &= self.own_rows[query] != block.first + column
+        query, column, priority = query[drawn], column[drawn], priority[drawn]
+        inside = self._inside(block, band, query, column, near[drawn])
+        self._take(query[inside], block.first + column[inside], priority[inside])
+
+    def _near(
+        self, block: _Block, band: tuple[float, float]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return query, column and product (P,) of the pairs in or near the band."""
+        products = self.queries @ block.columns  # (B, C)
+        inside = (products >= band[0] - MARGIN) & (products <= band[1] + MARGIN)
+        pairs = inside.flatten().nonzero().flatten()
+        near = products.flatten()[pairs].cpu().numpy()
+        return *np.divmod(pairs.cpu().numpy(), products.shape[1]), near
+
+    def _inside(
+        self,
+        block: _Block,
+        band: tuple[float, float],
+        query: np.ndarray,
+        column: np.ndarray,
+        near: np.ndarray,
+    ) -> np.ndarray:
+        """Tell which of P pairs lie in the band, (P,) bool; exactly at its edges."""
+        inside = (near > band[0] + MARGIN) & (near < band[1] - MARGIN)
+        unsure = np.flatnonzero(~inside)
+        for start in range(0, len(unsure), PAIRS):
+            pairs = unsure[start : start + PAIRS]
+            exact = cosine(self.stored[query[pairs]], block.stored[column[pairs]])
+            inside[pairs] = (exact >= band[0]) & (exact <= band[1])
+        return inside
+
+    def _take(self, query: np.ndarray, row: np.ndarray, priority: np.ndarray) -> None:
+        """Keep the best of P pairs and those drawn before, all arrays (P,)."""
         k = self.rows.shape[1]
-        open_ = priority < self.priorities[query, -1]
-        query, row, priority = query[open_], row[open_], priority[open_]
         order = np.lexsort((priority, query))
         query, row, priority = query[order], row[order], priority[order]
         place = np.arange(len(query)) - np.searchsorted(query, query)
         first = place < k
-        new = _Drawn(*self.rows.shape)
-        new.rows[query[first], place[first]] = row[first]
-        new.priorities[query[first], place[first]] = priority[first]
-        self._merge(new)
-
-    def _merge(self, other: "_Drawn") -> None:
-        rows = np.hstack([self.rows, other.rows])  # (B, 2k)
-        priorities = np.hstack([self.priorities, other.priorities])
-        order = np.argsort(priorities, axis=1, kind="stable")[:, : self.rows.shape[1]]
+        at = query[first], k + place[first]
+        rows = np.hstack([self.rows, np.full_like(self.rows, -1)])  # (B, 2k)
+        priorities = np.hstack([self.priorities, np.full_like(self.priorities, EMPTY)])
+        rows[at], priorities[at] = row[first], priority[first]
+        order = np.argsort(priorities, axis=1, kind="stable")[:, :k]
         self.rows = np.take_along_axis(rows, order, axis=1)
         self.priorities = np.take_along_axis(priorities, order, axis=1)
+
+    def matches(self, datastore: CaptionDatastore) -> Iterator[list[Match]]:
+        """Yield the matches of each query, with their similarities."""
+        for query, places in zip(self.stored, self.rows, strict=True):
+            rows = places[places >= 0]
+            similarities = cosine(query[None], datastore.embeddings[rows])
+            yield datastore.matches(rows, similarities)
 
 
 def _check(k: int, sim_min: float, sim_max: float) -> None:
@@ -102,57 +170,21 @@ def _check(k: int, sim_min: float, sim_max: float) -> None:
         raise ConfigError(f"sim_min {sim_min} is not at or below sim_max {sim_max}")
 
 
-def _parts(count: int, block_size: int, progress: bool) -> Iterator[slice]:
-    """Yield slices of at most `block_size` queries, under a progress bar."""
+def _parts(count: int, block_size: int, progress: bool = False) -> Iterator[slice]:
+    """Yield slices of at most `block_size`, of captions under a progress bar."""
     from tqdm import tqdm
 
     bar = tqdm(
         total=count,
         desc="selecting similar captions",
-        unit="query",
+        unit="caption",
         delay=2,
         disable=not progress,
     )
     with bar:
         for start in range(0, count, block_size):
-            yield slice(start, start + block_size)
+            yield slice(start, min(start + block_size, count))
             bar.update(min(block_size, count - start))
-
-
-def _pairs_in_band(
-    queries: torch.Tensor, captions: np.ndarray, sim_min: float, sim_max: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return (query, caption) index arrays of the pairs with similarity in the band.
-
-    queries : (B, D)      captions : (C, D) numpy
-    """
-    products = (queries @ torch.from_numpy(captions).to(queries.device).T).cpu().numpy()
-    query, column = np.nonzero(
-        (products >= sim_min - MARGIN) & (products <= sim_max + MARGIN)
-    )
-    near = products[query, column]
-    unsure = np.flatnonzero(
-        (np.abs(near - sim_min) <= MARGIN) | (np.abs(near - sim_max) <= MARGIN)
-    )
-    inside = np.ones(len(query), dtype=bool)
-    rows = queries.cpu().numpy()
-    for start in range(0, len(unsure), 8192):  # bounds the gathered rows
-        pairs = unsure[start : start + 8192]
-        exact = cosine(rows[query[pairs]], captions[column[pairs]])
-        inside[pairs] = (exact >= sim_min) & (exact <= sim_max)
-    return query[inside], column[inside]
-
-
-def _matches(
-    queries: torch.Tensor, datastore: CaptionDatastore, drawn: np.ndarray
-) -> list[list[Match]]:
-    """Turn rows (B, k), -1 where none, into matches with their similarities."""
-    lists = []
-    for query, places in zip(queries.cpu().numpy(), drawn, strict=True):
-        rows = places[places >= 0]
-        similarities = cosine(query[None], datastore.embeddings[rows])
-        lists.append(datastore.matches(rows, similarities))
-    return lists
 
 
 def _identities(
@@ -161,23 +193,16 @@ def _identities(
     """Return what tells each query apart, (B,) uint64: its text, else its embedding."""
     texts = own_captions or [None] * len(queries)
     rows = queries.cpu().numpy()
-    return _hashes(
+    return hashes(
         row.tobytes() if text is None else text.strip().encode()
         for text, row in zip(texts, rows, strict=True)
     )
 
 
-def _tickets(captions: Sequence[str], seed: int) -> np.ndarray:
+def _tickets(datastore: CaptionDatastore, seed: int) -> np.ndarray:
     """Return a pseudo-random number for each caption and this seed, (N,) uint64."""
     seeds = np.array([seed % 2**64], dtype=np.uint64)
-    return _mix(_hashes(caption.encode() for caption in captions) ^ _mix(seeds))
-
-
-def _hashes(contents: Iterable[bytes]) -> np.ndarray:
-    digests = b"".join(
-        hashlib.blake2b(content, digest_size=8).digest() for content in contents
-    )
-    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
+    return _mix(datastore.hashes ^ _mix(seeds))
 
 
 def _mix(values: np.ndarray) -> np.ndarray:

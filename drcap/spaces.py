@@ -19,7 +19,8 @@ from drcap.clap import CLAP
 from drcap.clap.batches import encode_over_time, encode_recordings
 from drcap.data.captions import Clip
 from drcap.files import atomic_path, write_json
-from drcap.retrieval import CaptionDatastore, Match
+from drcap.matches import Match
+from drcap.retrieval import CaptionDatastore
 
 WINDOWS = 3  # of a recording that are read in time: 30 s
 
@@ -58,7 +59,7 @@ class Space:
         A support, S in eq. 4, is made of them.
         """
         rows = self.datastore.own_rows(captions, len(captions))
-        return self.datastore.embeddings[rows]
+        return self.datastore.rows(rows)
 
     def audio(self, clips: Sequence[Clip]) -> torch.Tensor:
         """Return f_a of clips whose audio is here: (B, D) float32, unit rows."""

@@ -1,12 +1,18 @@
 import json
+import subprocess
+import sys
 
+import numpy as np
 import pytest
 from doubles import ToyCLAP
+from doubles_clap import PITCHES, SOUNDS, tiny_clap_config, tiny_text_encoder
 from typer.testing import CliRunner
 
 import drcap.clap
+from drcap import paths
+from drcap.clap.model import CLAPModel, TrainedCLAP
 from drcap.cli.datastore import app
-from drcap.errors import DatastoreError
+from drcap.errors import ConfigError, DatastoreError
 from drcap.retrieval import CaptionDatastore
 
 
@@ -102,3 +108,86 @@ def test_a_missing_datastore_is_an_error(command, clap, captions_file, tmp_path)
     result = run(command, tmp_path / "gone", captions_file)
     assert isinstance(result.exception, DatastoreError)
     assert "drcap datastore build" in str(result.exception)
+
+
+@pytest.mark.parametrize("index", ["exact", "ivf", "hnsw"])
+def test_build_stores_halves_and_an_index_when_asked_to(
+    clap, captions_file, tmp_path, index
+):
+    options = ["--output", tmp_path / "ds", "--dtype", "float16", "--index", index]
+    told = run("build", captions_file, *options)
+    assert told.exit_code == 0
+    assert (f"{index} finds 100.0% of the exact top 3" in told.stdout) == (
+        index != "exact"
+    )
+    facts = json.loads(run("info", tmp_path / "ds", "--json").stdout)
+    assert (facts["dtype"], facts["index"]) == ("float16", index)
+
+
+@pytest.mark.parametrize(
+    "option, value, message",
+    [
+        ("--dtype", "float8", "'float8' is not stored; use float32 or float16"),
+        ("--index", "flat", "unknown 'flat'; known: exact, ivf, hnsw"),
+    ],
+)
+@pytest.mark.parametrize("processes", [1, 2])
+def test_build_refuses_an_unknown_option_before_anything_starts(
+    clap, captions_file, tmp_path, option, value, message, processes
+):
+    options = ["--output", tmp_path / "ds", "--processes", processes]
+    told = run("build", captions_file, *options, option, value)
+    assert isinstance(told.exception, ConfigError) and message in str(told.exception)
+    assert clap.encoded_captions == 0
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The folder of a tiny CLAP model, for commands in processes of their own."""
+    folder = tmp_path_factory.mktemp("clap")
+    config = tiny_clap_config(tiny_text_encoder(folder / "text"))
+    TrainedCLAP(CLAPModel(config)).save(folder / "model")
+    return folder / "model"
+
+
+def terminal(*arguments):
+    command = [sys.executable, "-m", "drcap.cli", "datastore", *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=paths.REPOSITORY, capture_output=True, text=True, timeout=200
+    )
+
+
+@pytest.mark.parametrize("index", ["ivf", "hnsw"])
+def test_two_processes_build_what_one_does(trained, tmp_path, index):
+    captions = [f"a {p} {s} is heard" for p in PITCHES for s in SOUNDS]
+    (tmp_path / "captions.txt").write_text("\n".join([*captions, captions[0]]))
+    options = ["--clap", trained, "--dtype", "float16", "--index", index]
+    told = terminal(
+        *("build", tmp_path / "captions.txt", "--output", tmp_path / "two"),
+        *(*options, "--processes", "2"),
+    )
+    assert told.returncode == 0, told.stderr
+    assert f"{tmp_path / 'two'}: 12 captions, 1 repeats left out" in told.stdout
+    assert f"{index} finds 100.0% of the exact top 3" in told.stdout
+    one = CaptionDatastore.build(
+        captions, TrainedCLAP.load(trained, "cpu"), dtype="float16", index=index
+    )
+    two = CaptionDatastore.load(tmp_path / "two")
+    assert two.fingerprint == one.fingerprint
+    np.testing.assert_array_equal(two.embeddings, one.embeddings)
+    assert not (tmp_path / "two.building").exists()
+
+
+def test_a_mistake_that_only_the_processes_see_is_a_line_each(trained, tmp_path):
+    (tmp_path / "captions.txt").write_text("a low tone is heard\n")
+    (tmp_path / "ds.building").mkdir()
+    (tmp_path / "ds.building" / "thesis.txt").write_text("years")
+    told = terminal(
+        *("build", tmp_path / "captions.txt", "--output", tmp_path / "ds"),
+        *("--clap", trained, "--processes", "2"),
+    )
+    assert told.returncode == 2
+    lines = [line for line in told.stderr.splitlines() if line.startswith("drcap: ")]
+    assert "holds other files" in lines[0]
+    assert lines[-1].startswith("drcap: one of the processes failed: mend what it says")
+    assert "Traceback" not in told.stderr and len(lines) <= 3

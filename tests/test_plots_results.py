@@ -11,8 +11,9 @@ from doubles_scores import grid_of
 from drcap import plots
 from drcap.evaluation.bootstrap import interval
 from drcap.experiments.effects import effects
-from drcap.experiments.materials import CORPORA
 from drcap.experiments.tables import result_table
+
+DOMAINS = {"ac": "scapes-ac", "cl": "scapes-cl"}
 
 
 def results():
@@ -20,7 +21,7 @@ def results():
 
 
 def table():
-    return result_table("table3_ablation_in_domain", results(), domains=CORPORA)
+    return result_table("table3_ablation_in_domain", results(), domains=DOMAINS)
 
 
 def log(gap):
@@ -43,7 +44,7 @@ SHARES = pd.DataFrame({"weak": [0.7, 1.0], "ac": [0.3, 0.0]}, index=["to ac", "t
 FIGURES = {
     "results": lambda: plots.plot_results(table(), "Scores"),
     "differences": lambda: plots.plot_differences(
-        effects("DRCap", "w/o PD", results()),
+        effects("DRCap", "w/o PD", results(), domains=DOMAINS),
         "DRCap less w/o PD (points)",
         "Projection",
     ),
@@ -98,7 +99,7 @@ def test_ours_and_the_papers_scores_are_drawn_in_panels_of_their_own():
 
 
 def test_differences_are_drawn_with_their_intervals_and_the_papers():
-    frame = effects("DRCap", "w/o PD", results())
+    frame = effects("DRCap", "w/o PD", results(), domains=DOMAINS)
     first = frame[frame["group"] == "scapes-ac"]
     axes = FIGURES["differences"]().axes[0]
     zero, ours, paper = axes.lines

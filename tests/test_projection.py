@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from drcap.embedding_files import map_rows, write_rows
 from drcap.errors import ConfigError
 from drcap.projection import project, top_support
 
@@ -152,4 +153,24 @@ def test_projection_runs_where_the_audio_embeddings_are():
     assert found.is_cuda
     torch.testing.assert_close(
         found.cpu(), project(queries, support, 0.05), atol=1e-5, rtol=0
+    )
+
+
+def test_the_support_may_be_halves_mapped_from_a_file_and_is_not_copied_whole(
+    tmp_path, monkeypatch
+):
+    queries, support = unit_rows(6, seed=1), unit_rows(101).half()
+    write_rows(tmp_path / "support", [support.numpy()], (101, 12), "float16")
+    mapped, largest = map_rows(tmp_path / "support"), []
+    original = torch.from_numpy
+
+    def noted(block):
+        largest.append(len(block))
+        return original(block)
+
+    monkeypatch.setattr("drcap.embedding_files.torch.from_numpy", noted)
+    found = project(queries, mapped, 0.05, block_size=16)
+    assert max(largest) == 16
+    torch.testing.assert_close(
+        found, project(queries, support.float(), 0.05, block_size=16), atol=0, rtol=0
     )

@@ -1,3 +1,4 @@
+import hashlib
 import json
 
 import numpy as np
@@ -267,3 +268,74 @@ def test_a_manifest_that_is_no_object_is_refused(datastore, tmp_path, content):
 def test_a_datastore_that_cannot_be_is_refused(captions, rows, message):
     with pytest.raises(DatastoreError, match=message):
         CaptionDatastore(captions, rows, "toy-clap")
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 30])
+def test_a_search_does_not_depend_on_how_many_are_searched_at_once(
+    at_once, monkeypatch
+):
+    datastore, queries = datastore_of(unit_rows(60)), unit_rows(30, seed=1)
+    own = [f"caption {i}" for i in range(30)]
+    options = {"own_captions": own, "exclude": ["caption 5", "caption 40"]}
+    expected = datastore.search(queries, 4, **options)
+    monkeypatch.setattr("drcap.retrieval.QUERIES", at_once)
+    assert datastore.search(queries, 4, **options) == expected
+
+
+@pytest.mark.parametrize("index", ["exact", "ivf", "hnsw"])
+def test_halves_are_kept_as_such_and_searched_as_the_rows_they_are(index):
+    rows = unit_rows(200).astype(np.float16)
+    datastore = CaptionDatastore([str(i) for i in range(200)], rows, "random", index)
+    assert datastore.embeddings.dtype == np.float16
+    assert datastore.rows(np.array([3])).dtype == np.float32
+    queries = unit_rows(30, seed=1)
+    found = datastore.search(queries, 3, exact=True)
+    for query, matches in zip(queries, found, strict=True):
+        assert texts(matches) == by_brute_force(datastore, query, 3)
+
+
+@pytest.mark.parametrize("index", ["ivf", "hnsw"])
+def test_an_approximate_search_gives_as_many_and_keeps_the_rules(index):
+    rows, queries = unit_rows(600), unit_rows(20, seed=1)
+    datastore = CaptionDatastore([str(i) for i in range(600)], rows, "random", index)
+    nearest = [texts(found) for found in datastore.search(queries, 4)]
+    common, own = {nearest[0][0], nearest[1][1]}, [found[2] for found in nearest]
+    found = datastore.search(queries, 4, exclude=common, own_captions=own)
+    for query, text, matches in zip(queries, own, found, strict=True):
+        assert len(matches) == 4 and not {text, *common} & set(texts(matches))
+        similarities = [match.similarity for match in matches]
+        assert similarities == sorted(similarities, reverse=True)
+        row = int(matches[0].caption)
+        assert similarities[0] == round(float(rows[row].astype(float) @ query), 6)
+    assert [len(each) for each in datastore.search(queries, 500)] == [500] * 20
+
+
+def test_the_fingerprint_of_a_plain_datastore_is_that_of_before():
+    content = json.dumps(["toy-clap", CAPTIONS]).encode()
+    plain = CaptionDatastore.build(CAPTIONS, ToyCLAP(), progress=False)
+    assert plain.fingerprint == hashlib.sha256(content).hexdigest()
+    others = [
+        CaptionDatastore.build(CAPTIONS, ToyCLAP(), progress=False, **options)
+        for options in ({"dtype": "float16"}, {"index": "ivf"}, {"index": "hnsw"})
+    ]
+    assert len({plain.fingerprint, *(each.fingerprint for each in others)}) == 4
+
+
+def test_adding_keeps_halves_and_the_kind_of_index():
+    half = CaptionDatastore.build(
+        CAPTIONS, ToyCLAP(), progress=False, dtype="float16", index="hnsw"
+    )
+    half.search(half.rows(np.arange(2)), 1)  # an index exists and must be replaced
+    assert half.add(["Bells ring"], ToyCLAP()) == 1
+    assert half.embeddings.dtype == np.float16 and half.index == "hnsw"
+    [[match]] = half.search(ToyCLAP().encode_text(["Bells ring"]), 1)
+    assert match.caption == "Bells ring"
+
+
+def test_settings_that_are_not_known_are_refused():
+    with pytest.raises(ConfigError, match="unknown 'lsh'"):
+        CaptionDatastore(["a"], unit_rows(1), "random", "lsh")
+    clap = ToyCLAP()
+    with pytest.raises(ConfigError, match="'int8' is not stored"):
+        CaptionDatastore.build(CAPTIONS, clap, dtype="int8")
+    assert clap.encoded_captions == 0

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from drcap import similarity_selection
 from drcap.errors import ConfigError
 from drcap.retrieval import CaptionDatastore
 from drcap.similarity_selection import select_similar
@@ -216,3 +217,39 @@ def test_impossible_selections_are_refused(datastore):
         select_similar(queries[:, :5], datastore)
     with pytest.raises(ValueError, match="expected 2 own captions"):
         select_similar(queries, datastore, own_captions=["a"])
+
+
+@pytest.mark.parametrize("block_size", [64, 5000])
+def test_halves_mapped_from_disk_are_drawn_from_as_the_rows_they_are(
+    tmp_path, block_size
+):
+    rows = clustered_rows(400).astype(np.float16)
+    names = [f"caption {i}" for i in range(400)]
+    CaptionDatastore(names, rows, "random").save(tmp_path / "half")
+    half = CaptionDatastore.load(tmp_path / "half")
+    whole = CaptionDatastore(names, rows.astype(np.float32), "random")
+    queries = clustered_rows(30, seed=1)
+    expected = select_similar(queries, whole, k=5)
+    assert select_similar(queries, half, k=5, block_size=block_size) == expected
+
+
+def test_each_block_of_captions_is_read_once(datastore, monkeypatch):
+    read, original = [], similarity_selection.float32
+
+    def noted(rows, device):
+        read.append(len(rows))
+        return original(rows, device)
+
+    monkeypatch.setattr(similarity_selection, "float32", noted)
+    select_similar(clustered_rows(90, seed=1), datastore, block_size=40)
+    assert read == [40] * 10
+
+
+@pytest.mark.parametrize("width", [0, 1e-3, 3.9e-3, 4.1e-3, 0.1])
+def test_a_band_narrower_than_the_margin_is_exact_too(datastore, width):
+    queries = clustered_rows(30, seed=1)
+    band = {"sim_min": 0.8 - width / 2, "sim_max": 0.8 + width / 2}
+    found = select_similar(queries, datastore, k=400, **band)
+    for query, matches in zip(queries, found, strict=True):
+        expected = band_by_brute_force(datastore, query, *band.values())
+        assert set(texts(matches)) == expected

@@ -30,22 +30,82 @@ def build(
     captions_file: CaptionsFile,
     output: Annotated[Path, typer.Option("--output", help="The folder to write.")],
     clap: Clap = DEFAULT_CLAP,
+    dtype: Annotated[
+        str, typer.Option(help="Of the embeddings on disk: float32 or float16.")
+    ] = "float32",
+    index: Annotated[
+        str, typer.Option(help="Search: exact, or approximate by ivf or hnsw.")
+    ] = "exact",
+    processes: Annotated[
+        int, typer.Option(min=1, help="How many encode; on GPUs, one each.")
+    ] = 1,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a datastore that is there.")
     ] = False,
 ) -> None:
-    """Encode the captions of a file into a new datastore."""
+    """Encode the captions of a file into a new datastore.
+
+    Killed, the same command goes on. `accelerate launch -m drcap.cli datastore build`
+    shares the work as --processes does.
+    """
     from drcap import datastore_files
-    from drcap.clap import load_clap
     from drcap.data.captions import read_captions
-    from drcap.retrieval import CaptionDatastore
+    from drcap.embedding_files import check_dtype
+    from drcap.nearest import check_index
 
     datastore_files.check_target(output, overwrite=overwrite)
+    check_dtype(dtype)
+    check_index(index)
     captions = read_captions(captions_file)
-    datastore = CaptionDatastore.build(captions, load_clap(clap))
-    datastore.save(output)
-    repeats = len(captions) - len(datastore)
+    if processes == 1:
+        _build(captions, output, clap, dtype, index)
+        return
+    options = ["--output", str(output), "--clap", clap, "--dtype", dtype]
+    options += ["--index", index, *(["--overwrite"] if overwrite else [])]
+    _launch([*options, "--", str(captions_file)], processes)
+
+
+def _build(
+    captions: list[str], output: Path, clap_name: str, dtype: str, index: str
+) -> None:
+    """Build as one of the processes that share the work; the first one tells."""
+    from drcap.clap import load_clap
+    from drcap.datastore_build import build_datastore
+    from drcap.processes import Processes
+
+    team = Processes()
+    device = (str(team.device),) if team.count > 1 else ()  # each has its own
+    clap = load_clap(clap_name, *device)
+    options = {"dtype": dtype, "index": index, "processes": team}
+    build_datastore(output, captions, clap, **options)
+    if team.main:
+        _tell(output, len(captions))
+
+
+def _tell(output: Path, captions: int) -> None:
+    """Say what was kept and, of an approximate search, what share it finds."""
+    from drcap.recall import sampled_recall
+    from drcap.retrieval import CaptionDatastore
+
+    datastore = CaptionDatastore.load(output)
+    repeats = captions - len(datastore)
     typer.echo(f"{output}: {len(datastore)} captions, {repeats} repeats left out")
+    if datastore.index != "exact":
+        found = sampled_recall(datastore)
+        typer.echo(f"{output}: {datastore.index} finds {found:.1%} of the exact top 3")
+
+
+def _launch(arguments: list[str], processes: int) -> None:
+    """Build in several processes; each of them reads the captions for itself."""
+    from drcap.errors import DatastoreError
+    from drcap.launch import launch
+
+    command = ["datastore", "build", *arguments]
+    if not launch("drcap.cli", command, processes):
+        raise DatastoreError(
+            "one of the processes failed: mend what it says above and run the same "
+            "command again, it goes on from what is encoded"
+        )
 
 
 @app.command()
@@ -91,6 +151,8 @@ def info(
         "folder": str(folder),
         "captions": len(datastore),
         "dim": datastore.dim,
+        "dtype": datastore.embeddings.dtype.name,
+        "index": datastore.index,
         "encoder": datastore.encoder,
         "fingerprint": datastore.fingerprint,
         "bytes": sum(file.stat().st_size for file in folder.iterdir()),

@@ -33,6 +33,7 @@ from drcap.plots.results import (
     plot_sweep,
     plot_systems,
 )
+from drcap.plots.scale import plot_scale
 from drcap.plots.style import png, save_figure
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "plot_modality_gap",
     "plot_origins",
     "plot_results",
+    "plot_scale",
     "plot_scores",
     "plot_similarity_histogram",
     "plot_sweep",
