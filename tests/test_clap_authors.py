@@ -1,128 +1,25 @@
-import zlib
 from pathlib import Path
 
-import librosa
 import numpy as np
 import pytest
 import torch
-from transformers import RobertaConfig
+from doubles_authors import (
+    AUDIO,
+    SMALL,
+    SMALL_ROBERTA,
+    TRANSFORM,
+    clap_state,
+    constants,
+    write_clap,
+)
 
 from drcap.clap import load_clap
 from drcap.clap.authors import load_authors, roberta_base
-from drcap.config import CLAPConfig, override
+from drcap.config import CLAPConfig
 from drcap.errors import AssetError, CheckpointError
 from drcap.projection import project
 
 GOLDEN = Path(__file__).parent / "golden" / "authors_clap.npz"
-AUDIO = "audio_encoder.audio_enc."
-TEXT = "text_encoder.text_encoder."
-TRANSFORM = AUDIO + "audio_feats_extractor.mel_trans."
-
-SMALL = override(
-    CLAPConfig(),
-    {
-        "dim": 24,
-        "audio_encoder": {"width": 8, "depths": (2, 2), "heads": (2, 4)},
-    },
-)
-SMALL_ROBERTA = RobertaConfig(
-    **{"vocab_size": 40, "max_position_embeddings": 34, "type_vocab_size": 1},
-    **{"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2},
-    intermediate_size=32,
-)
-
-
-def linear(name: str, inside: int, outside: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (outside, inside), f"{name}.bias": (outside,)}
-
-
-def norm(name: str, width: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
-
-
-def audio_layout(config: CLAPConfig) -> dict[str, tuple[int, ...]]:
-    """The learned tensors of the authors' HTS-AT: key -> shape."""
-    settings, mels = config.audio_encoder, config.front_end.mels
-    width, patch = settings.width, settings.patch_size
-    shapes = norm("bn0", mels) | {"bn0.running_mean": (mels,)}
-    shapes |= {"bn0.running_var": (mels,), "patch_embed.proj.bias": (width,)}
-    shapes |= {"patch_embed.proj.weight": (width, 1, patch, patch)}
-    shapes |= norm("patch_embed.norm", width)
-    offsets = (2 * settings.window_size - 1) ** 2
-    for stage, (depth, heads) in enumerate(
-        zip(settings.depths, settings.heads, strict=True)
-    ):
-        for number in range(depth):
-            block = f"layers.{stage}.blocks.{number}."
-            shapes |= norm(block + "norm1", width) | norm(block + "norm2", width)
-            shapes[block + "attn.relative_position_bias_table"] = (offsets, heads)
-            shapes |= linear(block + "attn.qkv", width, 3 * width)
-            shapes |= linear(block + "attn.proj", width, width)
-            shapes |= linear(block + "mlp.fc1", width, 4 * width)
-            shapes |= linear(block + "mlp.fc2", 4 * width, width)
-        if stage + 1 < len(settings.depths):
-            merging = f"layers.{stage}.downsample."
-            shapes[merging + "reduction.weight"] = (2 * width, 4 * width)
-            shapes |= norm(merging + "norm", 4 * width)
-            width *= 2
-    shapes |= norm("norm", width)
-    return {AUDIO + key: shape for key, shape in shapes.items()}
-
-
-def text_layout(roberta: RobertaConfig) -> dict[str, tuple[int, ...]]:
-    """The tensors of the authors' RoBERTa: key -> shape."""
-    width, inner = roberta.hidden_size, roberta.intermediate_size
-    rows = {
-        "word": roberta.vocab_size,
-        "position": roberta.max_position_embeddings,
-        "token_type": roberta.type_vocab_size,
-    }
-    shapes = {f"embeddings.{k}_embeddings.weight": (n, width) for k, n in rows.items()}
-    shapes |= norm("embeddings.LayerNorm", width)
-    for number in range(roberta.num_hidden_layers):
-        layer = f"encoder.layer.{number}."
-        for part in ("query", "key", "value"):
-            shapes |= linear(f"{layer}attention.self.{part}", width, width)
-        shapes |= linear(layer + "attention.output.dense", width, width)
-        shapes |= norm(layer + "attention.output.LayerNorm", width)
-        shapes |= linear(layer + "intermediate.dense", width, inner)
-        shapes |= linear(layer + "output.dense", inner, width)
-        shapes |= norm(layer + "output.LayerNorm", width)
-    return {TEXT + key: shape for key, shape in shapes.items()}
-
-
-def layout(config: CLAPConfig, roberta: RobertaConfig) -> dict[str, tuple[int, ...]]:
-    """Every learned tensor that an embedding depends on: key -> shape."""
-    heard = config.audio_encoder.width * 2 ** (len(config.audio_encoder.depths) - 1)
-    shapes: dict[str, tuple[int, ...]] = {"temp": ()}
-    for side, width in (("audio", heard), ("text", roberta.hidden_size)):
-        shapes |= linear(f"{side}_proj.0", width, config.dim)
-        shapes |= linear(f"{side}_proj.2", config.dim, config.dim)
-    return shapes | audio_layout(config) | text_layout(roberta)
-
-
-def by_rule(key: str, shape: tuple[int, ...]) -> torch.Tensor:
-    """The value of one tensor: drawn from a stream that its key seeds."""
-    if key == "temp":
-        return torch.tensor(0.05)
-    stream = np.random.RandomState(zlib.crc32(key.encode()))
-    drawn = stream.standard_normal(shape).astype(np.float32)
-    if len(shape) > 1:
-        drawn /= np.float32(np.sqrt(np.prod(shape[1:])))
-    elif key.endswith("running_var"):
-        drawn = 1 + 0.1 * np.abs(drawn)
-    else:
-        drawn = 0.1 * drawn + (1 if key.endswith("weight") else 0)
-    return torch.from_numpy(drawn)
-
-
-def state(config=SMALL, roberta=SMALL_ROBERTA) -> dict[str, torch.Tensor]:
-    return {key: by_rule(key, shape) for key, shape in layout(config, roberta).items()}
-
-
-def write(path: Path, tensors: dict[str, torch.Tensor]) -> Path:
-    torch.save({"model": tensors, "optimizer": {"state": {}}, "epoch": 15}, path)
-    return path
 
 
 def load_small(path: Path, **options):
@@ -140,27 +37,6 @@ def waveforms() -> tuple[np.ndarray, np.ndarray]:
     return ten, ten[64_000:128_000]
 
 
-def constants() -> dict[str, torch.Tensor]:
-    """What a real checkpoint holds besides: constants, and AudioSet's classifier."""
-    window = librosa.filters.get_window("hann", 1024)
-    spectra = np.fft.fft(np.eye(1024))[:513] * window
-    mel = librosa.filters.mel(sr=32_000, n_fft=1024, n_mels=64, fmin=50, fmax=14_000)
-    arrays = {
-        TRANSFORM + "stft.conv_real.weight": spectra.real[:, None],
-        TRANSFORM + "stft.conv_imag.weight": spectra.imag[:, None],
-        TRANSFORM + "log_trans.melW": mel.T,
-        AUDIO + "bn0.num_batches_tracked": np.array(3),
-        AUDIO + "layers.0.blocks.0.attn.relative_position_index": np.zeros((64, 64)),
-        AUDIO + "layers.0.blocks.1.attn_mask": np.zeros((64, 64, 64)),
-        AUDIO + "tscam_conv.weight": np.zeros((527, 16, 2, 3)),
-        AUDIO + "tscam_conv.bias": np.zeros(527),
-        AUDIO + "head.weight": np.zeros((527, 527)),
-        AUDIO + "head.bias": np.zeros(527),
-        TEXT + "embeddings.position_ids": np.arange(34)[None],
-    }
-    return {key: torch.tensor(array).float() for key, array in arrays.items()}
-
-
 def embeddings(clap) -> torch.Tensor:
     ids = torch.tensor([[0, 7, 8, 9, 2], [0, 11, 2, 1, 1]])
     with torch.inference_mode():
@@ -170,12 +46,12 @@ def embeddings(clap) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def tensors():
-    return state()
+    return clap_state()
 
 
 @pytest.fixture(scope="module")
 def small(tensors, tmp_path_factory):
-    return write(tmp_path_factory.mktemp("authors") / "best_model.pt", tensors)
+    return write_clap(tmp_path_factory.mktemp("authors") / "best_model.pt", tensors)
 
 
 def test_every_tensor_reaches_its_place(small, tensors):
@@ -216,7 +92,7 @@ def test_the_model_embeds_with_the_authors_temperature(small):
 def test_what_a_real_file_holds_besides_changes_nothing(small, tensors, tmp_path):
     full = tensors | constants()
     full = {f"module.{key}": tensor for key, tensor in full.items()}
-    other = write(tmp_path / "best_model.pt", full)
+    other = write_clap(tmp_path / "best_model.pt", full)
     assert torch.equal(embeddings(load_small(other)), embeddings(load_small(small)))
 
 
@@ -231,7 +107,7 @@ def test_the_floor_of_other_checkpoints_can_be_given(small):
 def test_missing_and_unexpected_keys_are_listed(tensors, tmp_path):
     odd = dict(tensors, surprise=torch.zeros(1))
     del odd["temp"], odd[AUDIO + "norm.bias"]
-    path = write(tmp_path / "best_model.pt", odd)
+    path = write_clap(tmp_path / "best_model.pt", odd)
     with pytest.raises(CheckpointError) as caught:
         load_small(path)
     expected = f"missing keys: {AUDIO}norm.bias, temp; unexpected keys: surprise"
@@ -240,7 +116,7 @@ def test_missing_and_unexpected_keys_are_listed(tensors, tmp_path):
 
 def test_tensors_of_another_size_are_named(tensors, tmp_path):
     wider = dict(tensors) | {"text_proj.2.bias": torch.zeros(25)}
-    path = write(tmp_path / "best_model.pt", wider)
+    path = write_clap(tmp_path / "best_model.pt", wider)
     with pytest.raises(CheckpointError, match=r"text_proj.2.bias to make \(24,\)"):
         load_small(path)
 
@@ -248,7 +124,7 @@ def test_tensors_of_another_size_are_named(tensors, tmp_path):
 @pytest.mark.parametrize("key", ["stft.conv_imag.weight", "log_trans.melW"])
 def test_another_front_end_is_refused(tensors, tmp_path, key):
     other = tensors | {TRANSFORM + key: constants()[TRANSFORM + key] * 1.01}
-    path = write(tmp_path / "best_model.pt", other)
+    path = write_clap(tmp_path / "best_model.pt", other)
     with pytest.raises(CheckpointError, match="trained on another front end"):
         load_small(path)
 
@@ -277,7 +153,7 @@ def test_a_missing_tokenizer_is_named_when_a_caption_comes(small):
 @pytest.mark.slow
 def test_the_authors_own_outputs_are_reproduced(tmp_path):
     config, golden = CLAPConfig(), np.load(GOLDEN)
-    path = write(tmp_path / "best_model.pt", state(config, roberta_base()))
+    path = write_clap(tmp_path / "best_model.pt", clap_state(config, roberta_base()))
     clap = load_authors(path, device="cpu")
     path.unlink()
     ten, two = waveforms()

@@ -5,22 +5,20 @@ alike. Every key is accounted for: mapped by the table below, left out because i
 known to be of no use here, or an error. Checked against outputs of the authors' code.
 """
 
-import pickle
 import re
 from pathlib import Path
 
 import numpy as np
-import torch
 from transformers import RobertaConfig, RobertaModel
 
+from drcap import torch_files
 from drcap.clap.front_end import mel_filters
 from drcap.clap.model import CLAPModel, TrainedCLAP
 from drcap.clap.text_encoder import TextEncoder
 from drcap.config import CLAPConfig, FrontEndConfig, override
 from drcap.devices import resolve_device
 from drcap.errors import CheckpointError
-
-Tensors = dict[str, torch.Tensor]
+from drcap.torch_files import Tensors
 
 AUDIO = "audio_encoder.audio_enc."
 TEXT = "text_encoder.text_encoder."
@@ -96,24 +94,13 @@ def load_authors(
 
 def read_checkpoint(path: Path) -> Tensors:
     """Return the checkpoint's tensors, without a wrapper's prefix `module.`."""
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        tensors = content["model"]
-        return {name.removeprefix("module."): t for name, t in tensors.items()}
-    except FileNotFoundError:
-        raise CheckpointError(f"{path}: no such file; check the path") from None
-    except pickle.UnpicklingError:
+    content = torch_files.read(path)
+    if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
         raise CheckpointError(
-            f"{path}: holds other objects than tensors and plain values, which could "
-            'run code on loading; where you trust it, save {"model": its tensors} alone'
-        ) from None
-    except (OSError, EOFError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error) else "empty"
-        raise CheckpointError(f"{path}: damaged ({reason}); copy it again") from None
-    except (KeyError, TypeError, AttributeError):
-        raise CheckpointError(
-            f"{path}: has no state dict called 'model'; not the authors' CLAP"
-        ) from None
+            f"{path}: has no state dict called 'model'; not the authors' CLAP, but "
+            f"{torch_files.described(content)}"
+        )
+    return torch_files.tensors(path, torch_files.named(path, content["model"]))
 
 
 def authors_key(name: str) -> str:
@@ -138,7 +125,8 @@ def key_table(model: CLAPModel) -> dict[str, list[str]]:
 def _translate(path: Path, found: Tensors, model: CLAPModel) -> Tensors:
     """Rename and split the tensors; CheckpointError lists those that do not fit."""
     table, shapes = key_table(model), model.state_dict()
-    _refuse_keys(path, found, table)
+    used = [key for key in found if not re.fullmatch(UNUSED, key)]
+    torch_files.check_keys(path, "the authors' CLAP", used, table)
     ours: Tensors = {}
     for key, names in table.items():
         tensor = found[key].log() if key == "temp" else found[key]
@@ -151,17 +139,6 @@ def _translate(path: Path, found: Tensors, model: CLAPModel) -> Tensors:
                 f"{tuple(shapes[name].shape)}, found {tuple(tensor.shape)}"
             )
     return ours
-
-
-def _refuse_keys(path: Path, found: Tensors, table: dict[str, list[str]]) -> None:
-    unused = {key for key in found if re.fullmatch(UNUSED, key)}
-    faults = {
-        "missing keys": sorted(table.keys() - found.keys()),
-        "unexpected keys": sorted(found.keys() - table.keys() - unused),
-    }
-    lists = [f"{what}: {', '.join(keys)}" for what, keys in faults.items() if keys]
-    if lists:
-        raise CheckpointError(f"{path}: not the authors' CLAP; {'; '.join(lists)}")
 
 
 def _check_front_end(path: Path, found: Tensors, config: FrontEndConfig) -> None:

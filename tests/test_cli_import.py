@@ -1,0 +1,143 @@
+import json
+from functools import partial
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from doubles import TOY_CAPTIONS
+from doubles_authors import (
+    SMALL,
+    SMALL_ROBERTA,
+    adapter_state,
+    clap_state,
+    constants,
+    mapper_state,
+    support_rows,
+    tiny_roberta_tokenizer,
+    write_adapter,
+    write_clap,
+)
+
+import drcap.clap.authors
+import drcap.cli
+from drcap.pipeline import DRCap
+
+
+@pytest.fixture
+def files(tmp_path):
+    folder = tmp_path / "released"
+    write_adapter(folder / "lora")
+    write_clap(folder / "best_model.pt", clap_state() | constants())
+    torch.save(mapper_state(), folder / "model.pt")
+    torch.save(mapper_state() | adapter_state(), folder / "both.pt")
+    torch.save(support_rows(), folder / "support.pt")
+    tiny_roberta_tokenizer(folder / "tokenizer")
+    (folder / "captions.txt").write_text("\n".join(TOY_CAPTIONS[:9]))
+    return folder
+
+
+@pytest.fixture
+def command(files, language_model, monkeypatch, capsys):
+    """Run `drcap import authors`; return its exit code, stdout and stderr."""
+    small = {"config": SMALL, "text_architecture": SMALL_ROBERTA}
+    load = partial(drcap.clap.authors.load_authors, **small)
+    monkeypatch.setattr(drcap.clap.authors, "load_authors", load)
+
+    def run(output, **changes):
+        options = {
+            "clap": files / "best_model.pt",
+            "mapper": files / "model.pt",
+            "lora": files / "lora",
+            "support": files / "support.pt",
+            "captions": files / "captions.txt",
+            "output": output,
+            "language-model": language_model,
+            "tokenizer": files / "tokenizer",
+            "device": "cpu",
+        } | changes
+        given = [
+            text
+            for name, value in options.items()
+            if value is not None
+            for text in (f"--{name}", str(value))
+        ]
+        monkeypatch.setattr("sys.argv", ["drcap", "import", "authors", *given])
+        with pytest.raises(SystemExit) as stopped:
+            drcap.cli.main()
+        printed = capsys.readouterr()
+        return stopped.value.code or 0, printed.out, printed.err
+
+    return run
+
+
+def test_the_folder_captions_recordings_from_the_command_line(
+    command, tmp_path, monkeypatch, capsys
+):
+    output = tmp_path / "model"
+    code, out, err = command(output)
+    assert code == 0, err
+    assert out.startswith(f"{output}: ") and " MB, to be used with " in out
+    samples = np.cumsum(np.random.default_rng(0).standard_normal(32_000)) / 500
+    soundfile.write(tmp_path / "a.wav", samples, 32_000)
+    arguments = [str(tmp_path / "a.wav"), "--checkpoint", str(output), "--json"]
+    arguments += ["--device", "cpu", "--beams", "1"]
+    monkeypatch.setattr("sys.argv", ["drcap", "caption", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        drcap.cli.main()
+    result = json.loads(capsys.readouterr().out)
+    assert not stopped.value.code and result["caption"]
+    similar = [match["caption"] for match in result["similar_captions"]]
+    assert len(similar) == 3 and set(similar) <= set(TOY_CAPTIONS[:9])
+
+
+def test_an_adapter_within_the_mappers_file_needs_no_folder(command, files, tmp_path):
+    code, _, err = command(tmp_path / "model", mapper=files / "both.pt", lora=None)
+    assert code == 0, err
+    assert DRCap.from_pretrained(tmp_path / "model", device="cpu").config.captioner.lora
+
+
+def test_without_captions_there_is_no_datastore(command, tmp_path):
+    code, _, err = command(tmp_path / "model", captions=None)
+    assert code == 0, err
+    assert DRCap.from_pretrained(tmp_path / "model", device="cpu").datastore is None
+
+
+@pytest.mark.parametrize(
+    ("option", "file", "message"),
+    [
+        ("mapper", "best_model.pt", "missing keys: encoder_projector.linear1.bias"),
+        ("clap", "model.pt", "no state dict called 'model'"),
+        ("support", "model.pt", "expected a tensor (N, D)"),
+        ("lora", "tokenizer", "adapter_config.json: missing"),
+        ("captions", "model.pt", "captions are read from .txt"),
+        ("tokenizer", "nowhere", "no model folder at"),
+        ("language-model", "./nowhere", "no model folder at ./nowhere"),
+    ],
+)
+def test_a_wrong_file_is_one_line_and_exit_code_2_and_loses_nothing(
+    command, files, tmp_path, option, file, message
+):
+    output = tmp_path / "model"
+    output.mkdir()
+    given = file if file.startswith("./") else files / file
+    code, out, err = command(output, **{option: given})
+    assert (code, out) == (2, "")
+    assert err.startswith("drcap: ") and err.count("\n") == 1
+    assert message in err
+    assert not list(output.iterdir())
+
+
+def test_a_folder_with_content_is_refused_before_anything_is_read(command, tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "notes.txt").write_text("mine")
+    code, _, err = command(tmp_path / "model", clap="absent.pt")
+    assert code == 2 and "is not empty; name another folder" in err
+    assert (tmp_path / "model" / "notes.txt").read_text() == "mine"
+
+
+def test_help_names_the_command(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["drcap", "import", "authors", "--help"])
+    with pytest.raises(SystemExit):
+        drcap.cli.main()
+    assert "--support" in capsys.readouterr().out
