@@ -7,12 +7,15 @@ In reading order:
 - `modality_gap.py`   how far apart the two are, and what brings them together
 - `retrieval.py`, `similarity_selection.py`, `similarity_range.py`   similar captions,
   at inference and in training, and what a similarity range means
+- `nearest.py`, `recall.py`, `datastore_build.py`   exact and approximate search, and
+  datastores of half a million captions
 - `projection.py`   projection-based decoding, eq. 4
 - `captioner/`  prompt, linear mapper and language model, text-only training, beams
 - `pipeline.py` all of it on recordings: `DRCap.from_pretrained().caption("dog.wav")`
 - `evaluation/` metrics, predictions, bootstrap and tables
 - `experiments/` the grid behind the paper's tables: trained, captioned, scored, judged
-- `config/`, `assets.py`, `audio.py`, `cli/`   what they stand on
+- `estimate/`   what the jobs of a profile take, before they start
+- `config/`, `assets.py`, `audio.py`, `processes.py`, `cli/`   what they stand on
 """
 
 from importlib import import_module

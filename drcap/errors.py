@@ -24,6 +24,10 @@ class DatasetError(DRCapError):
     """A dataset's folder or annotation file is missing or malformed."""
 
 
+class DatasetAbsentError(DatasetError):
+    """A dataset's annotation file is not there at all, rather than malformed."""
+
+
 class DatastoreError(DRCapError):
     """A caption datastore is missing, damaged, or made by another encoder."""
 

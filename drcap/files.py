@@ -29,9 +29,15 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         folder = Path(aside) / "new"
         folder.mkdir()
         yield folder
+        replace_folder(folder, target)
+
+
+def replace_folder(new: Path, target: Path) -> None:
+    """Rename a folder, on the same disk, to `target`; what was there is removed."""
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".writing-") as aside:
         if target.exists():
             target.rename(Path(aside) / "old")
-        folder.rename(target)
+        new.rename(target)
 
 
 def write_text(target: Path, text: str) -> None:

@@ -5,7 +5,6 @@ support (what embeddings are projected onto) are plain caption collections and c
 swapped at every call, without training.
 """
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from drcap import assets, audio, paths
+from drcap import assets, audio, model_folder, paths
 from drcap.captioner.generate import generate
 from drcap.captioner.model import Captioner
 from drcap.clap import CLAP, load_clap
@@ -24,10 +23,11 @@ from drcap.clap.batches import encode_windows
 from drcap.config import Config, override
 from drcap.data.audiocaps import read_training_captions
 from drcap.devices import inference_dtype, resolve_device
-from drcap.errors import AudioError, CheckpointError, ConfigError, DatastoreError
+from drcap.errors import AudioError, DatastoreError
 from drcap.files import write_json
+from drcap.matches import Match, distinct
 from drcap.projection import project
-from drcap.retrieval import CaptionDatastore, Match, distinct
+from drcap.retrieval import CaptionDatastore
 
 SHIPPED = paths.CHECKPOINTS / "audiocaps"  # trained on AudioCaps captions
 SILENCE = "Silence"
@@ -49,30 +49,56 @@ class Captioned:
 
 
 class DRCap:
-    """A CLAP model and a captioner trained on captions in its text space."""
+    """A CLAP model and a captioner trained on captions in its text space.
 
-    def __init__(self, clap: CLAP, captioner: Captioner, config: Config):
+    datastore, support : its own, an (N, D) array of unit rows the latter, taken where a
+        call gives none; without them AudioCaps' training captions are both
+    """
+
+    def __init__(
+        self,
+        clap: CLAP,
+        captioner: Captioner,
+        config: Config,
+        *,
+        datastore: CaptionDatastore | None = None,
+        support: np.ndarray | None = None,
+    ):
         self.clap = clap
         self.captioner = captioner.eval()
         self.config = config
+        self.datastore = datastore
+        self.support = support
 
     @classmethod
     def from_pretrained(
         cls, path_or_hub_id: str | Path | None = None, device: str = "auto"
     ) -> "DRCap":
         """Load a saved model: a folder, a hub id, or by default the shipped one."""
-        folder = _checkpoint_folder(path_or_hub_id)
-        config = _read_config(folder)
+        named = SHIPPED if path_or_hub_id is None else path_or_hub_id
+        folder = model_folder.find(named)
+        config = model_folder.read_config(folder)
         clap = load_clap(config.clap)
         where = resolve_device(device)
         dtype = inference_dtype(where, config.generation.dtype)
         captioner = Captioner.load(folder, clap.dim, config.captioner, dtype)
-        return cls(clap, captioner.to(where), config)
+        return cls(
+            clap,
+            captioner.to(where),
+            config,
+            datastore=model_folder.read_datastore(folder, clap),
+            support=model_folder.read_support(folder, clap),
+        )
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write config, mapper and adapter; never a frozen weight."""
-        self.captioner.save(Path(folder))
-        write_json(Path(folder) / "config.json", self.config.to_dict())
+        """Write config, mapper, adapter and its own captions; never a frozen weight."""
+        folder = Path(folder)
+        self.captioner.save(folder)
+        if self.datastore is not None:
+            self.datastore.save(folder / model_folder.DATASTORE)
+        if self.support is not None:
+            model_folder.write_support(folder, self.support)
+        write_json(folder / model_folder.CONFIG, self.config.to_dict())
 
     def caption(
         self, audio: Recording | Sequence[Recording], **options
@@ -99,7 +125,8 @@ class DRCap:
     ) -> Iterator[Captioned]:
         """Yield a result for each recording, in order, as groups of them are done.
 
-        datastore : captions to retrieve from; default: AudioCaps' training captions
+        datastore : captions to retrieve from; default: the model's own, or else
+            AudioCaps' training captions
         support : captions to project onto (S in eq. 4); default: likewise
         settings : top_k, retrieval, num_beams, projection, temperature; default: config
 
@@ -107,16 +134,35 @@ class DRCap:
         """
         config = _adjusted(self.config, **settings)
         if config.retrieval.enabled:
-            datastore = self._captions(datastore)
+            datastore = self._given_or_own_datastore(datastore)
+        rows = None  # of the support
         if config.projection.enabled:
-            support = self._captions(support)
+            rows = self._given_or_own_support(support)
         remaining = iter(recordings)
-        while group := list(islice(remaining, 2 * config.generation.batch_size)):
-            yield from self._caption_group(group, datastore, support, config)
+        while group := list(islice(remaining, self.group_size)):
+            yield from self._caption_group(group, datastore, rows, config)
 
-    def _captions(self, given: CaptionDatastore | None) -> CaptionDatastore:
-        if given is None:
-            return self._default_datastore
+    @property
+    def group_size(self) -> int:
+        """How many recordings are encoded, and then sorted by length, at a time."""
+        return 2 * self.config.generation.batch_size
+
+    def _given_or_own_datastore(
+        self, given: CaptionDatastore | None
+    ) -> CaptionDatastore:
+        if given is not None:
+            return self._checked(given)
+        return self._default_datastore if self.datastore is None else self.datastore
+
+    def _given_or_own_support(self, given: CaptionDatastore | None) -> np.ndarray:
+        """Return S in eq. 4, (N, D)."""
+        if given is not None:
+            return self._checked(given).embeddings
+        if self.support is not None:
+            return self.support
+        return self._default_datastore.embeddings
+
+    def _checked(self, given: CaptionDatastore) -> CaptionDatastore:
         if given.encoder != self.clap.fingerprint:
             raise DatastoreError(
                 f"the captions given were embedded by {given.encoder}, not by "
@@ -132,7 +178,8 @@ class DRCap:
         """Return f_a of a recording, (D,) unit norm; None if all of it is silent.
 
         A long recording is read in windows; its embedding is their mean, weighted by
-        duration. AudioError if it cannot be read.
+        duration. In the authors' style only its beginning is read. AudioError if it
+        cannot be.
         """
         windows = ((0, window) for window in self._windows(recording))
         [embedding] = encode_windows(windows, 1, self.clap)
@@ -140,12 +187,16 @@ class DRCap:
 
     def _windows(self, recording: Recording) -> Iterator[np.ndarray]:
         sr, seconds = self.clap.sr, self.clap.window_seconds
+        beginning = self.config.captioner.style == "authors"
         if not isinstance(recording, np.ndarray):
+            if beginning:
+                return iter([audio.first_seconds(recording, sr, seconds)])
             return audio.windows(recording, sr, seconds)
         _check_waveform(recording)
         size, length = round(sr * seconds), len(recording)
         # a short tail is dropped, as in a file
         stop = max(1, length - round(audio.LEAST_TAIL * sr) + 1)
+        stop = 1 if beginning else stop
         waveform = recording.astype(np.float32, copy=False)
         return (waveform[start : start + size] for start in range(0, stop, size))
 
@@ -193,7 +244,7 @@ class DRCap:
         if config.projection.enabled:
             embeddings = project(
                 audio_embeds,
-                support.embeddings,
+                support,
                 config.projection.temperature or self.clap.temperature,
                 renormalise=config.projection.renormalise,
             )
@@ -276,31 +327,3 @@ def _silent(file: str | None, seconds: float) -> Captioned:
     warning = f"{file or 'waveform'}: silent, so no event is named"
     timings = {"encode": seconds}
     return Captioned(file, SILENCE, [], round(seconds, 4), timings, warning)
-
-
-def _checkpoint_folder(path_or_hub_id: str | Path | None) -> Path:
-    if path_or_hub_id is None:
-        return SHIPPED
-    if Path(path_or_hub_id).is_dir():
-        return Path(path_or_hub_id)
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(str(path_or_hub_id)))
-    except Exception as error:
-        raise CheckpointError(
-            f"{path_or_hub_id}: neither a folder nor a model on the hub "
-            f"({type(error).__name__})"
-        ) from None
-
-
-def _read_config(folder: Path) -> Config:
-    path = folder / "config.json"
-    try:
-        return Config.from_dict(json.loads(path.read_text()))
-    except FileNotFoundError:
-        raise CheckpointError(f"{path}: missing; not a saved DRCap model") from None
-    except ValueError as error:
-        raise CheckpointError(f"{path}: not JSON ({error}); copy it again") from None
-    except ConfigError as error:
-        raise CheckpointError(f"{path}: {error}") from None

@@ -5,21 +5,25 @@ from pathlib import Path
 from doubles import ToyCLAP
 
 from drcap.config import Config
+from drcap.matches import Match
 from drcap.pipeline import Captioned
-from drcap.retrieval import Match
 
 
 class FakeDRCap:
     """Files that are absent or named bad* fail; those named silent* carry a warning."""
 
+    group_size = 2
+
     def __init__(self):
         self.clap = ToyCLAP()
         self.config = Config(seed=7)
         self.settings = None  # of the last call
+        self.heard = []  # files, of all calls
 
     def caption_stream(self, recordings, **settings):
         self.settings = settings
         for file in map(str, recordings):
+            self.heard.append(file)
             name = Path(file).stem.split("_")[0]
             if name.startswith("bad") or not Path(file).exists():
                 yield Captioned(file, None, error=f"{file}: is not audio; convert it")

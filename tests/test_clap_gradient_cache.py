@@ -5,8 +5,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from drcap.clap.gradient_cache import Processes, backpropagate
+from drcap.clap.gradient_cache import backpropagate
 from drcap.clap.loss import contrastive_loss
+from drcap.processes import Processes
 
 CLIPS = torch.tensor([0, 1, 2, 1, 3, 4, 5, 0])
 

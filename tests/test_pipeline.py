@@ -8,9 +8,15 @@ import torch
 from doubles import TOY_CAPTIONS, ToyCLAP
 from torch.nn import functional as F
 
-from drcap import assets, pipeline
+from drcap import assets, model_folder, pipeline
 from drcap.captioner.model import Captioner
-from drcap.config import CaptionerConfig, Config, GenerationConfig, RetrievalConfig
+from drcap.config import (
+    CaptionerConfig,
+    Config,
+    GenerationConfig,
+    RetrievalConfig,
+    override,
+)
 from drcap.errors import AudioError, CheckpointError, ConfigError, DatastoreError
 from drcap.pipeline import DRCap, default_datastore
 from drcap.projection import project
@@ -210,6 +216,33 @@ def test_a_silent_window_is_left_out(embed):
         torch.testing.assert_close(embedding, expected)
 
 
+@pytest.fixture
+def authors_style(model):
+    """The same model, told to read recordings as the authors' code does."""
+    style = {"captioner": {"style": "authors"}}
+    return DRCap(model.clap, model.captioner, override(model.config, style))
+
+
+def test_in_the_authors_style_only_the_beginning_of_one_channel_is_read(
+    authors_style, tmp_path
+):
+    left, right = noise(14), np.cumsum(noise(14, 1)) / 50
+    path = tmp_path / "stereo.wav"
+    soundfile.write(path, np.stack([left, right], axis=1), SR, subtype="FLOAT")
+    expected = windows_mean(left, (0, 10))
+    torch.testing.assert_close(authors_style.embed(path), expected)
+    torch.testing.assert_close(authors_style.embed(left), expected)
+    short = authors_style.embed(left[:8_000])
+    torch.testing.assert_close(short, ToyCLAP().encode_audio([left[:8_000]])[0])
+
+
+def test_in_the_authors_style_a_bad_recording_is_still_reported(
+    authors_style, tmp_path
+):
+    [result] = authors_style.caption([tmp_path / "absent.wav"])
+    assert "no such file" in result.error
+
+
 # the switches of the ablations
 
 
@@ -342,6 +375,25 @@ def test_a_sample_of_the_default_captions_is_drawn_by_its_seed(monkeypatch):
     assert pipeline.default_captions(1000) == TOY_CAPTIONS
 
 
+def test_captions_of_its_own_come_before_the_default_ones(
+    model, recordings, decoded, monkeypatch
+):
+    monkeypatch.setattr(pipeline, "default_datastore", None)
+    rain = CaptionDatastore.build([t for t in TOY_CAPTIONS if "Rain" in t], model.clap)
+    support = np.concatenate([rain.embeddings[:2], rain.embeddings[:1]])
+    own = DRCap(
+        model.clap, model.captioner, model.config, datastore=rain, support=support
+    )
+    result = own.caption(recordings[0])
+    assert all("Rain" in match.caption for match in result.similar_captions)
+    expected = project(model.embed(recordings[0])[None], support, ToyCLAP.temperature)
+    torch.testing.assert_close(decoded[0][0], expected)
+    cats = CaptionDatastore.build([t for t in TOY_CAPTIONS if "cat" in t], model.clap)
+    result = own.caption(recordings[0], datastore=cats, support=cats)
+    assert all("cat" in match.caption for match in result.similar_captions)
+    assert not torch.allclose(decoded[0][0], decoded[1][0])
+
+
 # checkpoints
 
 
@@ -356,6 +408,28 @@ def test_a_saved_model_captions_as_before(model, saved, recordings):
     loaded = DRCap.from_pretrained(saved, device="cpu")
     assert loaded.config == model.config
     assert [result.caption for result in loaded.caption(recordings)] == expected
+
+
+def test_a_saved_model_keeps_captions_of_its_own(model, tmp_path, recordings):
+    rain = CaptionDatastore.build([t for t in TOY_CAPTIONS if "Rain" in t], model.clap)
+    own = DRCap(
+        *(model.clap, model.captioner, model.config),
+        **{"datastore": rain, "support": rain.embeddings[:4]},
+    )
+    own.save_pretrained(tmp_path / "own")
+    loaded = DRCap.from_pretrained(tmp_path / "own", device="cpu")
+    assert loaded.datastore.captions == rain.captions
+    assert np.array_equal(loaded.support, own.support)
+    [first, second] = [each.caption(recordings[0]) for each in (own, loaded)]
+    assert (first.caption, first.similar_captions) == (
+        *(second.caption, second.similar_captions),
+    )
+
+
+def test_a_support_of_another_width_is_refused(model, saved):
+    model_folder.write_support(saved, np.ones((3, 5), np.float32))
+    with pytest.raises(CheckpointError, match=r"expected \(N, 32\) .* found \(3, 5\)"):
+        DRCap.from_pretrained(saved, device="cpu")
 
 
 def test_a_saved_model_holds_nothing_frozen(saved, language_model):

@@ -1,4 +1,6 @@
 import json
+from contextlib import nullcontext
+from threading import Barrier, Thread
 
 import pytest
 from doubles_pipeline import FakeDRCap
@@ -61,6 +63,40 @@ def test_settings_reach_the_captioner(clips):
 def test_no_clips_give_no_predictions():
     predictions = caption_clips(FakeDRCap(), [])
     assert predictions.captioned == predictions.failed == []
+
+
+class Sharing:
+    """One of two processes, here threads that gather what both give."""
+
+    count = 2
+    given = [None, None]
+    both = Barrier(2)
+
+    def __init__(self, index):
+        self.index, self.main = index, index == 0
+
+    def main_first(self):
+        return nullcontext()
+
+    def gather(self, items):
+        self.given[self.index] = items
+        self.both.wait(timeout=10)
+        return [*self.given[0], *self.given[1]]
+
+
+def test_processes_share_the_clips_and_each_gets_all_predictions(clips):
+    models, found = [FakeDRCap(), FakeDRCap()], [None, None]
+
+    def caption(index):
+        found[index] = caption_clips(models[index], 3 * clips, Sharing(index))
+
+    threads = [Thread(target=caption, args=(index,)) for index in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found[0] == found[1] == caption_clips(FakeDRCap(), 3 * clips)
+    assert [len(model.heard) for model in models] == [5, 4]  # groups of two
 
 
 def test_predictions_are_written_one_object_a_line(clips, tmp_path):

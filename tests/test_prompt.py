@@ -1,7 +1,7 @@
 import pytest
 from transformers import AutoTokenizer
 
-from drcap.captioner.prompt import PromptBuilder, pad
+from drcap.captioner.prompt import PromptBuilder, pad, prompt_builder
 from drcap.config import CaptionerConfig
 
 INSTRUCTION = "USER : Describe the audio you hear . ASSISTANT :"
@@ -85,3 +85,59 @@ def test_rows_are_padded_on_either_side(side, ids, mask):
 
 def test_a_token_that_equals_the_padding_is_not_masked():
     assert pad([[9, 5], [9]], 9, "left")[1].tolist() == [[1, 1], [0, 1]]
+
+
+# the two styles, letter by letter
+
+
+@pytest.fixture
+def spelled():
+    """Lay a prompt and a target out in a style; as letters, as Llama's tokenizer cuts.
+
+    A text begins with a blank that nobody wrote, and <a> is the audio's slot.
+    """
+    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    letters = [*map(chr, range(32, 127)), "\n", "_", "<s>", "</s>", "<unk>"]
+    vocabulary = {
+        letter: number for number, letter in enumerate(dict.fromkeys(letters))
+    }
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("_"), normalizers.Replace(" ", "_")]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        **{"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"},
+    )
+
+    def spelled(style, similar_captions, caption):
+        builder = prompt_builder(fast, CaptionerConfig(style=style))
+        prompt = builder.prompt(similar_captions)
+        words = fast.convert_ids_to_tokens(prompt.ids)
+        words[prompt.slot] = "<a>"
+        target = fast.convert_ids_to_tokens(builder.target(caption))
+        return "".join(words), "".join(target)
+
+    return spelled
+
+
+def test_our_style_letter_by_letter(spelled):
+    assert spelled("ours", ["A dog.", "Rain"], "Wind") == (
+        "<s>_A_dog._Rain.</s><a><s>_USER:_Describe_the_audio_you_hear.\n_ASSISTANT:",
+        "__Wind</s>",
+    )
+
+
+def test_the_authors_style_letter_by_letter(spelled):
+    assert spelled("authors", ["A dog.", "Rain"], "Wind") == (
+        "<s>_A_dog.._Rain._</s><a><s>_USER:_Describe_the_audio_you_hear._\n_ASSISTANT:",
+        "Wind</s>",
+    )
+
+
+def test_the_authors_style_without_captions(spelled):
+    prompt, _ = spelled("authors", [], "Wind")
+    assert prompt.replace("_</s>", "</s>", 1).startswith("<s></s><a><s>_USER:")

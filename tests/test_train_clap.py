@@ -19,13 +19,12 @@ def command(tmp_path, monkeypatch):
     clips = write_clips(tmp_path / "clips", 13)
     data = SimpleNamespace(
         config=SoundscapesConfig(),
-        pretraining=SimpleNamespace(kept=clips[:8]),
+        pairs=clips[:8],
         clips=lambda *_: clips[8:],
     )
     monkeypatch.setenv("DRCAP_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(train_clap, "clap_profile", {"demo": config}.get)
-    monkeypatch.setattr(train_clap, "corpora", {"demo": data}.get)
-    monkeypatch.setattr(train_clap, "Corpora", lambda config, folder: data)
+    monkeypatch.setattr(train_clap, "corpora", lambda profile, folder: data)
     app = typer.Typer()
     app.command()(train_clap.main)
     return lambda *options: CliRunner().invoke(app, [*options, "--device", "cpu"])

@@ -5,6 +5,7 @@ import shutil
 import signal
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -15,8 +16,14 @@ from safetensors.torch import load_file
 from drcap import run_folder
 from drcap.captioner.data import TextOnlyExamples, hold_out
 from drcap.captioner.model import Captioner
-from drcap.captioner.train import Trainer, learning_rate, train
-from drcap.config import CaptionerConfig, Config, RetrievalConfig, TrainingConfig
+from drcap.captioner.train import Trainer, _refuse_another_run, learning_rate, train
+from drcap.config import (
+    CaptionerConfig,
+    Config,
+    RetrievalConfig,
+    TrainingConfig,
+    override,
+)
 from drcap.errors import ConfigError
 from drcap.retrieval import CaptionDatastore
 
@@ -141,6 +148,40 @@ def test_a_seed_gives_the_same_bytes_and_another_seed_others(
     assert contents(again.folder) == contents(finished.folder)
     other = run(toy_config(language_model, seed=1), tmp_path / "other")
     assert other.log.train_loss[0] != finished.log.train_loss[0]
+
+
+# how a step is computed
+
+
+def test_micro_batches_give_the_curve_of_whole_batches(language_model, tmp_path):
+    config = override(toy_config(language_model), {"captioner": {"lora_dropout": 0.0}})
+    whole = run(config, tmp_path / "whole").log
+    for size in (1, 2, 4):
+        parts = override(config, {"training": {"micro_batch": size}})
+        log = run(parts, tmp_path / str(size)).log
+        for column in ("train_loss", "validation_loss"):
+            np.testing.assert_allclose(log[column], whole[column], atol=1e-5, rtol=0)
+
+
+def test_checkpointed_activations_do_not_change_the_curve(
+    language_model, tmp_path, finished
+):
+    log = run(toy_config(language_model, gradient_checkpointing=True), tmp_path).log
+    for column in ("train_loss", "validation_loss"):
+        np.testing.assert_allclose(log[column], finished.log[column], atol=1e-5, rtol=0)
+
+
+def test_a_run_may_go_on_in_smaller_parts_and_not_with_other_settings(
+    language_model, tmp_path, finished
+):
+    stopped = run(toy_config(language_model), tmp_path / "run", stop_after=6)
+    smaller = toy_config(language_model, micro_batch=2, gradient_checkpointing=True)
+    log = run(smaller, stopped.folder).log
+    assert log.step.tolist() == finished.log.step.tolist()
+    assert log.train_loss[:6].tolist() == finished.log.train_loss[:6].tolist()
+    quantised = override(smaller, {"captioner": {"quantisation": "nf4"}})
+    with pytest.raises(ConfigError, match="holds a run of another configuration"):
+        _refuse_another_run(stopped.folder, quantised)
 
 
 # a killed run

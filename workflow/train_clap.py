@@ -1,4 +1,4 @@
-"""Train the CLAP model of a profile on scapes-weak, overlap with the targets removed.
+"""Train the CLAP model of a profile on weak captions, the targets' clips removed.
 
     python -m workflow.train_clap --profile demo
     accelerate launch -m workflow.train_clap --profile demo
@@ -16,14 +16,14 @@ import typer
 
 from drcap.clap.stages import run_folder
 from drcap.clap.train import CLAPRun, train_clap
-from drcap.config import CLAPConfig, clap_profile, override, soundscapes_profile
-from drcap.data.pretraining import Corpora, corpora
+from drcap.config import CLAPConfig, clap_profile, override
+from drcap.data.corpora import Corpora, corpora
 from drcap.files import write_json
 from drcap.provenance import run_record
 
 
 def main(
-    profile: Annotated[str, typer.Option(help="smoke, demo or paper")] = "demo",
+    profile: Annotated[str, typer.Option(help="as demo, demo-real or paper")] = "demo",
     seed: Annotated[int, typer.Option(help="of weights, order and draws")] = 0,
     folder: Annotated[
         Path | None, typer.Option("--corpora", help="holds them; default: built here")
@@ -37,14 +37,13 @@ def main(
     """Train, and write config.json, log.csv, state.safetensors, model/ and run.json."""
     started = time.time()
     config = override(clap_profile(profile), {"seed": seed})
-    given = folder and Corpora(soundscapes_profile(profile), folder)
-    data = given or corpora(profile)
-    clips = data.pretraining.kept
+    data = corpora(profile, folder)
+    clips = data.pairs
     run = train_clap(
         config,
         clips,
         output or run_folder(f"clap-{profile}", config, clips),
-        validation=data.clips("scapes-ac", "val"),
+        validation=data.clips("ac", "val"),
         initial=initial,
         device=device,
     )

@@ -14,7 +14,8 @@ import torch
 from drcap.captioner.prompt import Prompt, PromptBuilder
 from drcap.config import RetrievalConfig
 from drcap.errors import ConfigError, DatastoreError
-from drcap.retrieval import CaptionDatastore, distinct
+from drcap.matches import distinct
+from drcap.retrieval import CaptionDatastore
 from drcap.similarity_selection import select_similar
 
 BUCKET = 32  # batches sorted by length together
@@ -135,7 +136,7 @@ class TextOnlyExamples(Examples):
                 f"the datastore lacks the training caption '{lacking}': build it from "
                 "all training captions"
             )
-        self.embeddings = torch.from_numpy(datastore.embeddings[rows])
+        self.embeddings = torch.from_numpy(datastore.rows(rows))
 
     def inputs(self, indices: Sequence[int], seed: int | None = None) -> torch.Tensor:
         """Return the captions' own text embeddings E_t, (B, D)."""

@@ -1,4 +1,4 @@
-"""The captioner of sec. II-A: a linear mapper to one soft token of an LLM with LoRA.
+"""The captioner of sec. II-A: a mapper to one soft token of an LLM with LoRA.
 
 Trained: the mapper m and the LoRA adapter. Frozen: the language model's own weights.
 A saved captioner holds only what was trained, as safetensors.
@@ -10,9 +10,7 @@ from pathlib import Path
 
 import torch
 from peft import (
-    LoraConfig,
     PeftModel,
-    get_peft_model,
     get_peft_model_state_dict,
     set_peft_model_state_dict,
 )
@@ -20,10 +18,10 @@ from peft.utils import SAFETENSORS_WEIGHTS_NAME
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from drcap import assets
-from drcap.captioner.prompt import Prompt, PromptBuilder, pad
+from drcap.captioner.language_model import load_language_model, with_adapter
+from drcap.captioner.mapper import untrained_mapper
+from drcap.captioner.prompt import Prompt, PromptBuilder, pad, prompt_builder
 from drcap.config import CaptionerConfig
 from drcap.errors import CheckpointError
 
@@ -55,16 +53,12 @@ class Captioner(nn.Module):
 
     def make_prompts(self) -> PromptBuilder:
         """Return what lays out the prompt."""
-        return PromptBuilder(self.tokenizer, self.config)
+        return prompt_builder(self.tokenizer, self.config)
 
     def make_mapper(self, embedding_dim: int) -> nn.Module:
         """Return m, (B, D) -> (B, H) or, of P soft tokens, (B, P, H)."""
         tokens = self.llm.get_input_embeddings().weight
-        mapper = nn.Linear(embedding_dim, tokens.shape[1])
-        # a unit embedding is mapped to a vector of a typical token's size
-        nn.init.normal_(mapper.weight, std=tokens.float().std().item())
-        nn.init.zeros_(mapper.bias)
-        return mapper
+        return untrained_mapper(self.config, embedding_dim, tokens)
 
     @classmethod
     def create(
@@ -76,12 +70,12 @@ class Captioner(nn.Module):
     ) -> "Captioner":
         """Load the language model, add an untrained adapter and mapper."""
         # fused attention's backward pass is the slower one on a CPU
-        attention = "sdpa" if torch.cuda.is_available() else "eager"
+        default = "sdpa" if torch.cuda.is_available() else "eager"
         captioner = cls._with_language_model(
-            embedding_dim, config, dtype, settings, attention
+            embedding_dim, config, dtype, settings, _attention(config, default)
         )
         if config.lora:
-            captioner.llm = get_peft_model(captioner.llm, lora_config(config))
+            captioner.llm = with_adapter(captioner.llm, config)
         return captioner
 
     @classmethod
@@ -93,27 +87,29 @@ class Captioner(nn.Module):
         dtype: torch.dtype,
         settings=None,
     ) -> "Captioner":
-        """Load what `save` wrote; the adapter is merged for fast inference."""
-        captioner = cls._with_language_model(embedding_dim, config, dtype, settings)
+        """Load what `save` wrote; the adapter is merged for fast inference.
+
+        Beside weights in 4 bit it stays apart, as they would be rounded again.
+        """
+        captioner = cls._with_language_model(
+            embedding_dim, config, dtype, settings, _attention(config, "sdpa")
+        )
         mapper = captioner.mapper
         mapper.load_state_dict(_read(folder / MAPPER, mapper.state_dict()))
         if config.lora:
-            captioner.llm = get_peft_model(captioner.llm, lora_config(config))
+            captioner.llm = with_adapter(captioner.llm, config)
             untrained = get_peft_model_state_dict(captioner.llm)
             adapter = _read(folder / ADAPTER / SAFETENSORS_WEIGHTS_NAME, untrained)
             set_peft_model_state_dict(captioner.llm, adapter)
-            captioner.llm.merge_adapter()
+            if config.quantisation == "none":
+                captioner.llm.merge_adapter()
         return captioner.requires_grad_(False).eval()
 
     @classmethod
     def _with_language_model(
         cls, embedding_dim, config, dtype, settings, attention="sdpa"
     ) -> "Captioner":
-        source = assets.resolve_model(config.language_model)
-        llm = AutoModelForCausalLM.from_pretrained(
-            source, dtype=dtype, attn_implementation=attention
-        )
-        tokenizer = AutoTokenizer.from_pretrained(source)
+        llm, tokenizer = load_language_model(config, dtype, attention)
         return cls(llm, tokenizer, embedding_dim, config, settings)
 
     def save(self, folder: Path) -> None:
@@ -192,15 +188,8 @@ def _contiguous(module, inputs):
     return (inputs[0].contiguous(),)
 
 
-def lora_config(config: CaptionerConfig) -> LoraConfig:
-    """Return peft's form of the adapter's settings."""
-    return LoraConfig(
-        r=config.lora_r,
-        lora_alpha=config.lora_alpha,
-        lora_dropout=config.lora_dropout,
-        target_modules=list(config.lora_targets),
-        task_type="CAUSAL_LM",
-    )
+def _attention(config: CaptionerConfig, default: str) -> str:
+    return default if config.attention == "auto" else config.attention
 
 
 def _target_positions(prompts, targets, device):

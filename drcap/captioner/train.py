@@ -1,7 +1,8 @@
 """Text-only training (sec. III-B): Adam, linear warm-up and decay, best loss kept.
 
 A run lives in one folder: config.json, log.csv, state.safetensors (what a killed run
-resumes from, bit for bit) and best/ (mapper and adapter, the result).
+resumes from, bit for bit) and best/ (mapper and adapter, the result). Under a launcher
+its processes share each batch, and the first of them writes.
 """
 
 import json
@@ -14,15 +15,30 @@ import torch
 from tqdm import tqdm
 
 from drcap.captioner.data import Examples, TextOnlyExamples, hold_out
+from drcap.captioner.language_model import checkpoint_activations
 from drcap.captioner.mapper_start import fit_mapper
 from drcap.captioner.model import Captioner
-from drcap.config import Config, TrainingConfig
-from drcap.devices import resolve_device, training_dtype
+from drcap.captioner.shares import (
+    Part,
+    caption_tokens,
+    refuse_idle,
+    seed_dropout,
+    shard_frozen,
+    shares,
+)
+from drcap.config import Config, TrainingConfig, override
+from drcap.devices import training_dtype
 from drcap.errors import ConfigError
 from drcap.files import atomic_folder, write_json
+from drcap.processes import Processes
 from drcap.retrieval import CaptionDatastore
 from drcap.run_folder import load_state, read_log, save_state, write_log
 
+# what may be changed before a run goes on: how a step is computed, not which
+FREE = {
+    "captioner": {"attention": "auto"},
+    "training": {"micro_batch": None, "gradient_checkpointing": False},
+}
 COLUMNS = ("step", "train_loss", "validation_loss", "learning_rate")
 
 
@@ -58,6 +74,9 @@ def train(
     captions : the training captions, duplicates kept; all of them in `datastore`
     stop_after : leave the schedule at this step; a later call goes on from there
 
+    Under `accelerate launch` the number of processes may change when a run goes on; all
+    of them must see `folder`.
+
     ConfigError if `folder` holds a run of another configuration, or if the captions are
     too few; DatastoreError if the datastore lacks one.
     """
@@ -83,10 +102,15 @@ def untrained(
     settings: object = None,
 ) -> Captioner:
     """Return a captioner to be trained, its random weights those of the seed."""
-    where = resolve_device(device)
+    processes = Processes(device)
+    where = processes.device
     torch.manual_seed(config.seed)
     dtype = training_dtype(config.training.dtype, where)
     captioner = kind.create(embedding_dim, config.captioner, dtype, settings)
+    if config.training.gradient_checkpointing:
+        checkpoint_activations(captioner.causal_lm())
+    if processes.sharded:
+        shard_frozen(captioner, processes)
     return captioner.to(where)
 
 
@@ -108,8 +132,11 @@ def run_training(
     folder = Path(folder)
     _refuse_another_run(folder, config)
     trainer = Trainer(config, captioner, examples, held_out, folder)
-    write_json(folder / "config.json", config.to_dict())
-    trainer.run(stop_after, progress)
+    processes = trainer.processes
+    if processes.main:
+        write_json(folder / "config.json", config.to_dict())
+    trainer.run(stop_after, progress and processes.main)
+    processes.wait()
     return TrainingRun(folder, folder / "best", read_log(folder))
 
 
@@ -130,6 +157,8 @@ class Trainer:
         self.examples = examples
         self.held_out = held_out
         self.folder = folder
+        self.processes = Processes(captioner.device.type)
+        refuse_idle(self.settings.batch_size, self.processes)
         self.batches_per_epoch = len(examples) // self.settings.batch_size
         if self.batches_per_epoch == 0:
             raise ConfigError(
@@ -179,39 +208,58 @@ class Trainer:
                     yield batch
 
     def _update(self, batch) -> float:
-        # dropout is a function of the step, so that a resumed run draws the same
-        torch.manual_seed(self.config.seed * 1_000_003 + self.step)
         rate = learning_rate(self.step, self.settings)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["rate"]
         self.captioner.train()
         self.optimiser.zero_grad()
-        loss = self.captioner.loss(batch.embeddings, batch.prompts, batch.targets)
-        loss.backward()
+        parts = shares(batch, self.settings.micro_batch, self.processes)
+        loss = self.processes.sum(sum(map(self._backpropagate, parts)))
+        self.processes.sum_gradients(list(self.captioner.trainable().values()))
         self.optimiser.step()
         self.step += 1
         row = {"step": self.step, "train_loss": loss.item(), "learning_rate": rate}
         self.rows.append(row)
         return row["train_loss"]
 
-    @torch.inference_mode()
+    def _backpropagate(self, part: Part) -> torch.Tensor:
+        """Add a part's gradient to the weights'; return what it adds to the loss."""
+        # dropout is a function of the step, so that a resumed run draws the same
+        seed_dropout(self.config.seed, self.step, part.first)
+        batch = part.batch
+        loss = self.captioner.loss(batch.embeddings, batch.prompts, batch.targets)
+        loss = part.weight * loss
+        loss.backward()
+        return loss.detach()
+
     def _validate(self) -> None:
+        loss = self._validation_loss()
+        self.rows[-1]["validation_loss"] = loss
+        if loss < self.best_loss:
+            self.best_loss = loss
+            if self.processes.main:
+                with atomic_folder(self.folder / "best") as best:
+                    self.captioner.save(best)
+
+    @torch.no_grad()
+    def _validation_loss(self) -> float:
+        """Return the mean over the held-out captions' tokens, of all processes."""
         self.captioner.eval()
-        total = tokens = 0
-        for batch in self.held_out.in_order(
-            2 * self.settings.batch_size, self.config.seed
-        ):
-            count = sum(len(target) for target in batch.targets)
+        size = 2 * self.settings.batch_size
+        batches = list(self.held_out.in_order(size, self.config.seed))
+        sums = torch.zeros(2, dtype=torch.float64)
+        for place, batch in enumerate(self.processes.share(batches)):
             loss = self.captioner.loss(batch.embeddings, batch.prompts, batch.targets)
-            total, tokens = total + loss.item() * count, tokens + count
-        self.rows[-1]["validation_loss"] = total / tokens
-        if total / tokens < self.best_loss:
-            self.best_loss = total / tokens
-            with atomic_folder(self.folder / "best") as best:
-                self.captioner.save(best)
+            if not self.processes.is_filler(place, len(batches)):
+                count = caption_tokens(batch)
+                sums += torch.tensor([loss.item() * count, count], dtype=torch.float64)
+        total, tokens = self.processes.sum(sums.to(self.captioner.device)).tolist()
+        return total / tokens
 
     def _save(self) -> None:
         """Write the log, then the state that a killed run resumes from."""
+        if not self.processes.main:
+            return
         write_log(self.folder, self.rows, COLUMNS)
         parameters = self.captioner.trainable()
         save_state(self.folder, self.step, self.optimiser, parameters)
@@ -224,12 +272,16 @@ class Trainer:
             log = log[log.step <= self.step]  # a kill may have come before the state
             self.best_loss = min(log.validation_loss.dropna(), default=self.best_loss)
             self.rows = log.to_dict("records")
+        self.processes.agree(parameters.values())
 
 
 def _refuse_another_run(folder: Path, config: Config) -> None:
     path = folder / "config.json"
+    if not path.exists():
+        return
     # settings that are newer than the run have had their defaults in it
-    if path.exists() and Config.from_dict(json.loads(path.read_text())) != config:
+    there = Config.from_dict(json.loads(path.read_text()))
+    if override(there, FREE) != override(config, FREE):
         raise ConfigError(
             f"{folder}: holds a run of another configuration; "
             "name another folder, or delete this one"

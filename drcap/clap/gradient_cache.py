@@ -6,55 +6,18 @@ the loss's gradient with respect to these into the weights (Gao et al., 2021). P
 also be shared among processes. The result is the plain gradient.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import torch
-from accelerate import PartialState
-from accelerate.utils import reduce
-from torch import nn
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from drcap.devices import resolve_device
+from drcap.processes import Processes
 
 
 class MicroBatch(Protocol):
     """Pairs that are encoded at once."""
 
     rows: slice  # of the batch
-
-
-class Processes:
-    """The processes that share a batch: this one, or all that a launcher started."""
-
-    def __init__(self, device: str = "auto"):
-        self.count, self.index, self.device = 1, 0, resolve_device(device)
-        if int(os.environ.get("WORLD_SIZE", 1)) > 1:  # `accelerate launch`, torchrun
-            state = PartialState(cpu=self.device.type == "cpu")
-            self.count, self.index = state.num_processes, state.process_index
-            self.device = state.device
-
-    @property
-    def main(self) -> bool:
-        """Whether this is the one that writes and draws bars."""
-        return self.index == 0
-
-    def wait(self) -> None:
-        """Return when all of them have come here."""
-        if self.count > 1:
-            PartialState().wait_for_everyone()
-
-    def sum(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Return the sum of all processes' tensors."""
-        return reduce(tensor, "sum") if self.count > 1 else tensor
-
-    def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
-        """Add up the parameters' gradients over the processes, at one go."""
-        gradients = [each.grad for each in parameters if each.grad is not None]
-        if self.count > 1:
-            total = self.sum(parameters_to_vector(gradients))
-            vector_to_parameters(total, gradients)
 
 
 def backpropagate(

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from drcap.clap.gradient_cache import Processes
 from drcap.clap.model import CLAPModel
 from drcap.clap.pairs import ORDER, Draws, augment, batches
 from drcap.config import CLAPConfig, CLAPTrainingConfig
 from drcap.errors import ConfigError
+from drcap.processes import Processes
 
 SAMPLE = 1_024  # clips whose log-mels give the statistics of the mel bands
 MOST_WORKERS = 8  # processes that decode

@@ -20,7 +20,7 @@ from drcap.clap.model import CLAPModel, TrainedCLAP
 from drcap.clap.train import CLAPRun, train_clap
 from drcap.config import CLAPConfig, clap_profile, override
 from drcap.data.captions import Clip
-from drcap.data.pretraining import corpora
+from drcap.data.corpora import corpora
 from drcap.evaluation.cross_modal import retrieval_scores
 
 
@@ -43,19 +43,19 @@ class EmbeddedClips:
 
 
 def trained_clap(profile: str, seed: int = 0, *, progress: bool = True) -> CLAPRun:
-    """Return the CLAP model of a profile, trained on the filtered scapes-weak.
+    """Return the CLAP model of a profile, trained on weak captions, targets removed.
 
-    The validation clips of scapes-ac are only measured on; the last epoch's model is
-    the result. A finished run is returned as it is, a killed one goes on.
+    The validation clips of ac are only measured on; the last epoch's model is the
+    result. A finished run is returned as it is, a killed one goes on.
     """
     config = override(clap_profile(profile), {"seed": seed})
     data = corpora(profile, progress=progress)
-    clips = data.pretraining.kept
+    clips = data.pairs
     return train_clap(
         config,
         clips,
         run_folder(f"clap-{profile}", config, clips),
-        validation=data.clips("scapes-ac", "val"),
+        validation=data.clips("ac", "val"),
         progress=progress,
     )
 

@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from drcap.clap.gradient_cache import Processes, backpropagate
+from drcap.clap.gradient_cache import backpropagate
 from drcap.clap.log_mels import cached_log_mels
 from drcap.clap.loss import contrastive_loss, embedding_regularisation
 from drcap.clap.micro_batches import MicroBatch, MicroBatches
@@ -31,6 +31,7 @@ from drcap.data.captions import Clip
 from drcap.devices import training_dtype
 from drcap.errors import ConfigError
 from drcap.files import sha256, write_json
+from drcap.processes import Processes
 from drcap.run_folder import (
     load_state,
     read_log,

@@ -49,10 +49,12 @@ def evaluate(
 
     The output folder gets predictions.jsonl, scores.json and run.json. A clip
     that cannot be read is reported on stderr, the rest is scored, and the exit
-    code is 2.
+    code is 2. Under `accelerate launch -m drcap.cli evaluate` processes share
+    the clips.
     """
     from drcap.evaluation.metrics import check_names, score
     from drcap.evaluation.predict import caption_clips, write_predictions
+    from drcap.processes import Processes
 
     started = time.time()
     names = [name.strip() for name in metrics.split(",")] if metrics else None
@@ -61,10 +63,13 @@ def evaluate(
         datastore, support, top_k, beams, no_retrieval, no_projection
     )
     found = _read_clips(dataset, root, split)
-    model = options.load_model(checkpoint, device)
+    processes = Processes(device)
+    model = options.load_model(checkpoint, str(processes.device))
     predictions = caption_clips(
-        model, found.clips[:limit], **wanted.settings(model.clap)
+        model, found.clips[:limit], processes, **wanted.settings(model.clap)
     )
+    if not processes.main:  # one of them scores and tells
+        return
     output = output or Path("evaluation") / f"{dataset}-{split}"
     # before the scoring: hours of captioning must not be lost to a failing metric
     write_predictions(output / "predictions.jsonl", predictions)

@@ -1,10 +1,17 @@
 """Settings of the captioner: retrieval, projection, language model, training."""
 
 import math
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
 
-from drcap.config.strict import override, require
+from drcap.config.strict import later, override, plain, require
+
+Attention = Literal["auto", "sdpa", "eager", "flash_attention_2"]
+AudioToken = Literal["first", "after_captions"]
+Mapper = Literal["linear", "two_layer"]
+MapperStart = Literal["random", "least_squares"]
+Quantisation = Literal["none", "nf4"]
+Style = Literal["ours", "authors"]
 
 
 @dataclass(frozen=True)
@@ -46,17 +53,34 @@ class CaptionerConfig:
 
     language_model: str = "smollm2-135m-instruct"  # asset, folder or hub id
     instruction: str = "Describe the audio you hear."
-    audio_token: Literal["first", "after_captions"] = "after_captions"  # place of e_t
+    audio_token: AudioToken = "after_captions"  # place of e_t
+    # "authors": the strings of their code, and recordings cut to their first 10 s
+    style: Style = later("ours")  # see docs/authors_code.md
+    mapper: Mapper = later("linear")  # the paper's m, or the authors' two layers
+    mapper_width: int = later(2_048)  # between the two layers
     # ours: what gradient descent from the random start would reach, in closed form
-    mapper_start: Literal["random", "least_squares"] = "random"
+    mapper_start: MapperStart = "random"
     lora: bool = True  # False: the "w/o LoRA" ablation, only the mapper is trained
     lora_r: int = 8
     lora_alpha: int = 32
     lora_dropout: float = 0.05
     lora_targets: tuple[str, ...] = ("q_proj", "v_proj")
+    # "auto": sdpa; eager to train on a CPU, where sdpa's backward pass is the slower
+    attention: Attention = later("auto")
+    quantisation: Quantisation = later("none")  # nf4: frozen weights in 4 bit (QLoRA)
 
     def __post_init__(self):
-        for name in ("lora_r", "lora_alpha"):
+        for name, kind in {
+            "attention": Attention,
+            "audio_token": AudioToken,
+            "mapper": Mapper,
+            "mapper_start": MapperStart,
+            "quantisation": Quantisation,
+            "style": Style,
+        }.items():
+            value, known = getattr(self, name), get_args(kind)
+            require(value in known, f"captioner.{name}", f"be one of {known}", value)
+        for name in ("lora_r", "lora_alpha", "mapper_width"):
             value = getattr(self, name)
             require(value > 0, f"captioner.{name}", "be above 0", value)
         fraction = 0 <= self.lora_dropout < 1
@@ -64,12 +88,16 @@ class CaptionerConfig:
         targets = self.lora_targets
         named = bool(targets)
         require(named, "captioner.lora_targets", "name a layer or more", targets)
-        places = ("first", "after_captions")
-        starts = ("random", "least_squares")
-        start = self.mapper_start
-        require(start in starts, "captioner.mapper_start", f"be one of {starts}", start)
-        place = self.audio_token
-        require(place in places, "captioner.audio_token", f"be one of {places}", place)
+        self._check_together()
+
+    def _check_together(self):
+        start, place = self.mapper_start, self.audio_token
+        rule = 'be "random" unless mapper is "linear"'
+        fits = self.mapper == "linear" or start == "random"
+        require(fits, "captioner.mapper_start", rule, start)
+        rule = 'be "after_captions" where style is "authors"'
+        fits = self.style == "ours" or place == "after_captions"
+        require(fits, "captioner.audio_token", rule, place)
 
 
 @dataclass(frozen=True)
@@ -84,8 +112,16 @@ class TrainingConfig:
     validation_captions: int = 500  # held out of the training captions
     save_every: int = 200  # steps between the states that a killed run resumes from
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"  # of the frozen LLM
+    # rows of a batch that a process computes at once, their gradients added up; None:
+    # all of its share. Only where it is given is dropout the same whatever the number
+    # of processes.
+    micro_batch: int | None = later(None)
+    gradient_checkpointing: bool = later(False)  # less memory for a second forward pass
 
     def __post_init__(self):
+        part = self.micro_batch
+        fits = part is None or 0 < part <= self.batch_size
+        require(fits, "training.micro_batch", "be within 1 and batch_size", part)
         counts = ("steps", "batch_size", "validate_every", "validation_captions")
         for name in (*counts, "save_every"):
             value = getattr(self, name)
@@ -108,6 +144,8 @@ class GenerationConfig:
     length_penalty: float = 1.0
     no_repeat_ngram: int = 0  # so many tokens in a row never come twice; 0: they may
     batch_size: int = 8  # prompts decoded together, grouped by length
+    # "right": the authors', where a caption depends on its batch; in the order given
+    padding: Literal["left", "right"] = later("left")
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"  # of the LLM
 
     def __post_init__(self):
@@ -118,6 +156,9 @@ class GenerationConfig:
         require(repeat >= 0, "generation.no_repeat_ngram", "be 0 or more", repeat)
         known = self.dtype in ("auto", "float32", "bfloat16")
         require(known, "generation.dtype", "be auto, float32 or bfloat16", self.dtype)
+        side = self.padding
+        known = side in ("left", "right")
+        require(known, "generation.padding", "be left or right", side)
 
 
 @dataclass(frozen=True)
@@ -137,10 +178,16 @@ class Config:
         enough = self.captions is None or self.captions > 0
         require(enough, "captions", "be above 0, or null for all", self.captions)
         require(self.seed >= 0, "seed", "be 0 or more", self.seed)
+        flash = self.captioner.attention == "flash_attention_2"
+        for name in ("training", "generation"):
+            dtype = getattr(self, name).dtype
+            known = not (flash and dtype == "float32")
+            rule = "be auto or bfloat16 with captioner.attention flash_attention_2"
+            require(known, f"{name}.dtype", rule, dtype)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain nested dictionaries, ready for JSON."""
-        return asdict(self)
+        return plain(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Config":

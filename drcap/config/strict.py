@@ -1,6 +1,6 @@
 """Nested dictionaries into dataclasses: unknown keys and wrong types are errors."""
 
-from dataclasses import is_dataclass, replace
+from dataclasses import field, fields, is_dataclass, replace
 from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -44,6 +44,26 @@ def _is_a(value: Any, kind: Any) -> bool:
     if get_origin(kind) is Literal:
         return value in get_args(kind)
     return type(value) is kind  # a bool is no int here
+
+
+def later(default: Any) -> Any:
+    """Declare a setting that is newer than results which are named by their settings.
+
+    At its default `plain` leaves it out, so that they keep their names and bytes.
+    """
+    return field(default=default, metadata={"later": True})
+
+
+def plain(config: Any) -> Any:
+    """Return nested dictionaries as `asdict` does, less `later` settings at default."""
+    if not is_dataclass(config):
+        return config
+    return {
+        each.name: plain(value)
+        for each in fields(config)
+        for value in [getattr(config, each.name)]
+        if not (each.metadata.get("later") and value == each.default)
+    }
 
 
 def require(holds: bool, key: str, rule: str, value: Any) -> None:
