@@ -1,16 +1,71 @@
-"""`drcap doctor`: what is installed, fetched and available, and what is lacking."""
+"""`drcap doctor`: what is installed, fetched and available, and what is lacking.
+
+With `--profile` also what each job of that profile takes, before any of them starts.
+"""
 
 import json
+from typing import Annotated
+
+import typer
 
 from drcap.cli import options
 
+Profile = Annotated[
+    str | None,
+    typer.Option(help="smoke, demo or paper: estimate its jobs' time, memory, disk."),
+]
 
-def doctor(as_json: options.AsJson = False) -> None:
+
+def doctor(as_json: options.AsJson = False, profile: Profile = None) -> None:
     """Show versions, devices, disk, Java, assets, and what each profile needs."""
     from drcap.doctor import collect
 
+    if profile is not None:
+        _estimate(profile, as_json)
+        return
     facts = collect()
     print(json.dumps(facts, indent=2) if as_json else "\n".join(_lines(facts)))
+
+
+def _estimate(profile: str, as_json: bool) -> None:
+    from tabulate import tabulate
+
+    from drcap.doctor import disk_facts
+    from drcap.estimate import profile_report
+
+    report = profile_report(profile) | {"disk": disk_facts()}
+    if as_json:
+        print(json.dumps(report, indent=2))
+        return
+    machines = [each["name"] for each in report["machines"]]
+    rows = [
+        (of["job"], f"{of['disk_gib']:.2f}", *(map(_estimated, of["on"])))
+        for of in report["jobs"]
+    ]
+    print(tabulate(rows, ["job", "disk, GiB", *machines], disable_numparse=True))
+    print(_disk(report))
+    print(
+        "estimates: memory of one card in GiB, hours; a way in brackets lowers memory"
+    )
+
+
+def _estimated(found: dict) -> str:
+    if not found["fits"]:
+        return f"does not fit: {found['memory_gib']:.1f} GiB"
+    if not found["memory_gib"]:
+        return "-"
+    way = f" ({found['way']})" if found["way"] else ""
+    return f"fits: {found['memory_gib']:.1f} GiB, {_hours(found['hours'])}{way}"
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:.1f} h" if hours >= 0.1 else f"{60 * hours:.1f} min"
+
+
+def _disk(report: dict) -> str:
+    needed, free = report["disk_gib"], report["disk"]["free_gib"]
+    verdict = "enough" if free >= needed else "set DRCAP_HOME to where there is more"
+    return f"disk: {needed:.1f} GiB in all, {free} GiB free: {verdict}"
 
 
 def _lines(facts: dict) -> list[str]:
