@@ -27,6 +27,7 @@ from workflow.outputs import outputs
 PROFILE = config.get("profile", "demo")
 SEEDS = [int(seed) for seed in str(config.get("seeds", 0)).replace(",", " ").split()]
 settings.profile(PROFILE)  # an unknown one is an error before anything runs
+PREPARED = grid.prepared_files(PROFILE)
 WANTED_TABLES, NOTEBOOKS = grid.selected(str(config.get("only") or ""))
 
 REPORTS = f"reports/{PROFILE}"
@@ -35,6 +36,9 @@ CACHE = paths.home() / "reproduce"  # what the cache holds, as files to depend o
 MADE = CACHE / PROFILE
 OPTIONS = f"--profile {PROFILE}"
 GPUS = int(os.environ.get("GPUS", shutil.which("nvidia-smi") is not None))  # a job's
+# how CLAP's training is started; over four GPUs by
+# "accelerate launch --multi_gpu --num_processes 4 -m"
+LAUNCH = os.environ.get("LAUNCH", "python -m")
 FIRST = 1_000  # priority of what most of the rest waits for
 LOGGED = "2>&1 | tee {log}"  # progress bars and messages, on the terminal and kept
 
@@ -117,13 +121,13 @@ rule datastore:
 
 
 rule corpora:
-    input: rules.assets.output, code("data/soundscapes/")
+    input: rules.assets.output, code("data/soundscapes/"), PREPARED
     output: CACHE / f"corpora-{PROFILE}.txt"
     log: f"{LOGS}/corpora.log"
     priority: FIRST
-    message: "Procedural corpora (log: {log})"
+    message: "Corpora (log: {log})"
     threads: workflow.cores
-    shell: f"python -m workflow.soundscapes {OPTIONS} 2>&1 >{{output}} | tee {{log}}"
+    shell: f"python -m workflow.corpora {OPTIONS} 2>&1 >{{output}} | tee {{log}}"
 
 
 rule clap:
@@ -135,7 +139,7 @@ rule clap:
     threads: workflow.cores
     resources: gpu=GPUS
     shell:
-        f"python -m workflow.train_clap {OPTIONS} --seed {{wildcards.seed}}"
+        f"{LAUNCH} workflow.train_clap {OPTIONS} --seed {{wildcards.seed}}"
         " 2>&1 >{output} | tee {log}"
 
 
@@ -204,7 +208,7 @@ rule table:
     message: "{output[1]} (log: {log})"
     wildcard_constraints: table="|".join(TABLES)
     shell:
-        f"python -m workflow.experiments table {{wildcards.table}} {{params}} {OPTIONS} "
+        f"python -m workflow.table {{wildcards.table}} {{params}} {OPTIONS} "
         + LOGGED
 
 

@@ -22,6 +22,11 @@ def assets() -> Path:
     return home() / "assets"
 
 
+def datasets() -> Path:
+    """Return the folder of prepared real datasets, one each."""
+    return home() / "data"
+
+
 def datastores() -> Path:
     """Return the folder of datastores that the package builds for itself."""
     return home() / "datastores"

@@ -3,7 +3,15 @@ import json
 
 import pytest
 
-from drcap.config import PROFILES, CaptionerConfig, Config, override, profile
+from drcap.config import (
+    PROFILES,
+    CaptionerConfig,
+    Config,
+    GenerationConfig,
+    experiments_profile,
+    override,
+    profile,
+)
 from drcap.errors import ConfigError
 
 
@@ -93,12 +101,41 @@ def test_an_unknown_key_is_named_with_its_path(values, path):
         ({"captioner": {"lora_targets": "q"}}, "captioner.lora_targets: expected tup"),
         ({"captioner": {"lora_targets": [1]}}, "captioner.lora_targets: expected tup"),
         ({"captioner": {"audio_token": 1}}, "captioner.audio_token: .*first"),
+        ({"captioner": {"attention": "fast"}}, "captioner.attention: .*sdpa"),
+        ({"captioner": {"quantisation": "int3"}}, "captioner.quantisation: .*nf4"),
+        ({"captioner": {"style": "paper"}}, "captioner.style: .*authors"),
+        ({"captioner": {"mapper": "mlp"}}, "captioner.mapper: .*two_layer"),
+        ({"generation": {"padding": "both"}}, "generation.padding: .*right"),
         ({"training": {"dtype": "float16"}}, "training.dtype: .*bfloat16"),
     ],
 )
 def test_a_value_of_the_wrong_type_is_named(values, message):
     with pytest.raises(ConfigError, match=f"^{message}"):
         Config.from_dict(values)
+
+
+@pytest.mark.parametrize("section", ["training", "generation"])
+def test_flash_attention_in_float32_is_refused(section):
+    values = {"captioner": {"attention": "flash_attention_2"}}
+    Config.from_dict(values)
+    with pytest.raises(ConfigError, match=rf"{section}.dtype must be auto or bfloat16"):
+        Config.from_dict(values | {section: {"dtype": "float32"}})
+
+
+def test_a_later_setting_at_its_default_leaves_older_results_their_names():
+    later = {"captioner": {"attention", "quantisation"}}
+    later["training"] = {"micro_batch", "gradient_checkpointing"}
+    values = Config().to_dict()
+    for section, names in later.items():
+        assert not names & set(values[section])
+    changed = {"captioner": {"quantisation": "nf4"}, "training": {"micro_batch": 2}}
+    config = override(Config(), changed)
+    values = config.to_dict()
+    assert values["captioner"]["quantisation"] == "nf4"
+    assert values["training"]["micro_batch"] == 2
+    assert Config.from_dict(json.loads(json.dumps(values))) == config
+    grid = experiments_profile("demo")
+    assert "micro_batch" not in grid.to_dict()["captioner"]["training"]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +156,10 @@ def test_a_value_of_the_wrong_type_is_named(values, message):
         ("captioner", "lora_alpha", 0),
         ("captioner", "lora_dropout", 1.0),
         ("captioner", "lora_targets", ()),
+        ("captioner", "mapper_width", 0),
         ("training", "steps", 0),
+        ("training", "micro_batch", 0),
+        ("training", "micro_batch", 5),  # more than a batch
         ("training", "batch_size", 0),
         ("training", "peak_learning_rate", 0.0),
         ("training", "peak_learning_rate", float("inf")),
@@ -139,6 +179,35 @@ def test_an_impossible_value_is_named(section, key, value):
         Config.from_dict(values)
 
 
+@pytest.mark.parametrize("name", ["attention", "quantisation"])
+def test_a_choice_is_checked_without_from_dict_too(name):
+    with pytest.raises(ConfigError, match=f"captioner.{name} must be one of"):
+        CaptionerConfig(**{name: "other"})
+
+
 def test_a_place_of_the_audio_token_is_checked_without_from_dict_too():
     with pytest.raises(ConfigError, match="captioner.audio_token must be one of"):
         CaptionerConfig(audio_token="last")
+
+
+def test_only_one_layer_can_start_from_a_fit():
+    assert CaptionerConfig(mapper="two_layer").mapper_width == 2_048
+    with pytest.raises(ConfigError, match='mapper_start must be "random" unless'):
+        CaptionerConfig(mapper="two_layer", mapper_start="least_squares")
+
+
+def test_the_authors_style_has_the_audio_behind_the_captions():
+    with pytest.raises(ConfigError, match='audio_token must be "after_captions" where'):
+        CaptionerConfig(style="authors", audio_token="first")
+
+
+@pytest.mark.parametrize("name", ["style", "mapper"])
+def test_a_word_that_is_no_choice_is_answered_with_the_choices(name):
+    with pytest.raises(ConfigError, match=f"captioner.{name} must be one of"):
+        CaptionerConfig(**{name: "other"})
+
+
+def test_padding_is_on_the_left_unless_asked_for_otherwise():
+    assert GenerationConfig().padding == "left"
+    with pytest.raises(ConfigError, match="generation.padding must be left or right"):
+        GenerationConfig(padding="both")

@@ -7,9 +7,11 @@ import pytest
 from drcap.config import (
     PROFILES,
     CLAPConfig,
+    DatasetsConfig,
     FrontEndConfig,
     SoundscapesConfig,
     clap_profile,
+    corpora_profile,
     override,
     soundscapes_profile,
 )
@@ -100,3 +102,27 @@ def test_impossible_corpora_are_an_error(values, message):
 def test_an_unknown_profile_names_the_known_ones(find):
     with pytest.raises(ConfigError, match="unknown 'huge'; .* smoke, demo, paper"):
         find("huge")
+
+
+def test_a_profile_runs_on_procedural_corpora_or_on_the_real_datasets():
+    assert corpora_profile("demo") == soundscapes_profile("demo")
+    assert corpora_profile("paper") == DatasetsConfig()
+    sample = corpora_profile("demo-real")
+    assert sample.weak_clips == 20_000 and sample.soundvecaps == ()
+    assert clap_profile("demo-real") == clap_profile("demo")
+    with pytest.raises(ConfigError, match="unknown 'paper-real'"):
+        corpora_profile("paper-real")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"wavcaps": []}, "wavcaps must name a source or more"),
+        ({"weak_clips": 0}, "weak_clips must be above 0, or null"),
+        ({"seed": -1}, "seed must be 0 or more"),
+        ({"wavecaps": []}, "wavecaps: unknown key"),
+    ],
+)
+def test_an_impossible_choice_of_datasets_is_an_error(values, message):
+    with pytest.raises(ConfigError, match=message):
+        override(DatasetsConfig(), values)

@@ -15,10 +15,16 @@ from drcap.experiments.effects import (
 )
 from drcap.experiments.grid import row_experiment
 
+DOMAINS = {"ac": "scapes-ac", "cl": "scapes-cl"}
+
+
+def compare(row, against, results, **options):
+    return effects(row, against, results, domains=DOMAINS, **options)
+
 
 @pytest.fixture
 def costly():
-    return effects("DRCap", "w/o PD", grid_of({"w/o PD": 0.1}))
+    return compare("DRCap", "w/o PD", grid_of({"w/o PD": 0.1}))
 
 
 def test_a_row_is_compared_wherever_the_paper_has_it(costly):
@@ -26,13 +32,13 @@ def test_a_row_is_compared_wherever_the_paper_has_it(costly):
         "scapes-ac",
         "scapes-ac to scapes-cl",
     ]
-    without = effects("DRCap", "w/o TD", grid_of({"w/o TD": 0.1}))
+    without = compare("DRCap", "w/o TD", grid_of({"w/o TD": 0.1}))
     assert set(without["group"]) == {"scapes-ac to scapes-cl"}
 
 
 def test_any_two_rows_of_a_table_can_be_compared():
     names = ("table1_in_domain", "table2_cross_domain")
-    found = effects("DRCap_LAION", "DRCap", {}, tables=names)
+    found = compare("DRCap_LAION", "DRCap", {}, tables=names)
     assert found["group"].nunique() == 4
 
 
@@ -56,13 +62,13 @@ def test_a_stand_in_is_named_beside_the_metric(costly):
     "level, verdict", [(0.1, AGREES), (0.3, CONTRADICTS), (0.2, OPEN)]
 )
 def test_agreement_is_decided_by_the_interval(level, verdict):
-    found = effects("DRCap", "w/o PD", grid_of({"w/o PD": level}, noise=0.05))
+    found = compare("DRCap", "w/o PD", grid_of({"w/o PD": level}, noise=0.05))
     cider = found[found["metric"] == "CIDEr-D"]
     assert set(cider["agrees"]) == {verdict}
 
 
 def test_what_was_not_run_is_neither_agreed_nor_contradicted():
-    found = effects("DRCap", "w/o PD", {})
+    found = compare("DRCap", "w/o PD", {})
     assert found["difference"].isna().all()
     assert set(found["agrees"]) == {UNAVAILABLE}
 

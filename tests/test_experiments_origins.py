@@ -3,9 +3,8 @@
 import pytest
 from doubles_experiments import TRAINING, WEAK, ToyMaterials
 
-from drcap.experiments.origins import WEAK as WEAK_NAME
 from drcap.experiments.origins import origin_shares, origins
-from drcap.retrieval import Match
+from drcap.matches import Match
 
 CORPORA = {"weak": {"rain"}, "ac": {"dog", "both"}, "cl": {"cat", "both"}}
 
@@ -31,6 +30,6 @@ def test_captions_beyond_the_prompt_do_not_count():
 
 def test_the_weak_corpus_is_what_neither_target_holds(tmp_path):
     found = origins(ToyMaterials(tmp_path, "unused"))
-    assert found[WEAK_NAME] == set(WEAK)
+    assert found["scapes-weak"] == set(WEAK)
     assert found["scapes-ac"] == set(TRAINING["ac"])
     assert found["scapes-cl"] == set(TRAINING["cl"])

@@ -10,7 +10,8 @@ from doubles_experiments import TRAINING, WEAK, ToyMaterials
 
 from drcap.experiments import prediction, scoring, sweeps, training
 from drcap.experiments.grid import BASELINES, Experiment, table_experiments
-from drcap.experiments.scoring import complete, folder_of, read_predictions
+from drcap.experiments.results import folder_of, read_predictions
+from drcap.experiments.scoring import complete
 from drcap.experiments.sweeps import copied_share, sweep
 from drcap.projection import project
 

@@ -13,7 +13,8 @@ from drcap.config import override
 from drcap.experiments import scoring, systems
 from drcap.experiments.costs import cost_table
 from drcap.experiments.grid import Experiment
-from drcap.experiments.scoring import complete, folder_of, read_predictions
+from drcap.experiments.results import folder_of, read_predictions
+from drcap.experiments.scoring import complete
 from drcap.spaces import Space
 
 NAMES = ("wsac", "recap", "common_caption")
@@ -86,7 +87,7 @@ def test_another_systems_settings_do_not_train_this_one_again(materials):
 def test_every_row_says_what_it_cost(materials, tmp_path):
     experiments = [Experiment(system=name) for name in NAMES] + [Experiment()]
     results = complete(experiments, materials, tmp_path)
-    costs = cost_table(results, tmp_path).set_index("system")
+    costs = cost_table(results, tmp_path, domains=materials.names).set_index("system")
     assert costs["CIDEr-D"].tolist() == [40.0] * len(experiments)
     assert costs.loc["Most common caption", "trained parameters"] == 0
     assert costs.loc["Most common caption", "training seconds"] == 0

@@ -15,7 +15,7 @@ import pytest
 from drcap import paths
 from drcap.experiments.grid import TABLES as RESULT_TABLES
 from drcap.experiments.grid import table_experiments
-from drcap.experiments.scoring import read_scores
+from drcap.experiments.results import read_scores
 from workflow.outputs import NOTEBOOKS, outputs
 
 FOLDER = paths.REPOSITORY / "notebooks"

@@ -7,21 +7,18 @@ Each leaves what it makes in the cache folder or below reports/<profile>/; a tra
 that has been done is not done again, and a killed one goes on where it was.
 """
 
-import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from drcap import paths
-from drcap.config import recipe
-from drcap.experiments import scoring, tables
-from drcap.experiments.grid import DOMAINS, TABLES, Experiment, named
-from drcap.experiments.materials import CORPORA, Materials
+from drcap.experiments import scoring
+from drcap.experiments.grid import DOMAINS, Experiment, named
+from drcap.experiments.materials import Materials
 from drcap.experiments.prediction import load_captioner, similar_captions
 from drcap.files import write_json
 from drcap.messages import hush
-from drcap.provenance import run_record
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 Profile = Annotated[str, typer.Option(help="smoke, demo or paper")]
@@ -71,30 +68,6 @@ def score(
     hush()
     experiments = [named(name) for name in names]
     scoring.write_scores(experiments, Materials(profile), reports / profile)
-
-
-@app.command()
-def table(
-    name: Annotated[str, typer.Argument(help="as table3_ablation_in_domain")],
-    seeds: Annotated[list[int], typer.Option(help="that its numbers are means of")],
-    profile: Profile = "demo",
-    reports: Annotated[Path, typer.Option(help="where reports go")] = paths.REPORTS,
-) -> None:
-    """Write one of the paper's tables from the scores, and how it came about."""
-    started = time.time()
-    folder = reports / profile
-    experiments = TABLES[name].experiments(seeds)
-    results = scoring.read_scores(experiments, folder)
-    tables.save(name, results, folder / "tables", domains=CORPORA)
-    record = run_record(
-        started=started,
-        seed=seeds[0],
-        config=recipe(profile),
-        inputs=scoring.run_files(results, folder),
-        profile=profile,
-        seeds=seeds,
-    )
-    write_json(folder / "runs" / name / "run.json", record)
 
 
 if __name__ == "__main__":

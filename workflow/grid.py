@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from drcap import paths
+from drcap.config import DatasetsConfig, corpora_profile
 from drcap.errors import ConfigError
 from drcap.experiments.grid import TABLES, Experiment, table_experiments
 from workflow.outputs import NOTEBOOKS
@@ -27,6 +29,16 @@ LONGEST = (  # notebooks that are to start before the others
 )
 ALL_SEEDS = ("05_main_results", "11_baselines", "12_report")  # have `seeds`
 RANGES = ("range 0.65-0.75", "range 0.85-0.95")  # beside the paper's own
+
+
+def prepared_files(profile: str) -> list[str]:
+    """Return the reports of the real datasets that are prepared, where they are read.
+
+    Preparing a dataset again writes its report again.
+    """
+    if not isinstance(corpora_profile(profile), DatasetsConfig):
+        return []
+    return sorted(str(path) for path in paths.datasets().glob("*/report.json"))
 
 
 def selected(only: str) -> tuple[list[str], list[str]]:

@@ -3,6 +3,7 @@
 python -m workflow.readme
 """
 
+import json
 from collections.abc import Callable
 
 import pandas as pd
@@ -10,6 +11,7 @@ import pandas as pd
 from drcap import paths
 from drcap.experiments.paper import paper_score
 from drcap.files import write_text
+from drcap.nearest import INDEXES
 
 REAL = paths.REPORTS / "real" / "audiocaps_val.csv"
 COLUMNS = {"meteor": "METEOR", "cider_d": "CIDEr-D", "rouge_l": "ROUGE-L"}
@@ -19,6 +21,7 @@ ABLATIONS = {  # the demo's table -> what it measures, ours and the paper's
     "table3_ablation_in_domain": ("in-domain, scapes-ac", "AudioCaps"),
     "table4_ablation_cross_domain": ("to scapes-cl", "to Clotho"),
 }
+SCALE = paths.REPORTS / "benchmarks" / "scale" / "result.json"
 
 
 def demo_table() -> str:
@@ -48,7 +51,36 @@ def real_table() -> str:
     return _markdown(rows.map(lambda value: "" if pd.isna(value) else f"{value:.1f}"))
 
 
-TABLES: dict[str, Callable[[], str]] = {"demo": demo_table, "real": real_table}
+def scale_table() -> str:
+    """Return what the largest datastore measured takes, as Markdown."""
+    largest = json.loads(SCALE.read_text(encoding="utf-8"))["sizes"][-1]
+    build, select, project = (largest[job] for job in ("build", "select", "project"))
+    rows = {"build on disk, encoding apart": (f"{build['seconds']:.0f} s", "", build)}
+    for index in INDEXES:
+        job = largest[f"search, {index}"]
+        made = "" if index == "exact" else f", indexed in {job['index_seconds']:.0f} s"
+        time = f"{job['milliseconds']:.1f} ms a query"
+        rows[f"search: {index}{made}"] = (time, f"{job['recall']:.3f}", job)
+    minutes = f"{select['seconds'] / 60:.1f} min"
+    rows["similarity selection for 49,274 queries"] = (minutes, "", select)
+    seconds = f"{project['seconds']:.1f} s"
+    rows["projection of 1,000 embeddings on 49,274 rows"] = (seconds, "", project)
+    table = {
+        job: {
+            "time": time,
+            "recall@3": recall,
+            "memory": f"{spent['resident'] / 1e9:.1f} GB",
+        }
+        for job, (time, recall, spent) in rows.items()
+    }
+    return _markdown(pd.DataFrame(table).T, f"{largest['captions']:,} captions")
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "demo": demo_table,
+    "real": real_table,
+    "scale": scale_table,
+}
 
 
 def render(readme: str) -> str:
@@ -66,8 +98,8 @@ def _with_interval(line: pd.Series) -> str:
     return f"{line.ours:.1f} [{line.low:.1f}, {line.high:.1f}]"
 
 
-def _markdown(frame: pd.DataFrame) -> str:
-    frame.index.name = "system"
+def _markdown(frame: pd.DataFrame, rows: str = "system") -> str:
+    frame.index.name = rows
     return frame.to_markdown(
         disable_numparse=True, colalign=["left"] + ["right"] * len(frame.columns)
     )

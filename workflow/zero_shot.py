@@ -49,8 +49,8 @@ def recipe(steps: int, seed: int) -> ExperimentsConfig:
     training = demo.to_dict()["training"] | {"steps": steps}
     captioner = {**demo.to_dict(), "training": training, "seed": seed}
     baselines = experiments_profile("demo").to_dict()["baselines"]
-    changes = {"captioner": captioner, "baselines": baselines}
-    return override(ExperimentsConfig(steps_on_cl=steps), changes)
+    changes = {"captioner": captioner, "baselines": baselines, "steps_on_cl": steps}
+    return override(ExperimentsConfig(), changes)
 
 
 def main(

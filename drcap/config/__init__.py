@@ -1,8 +1,8 @@
 """Every setting of the package, typed, in one place; defaults are the paper's values.
 
-captioning.py, clap.py, baselines.py, experiments.py and soundscapes.py hold the
-settings; profiles.py how smoke and demo differ from the paper. Unknown keys and
-impossible values are errors: a misspelt setting is found before anything is computed.
+captioning.py, clap.py, baselines.py, experiments.py, soundscapes.py and datasets.py
+hold the settings; profiles.py how smoke and demo differ from the paper. Unknown keys
+and impossible values are errors: a misspelt setting is found before anything starts.
 """
 
 from drcap.config.baselines import (
@@ -31,10 +31,12 @@ from drcap.config.clap import (
     SpecAugmentConfig,
     TextEncoderConfig,
 )
+from drcap.config.datasets import DatasetsConfig
 from drcap.config.experiments import ExperimentsConfig
 from drcap.config.profiles import (
     PROFILES,
     clap_profile,
+    corpora_profile,
     experiments_profile,
     profile,
     recipe,
@@ -51,6 +53,7 @@ __all__ = [
     "CLAPTrainingConfig",
     "CaptionerConfig",
     "Config",
+    "DatasetsConfig",
     "EnCLAPConfig",
     "ExperimentsConfig",
     "FrontEndConfig",
@@ -68,6 +71,7 @@ __all__ = [
     "WSACConfig",
     "ZerAuCapConfig",
     "clap_profile",
+    "corpora_profile",
     "experiments_profile",
     "override",
     "profile",

@@ -1,11 +1,11 @@
 """Settings of the grid of experiments behind Tables I to IV (sec. III)."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from drcap.config.baselines import BaselinesConfig
 from drcap.config.captioning import Config
-from drcap.config.strict import require
+from drcap.config.strict import plain, require
 
 
 @dataclass(frozen=True)
@@ -38,4 +38,4 @@ class ExperimentsConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain nested dictionaries, ready for JSON."""
-        return asdict(self)
+        return plain(self)

@@ -1,13 +1,21 @@
-"""The profiles smoke, demo and paper: each states how it differs from the paper."""
+"""The profiles smoke, demo and paper: each states how it differs from the paper.
+
+Smoke and demo run on procedural corpora; smoke-real and demo-real are the same small
+models on the real datasets, which `paper` runs on, too.
+"""
 
 from typing import Any
 
 from drcap.config.captioning import Config
 from drcap.config.clap import CLAPConfig
+from drcap.config.datasets import DatasetsConfig
 from drcap.config.experiments import ExperimentsConfig
 from drcap.config.soundscapes import SoundscapesConfig
 from drcap.config.strict import override
 from drcap.errors import ConfigError
+
+REAL = "-real"  # what a profile's name ends in that runs on the real datasets
+NAMES = ("smoke", "demo", "paper", "smoke-real", "demo-real")
 
 PROFILES: dict[str, dict[str, Any]] = {
     # seconds, for tests
@@ -26,9 +34,10 @@ PROFILES: dict[str, dict[str, Any]] = {
         "generation": {"num_beams": 2, "max_new_tokens": 16},
     },
     # minutes, two CPU cores; the band is refitted to the tag bridge's space, where two
-    # people's captions of one clip are 0.53 alike; a small LLM gets a larger adapter
+    # people's captions of one clip are 0.53 alike; a small LLM gets a larger adapter,
+    # and so few steps no dropout
     "demo": {
-        "captioner": {"lora_r": 16, "lora_alpha": 64},
+        "captioner": {"lora_r": 16, "lora_alpha": 64, "lora_dropout": 0.0},
         "retrieval": {"sim_min": 0.4, "sim_max": 0.7, "withheld": 0.5},
         "training": {
             "steps": 150,
@@ -36,7 +45,7 @@ PROFILES: dict[str, dict[str, Any]] = {
             "peak_learning_rate": 1.5e-3,
             "warmup_steps": 15,
             "validate_every": 50,
-            "validation_captions": 200,
+            "validation_captions": 100,
             "save_every": 50,
         },
     },
@@ -112,6 +121,12 @@ SOUNDSCAPES_PROFILES: dict[str, dict[str, Any]] = {
     "paper": {},
 }
 
+DATASETS_PROFILES: dict[str, dict[str, Any]] = {
+    "smoke": {"soundvecaps": (), "weak_clips": 50},
+    "demo": {"soundvecaps": (), "weak_clips": 20_000},
+    "paper": {},
+}
+
 EXPERIMENTS_PROFILES: dict[str, dict[str, Any]] = {
     "smoke": {
         "captioner": {
@@ -149,6 +164,7 @@ EXPERIMENTS_PROFILES: dict[str, dict[str, Any]] = {
                 "mapper_start": "least_squares",
                 "lora_r": 16,
                 "lora_alpha": 64,
+                "lora_dropout": 0.0,
             },
             "training": {
                 "steps": 200,
@@ -156,7 +172,7 @@ EXPERIMENTS_PROFILES: dict[str, dict[str, Any]] = {
                 "peak_learning_rate": 3e-3,
                 "warmup_steps": 10,
                 "validate_every": 50,
-                "validation_captions": 60,
+                "validation_captions": 40,
                 "save_every": 50,
             },
             "generation": {
@@ -189,17 +205,27 @@ EXPERIMENTS_PROFILES: dict[str, dict[str, Any]] = {
 
 
 def profile(name: str) -> Config:
-    """Return the captioner's configuration of the profile smoke, demo or paper."""
+    """Return the captioner's configuration of a profile; ConfigError if unknown."""
     return Config.from_dict(_known(PROFILES, name))
 
 
 def clap_profile(name: str) -> CLAPConfig:
-    """Return the CLAP model's configuration of the profile smoke, demo or paper."""
+    """Return the CLAP model's configuration of a profile."""
     return override(CLAPConfig(), _known(CLAP_PROFILES, name))
 
 
+def corpora_profile(name: str) -> SoundscapesConfig | DatasetsConfig:
+    """Return the configuration of a profile's corpora, procedural or real."""
+    if name == "paper" or name.endswith(REAL):
+        return override(DatasetsConfig(), _known(DATASETS_PROFILES, name))
+    return soundscapes_profile(name)
+
+
 def soundscapes_profile(name: str) -> SoundscapesConfig:
-    """Return the procedural corpora's configuration of a profile."""
+    """Return the procedural corpora's configuration of a profile.
+
+    That of `paper` has the sizes of the real datasets.
+    """
     return override(SoundscapesConfig(), _known(SOUNDSCAPES_PROFILES, name))
 
 
@@ -217,7 +243,7 @@ def recipe(name: str) -> Config:
 
 
 def _known(profiles: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:
-    if name not in profiles:
-        known = ", ".join(profiles)
+    if name not in NAMES:
+        known = ", ".join(NAMES)
         raise ConfigError(f"profile: unknown '{name}'; choose one of {known}")
-    return profiles[name]
+    return profiles[name.removesuffix(REAL)]

@@ -6,7 +6,8 @@ In reading order:
 - `materials.py`   what they share: corpora, CLAP models, embeddings
 - `training.py`   a captioner for each experiment that needs one of its own
 - `prediction.py` the test clips, captioned
-- `scoring.py`    captions, scores and records on disk; what is missing is done
+- `results.py`    captions, scores and records on disk
+- `scoring.py`    what of them is missing is done
 - `sweeps.py`     one setting of inference varied, on validation clips
 - `paper.py`      the paper's numbers
 - `measured.py`, `tables.py`, `table_pages.py`   ours beside them

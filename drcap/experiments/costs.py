@@ -8,15 +8,20 @@ import pandas as pd
 
 from drcap.evaluation.metrics import Scores
 from drcap.experiments.grid import ROWS, Experiment
-from drcap.experiments.materials import CORPORA
 from drcap.experiments.measured import corpus_score, title
-from drcap.experiments.scoring import RECORD, folder_of
+from drcap.experiments.results import RECORD, folder_of
 
 
 def cost_table(
-    results: Mapping[Experiment, Scores], reports: Path, metric: str = "cider_d"
+    results: Mapping[Experiment, Scores],
+    reports: Path,
+    *,
+    domains: Mapping[str, str],
+    metric: str = "cider_d",
 ) -> pd.DataFrame:
-    """Return a line an experiment: row, domains, seed, the metric in per cent, cost.
+    """Return a line an experiment: row, corpora, seed, the metric in per cent, cost.
+
+    domains : the corpora that are "ac" and "cl", as {"ac": "scapes-ac", ...}
 
     Seconds are of the machine of the experiment's run.json and of one of its jobs: they
     vary from run to run, as nothing else in a table does.
@@ -27,8 +32,8 @@ def cost_table(
         record = folder_of(each, reports) / RECORD
         about = {
             "system": names[each.system, each.ablation],
-            "trained on": CORPORA[each.train],
-            "clips of": CORPORA[each.test],
+            "trained on": domains[each.train],
+            "clips of": domains[each.test],
             "seed": each.seed,
             title(metric): corpus_score([scores], metric),
         }

@@ -11,7 +11,6 @@ import pandas as pd
 from drcap.evaluation.metrics import Scores
 from drcap.experiments.comparisons import Question, answer
 from drcap.experiments.grid import TABLES, Experiment
-from drcap.experiments.materials import CORPORA
 from drcap.experiments.measured import title
 
 ABLATION_TABLES = ("table3_ablation_in_domain", "table4_ablation_cross_domain")
@@ -24,12 +23,14 @@ def effects(
     against: str,
     results: Mapping[Experiment, Scores],
     *,
+    domains: Mapping[str, str],
     tables: Sequence[str] = ABLATION_TABLES,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Compare two rows wherever the tables have both: a line a metric.
 
     row, against : the paper's names of them, as "DRCap" and "w/o SS"
+    domains : the corpora that are "ac" and "cl", as {"ac": "scapes-ac", ...}
 
     Columns are group (our corpora), metric (with its stand-in where one measured it),
     difference and its 95 % interval low to high in points of per cent (positive: `row`
@@ -47,7 +48,7 @@ def effects(
         line for each in questions for line in answer(each, results, seed=seed)
     )
     lines["group"] = [
-        " to ".join(dict.fromkeys([CORPORA[line.train], CORPORA[line.test]]))
+        " to ".join(dict.fromkeys([domains[line.train], domains[line.test]]))
         for line in lines.itertuples()
     ]
     lines["agrees"] = [_agreement(line) for line in lines.itertuples()]

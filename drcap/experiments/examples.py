@@ -10,7 +10,7 @@ from drcap.data.captions import Clip
 from drcap.evaluation.metrics import Scores
 from drcap.experiments.grid import Experiment
 from drcap.experiments.materials import Materials
-from drcap.experiments.scoring import read_predictions
+from drcap.experiments.results import read_predictions
 
 REFERENCES = 2  # of a clip's captions are shown
 

@@ -4,6 +4,7 @@ Computed once and kept in the cache folder; an ablation takes from here and reco
 nothing. Seeds of an experiment vary the captioner's training alone.
 """
 
+from collections.abc import Mapping
 from functools import cached_property
 
 from drcap.clap import load_clap
@@ -11,11 +12,10 @@ from drcap.clap.stages import run_folder, trained_clap
 from drcap.clap.train import CLAPRun, train_clap
 from drcap.config import clap_profile, experiments_profile, override
 from drcap.data.captions import Clip
-from drcap.data.pretraining import Corpora, corpora
+from drcap.data.corpora import Corpora, corpora, kind_of
+from drcap.data.overlap import captions_of
 from drcap.experiments.grid import DOMAINS
 from drcap.spaces import Space
-
-CORPORA = {"ac": "scapes-ac", "cl": "scapes-cl"}  # who stands in for a domain
 
 
 class Materials:
@@ -31,26 +31,36 @@ class Materials:
 
     @cached_property
     def corpora(self) -> Corpora:
-        """The corpora that stand in for AudioCaps, Clotho and WavCaps."""
+        """AudioCaps, Clotho and WavCaps, or what stands in for them."""
         return corpora(self.profile, progress=self.progress)
 
+    @property
+    def names(self) -> Mapping[str, str]:
+        """The corpus that is a domain: {"ac": ..., "cl": ...}."""
+        return kind_of(self.profile).names
+
+    @property
+    def weak_name(self) -> str:
+        """The corpus of weak captions."""
+        return kind_of(self.profile).weak_name
+
     def clips(self, domain: str, subset: str) -> tuple[Clip, ...]:
-        """Return a domain's clips of the subset train, val or test."""
-        return self.corpora.clips(CORPORA[domain], subset)
+        """Return a domain's recordings of the subset train, val or test."""
+        return self.corpora.clips(domain, subset)
 
     def training_captions(self, domain: str) -> list[str]:
-        """Return every caption of a domain's training clips, duplicates kept."""
-        return [text for clip in self.clips(domain, "train") for text in clip.captions]
+        """Return every caption of a domain's training clips, duplicates kept.
+
+        Text-only training wants no recording, and some may be missing.
+        """
+        return captions_of(self.corpora.clips(domain, "train", audio=False))
 
     @cached_property
     def captions(self) -> list[str]:
-        """What the datastore holds (sec. III-B): the captions of WavCaps' stand-in,
-        less the clips that overlap with the targets, and of both training sets."""
-        weak = [
-            text for clip in self.corpora.pretraining.kept for text in clip.captions
-        ]
+        """What the datastore holds (sec. III-B): WavCaps' captions, less those of clips
+        that overlap with the targets, and the captions of both training sets."""
         targets = [text for name in DOMAINS for text in self.training_captions(name)]
-        return weak + targets
+        return self.corpora.weak_captions + targets
 
     def space(self, system: str) -> Space:
         """Return the joint space of a system's CLAP model, by its key in SYSTEMS."""

@@ -4,20 +4,18 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from drcap.experiments.materials import CORPORA, Materials
-from drcap.retrieval import Match
-
-WEAK = "scapes-weak"
+from drcap.experiments.materials import Materials
+from drcap.matches import Match
 
 
 def origins(materials: Materials) -> dict[str, set[str]]:
     """Return each corpus's own captions of the datastore, by the corpus's name."""
     targets = {
         name: set(materials.training_captions(domain))
-        for domain, name in CORPORA.items()
+        for domain, name in materials.names.items()
     }
     known = set().union(*targets.values())
-    return {WEAK: set(materials.captions) - known} | targets
+    return {materials.weak_name: set(materials.captions) - known} | targets
 
 
 def origin_shares(

@@ -1,9 +1,7 @@
-"""The grid's runs on disk: captions, scores and their record, a folder an experiment.
+"""The grid's runs made: captions, scores and their record, where results.py reads them.
 
-    reports/<profile>/runs/<experiment>/predictions.jsonl, scores.json, run.json
-
-`complete` does what is missing of a list of experiments and returns all their scores;
-`read_scores` only reads. A run made with other settings counts as missing.
+`complete` does what is missing of a list of experiments and returns all their scores. A
+run made with other settings counts as missing.
 """
 
 import hashlib
@@ -15,38 +13,24 @@ from pathlib import Path
 
 from drcap.baselines import Baseline
 from drcap.captioner.model import Captioner
-from drcap.config import clap_profile, experiments_profile, soundscapes_profile
+from drcap.config import clap_profile, corpora_profile, experiments_profile
 from drcap.evaluation.metrics import Scores, score
 from drcap.experiments.grid import Experiment
 from drcap.experiments.materials import Materials
 from drcap.experiments.prediction import load_captioner, predict
+from drcap.experiments.results import (
+    PREDICTIONS,
+    RECORD,
+    SCORES,
+    folder_of,
+    read_predictions,
+    read_scores,
+)
 from drcap.experiments.systems import run_of
 from drcap.experiments.training import configuration
 from drcap.files import sha256, write_json, write_text
 from drcap.provenance import run_record
 from drcap.run_folder import saved_weights, training_seconds
-
-PREDICTIONS, SCORES, RECORD = "predictions.jsonl", "scores.json", "run.json"
-
-
-def folder_of(experiment: Experiment, reports: Path) -> Path:
-    """Return the folder of an experiment's run under `reports/<profile>`."""
-    return Path(reports) / "runs" / experiment.name
-
-
-def run_files(experiments: Iterable[Experiment], reports: Path) -> list[Path]:
-    """Return the files that hold the captions and scores of experiments."""
-    return [
-        folder_of(experiment, reports) / name
-        for experiment in experiments
-        for name in (PREDICTIONS, SCORES)
-    ]
-
-
-def read_predictions(experiment: Experiment, reports: Path) -> list[dict]:
-    """Read a run's captions: `clip_id`, `candidate`, `similar_captions` each."""
-    text = (folder_of(experiment, reports) / PREDICTIONS).read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines()]
 
 
 def settings_digest(experiment: Experiment, profile: str) -> str:
@@ -56,7 +40,7 @@ def settings_digest(experiment: Experiment, profile: str) -> str:
         asdict(experiment.changes),
         experiments_profile(profile).to_dict(),
         clap_profile(profile).to_dict(),
-        asdict(soundscapes_profile(profile)),
+        asdict(corpora_profile(profile)),
     ]
     content = json.dumps(settings, sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
@@ -135,20 +119,6 @@ def is_scored(experiment: Experiment, reports: Path) -> bool:
         return False
     values = json.loads((folder / SCORES).read_text(encoding="utf-8"))
     return values["predictions"] == sha256(folder / PREDICTIONS)
-
-
-def read_scores(
-    experiments: Iterable[Experiment], reports: Path
-) -> dict[Experiment, Scores]:
-    """Read the scores of those of the experiments that have been scored."""
-    found = {}
-    for experiment in experiments:
-        path = folder_of(experiment, reports) / SCORES
-        if path.exists():
-            values = json.loads(path.read_text(encoding="utf-8"))
-            del values["predictions"]
-            found[experiment] = Scores(**values)
-    return found
 
 
 def complete(

@@ -3,7 +3,7 @@
 import pytest
 
 from drcap.config import SoundscapesConfig
-from drcap.data.pretraining import Corpora
+from drcap.data.corpora import ProceduralCorpora
 from drcap.data.soundscapes.corpora import build
 
 
@@ -11,12 +11,13 @@ from drcap.data.soundscapes.corpora import build
 def data(tmp_path_factory):
     config = SoundscapesConfig(ac=(3, 2, 2), cl=(2, 1, 1), weak=12, leaked=0.25)
     folder = tmp_path_factory.mktemp("corpora")
-    return Corpora(config, build(config, folder, processes=1, progress=False))
+    return ProceduralCorpora(config, build(config, folder, processes=1, progress=False))
 
 
 def test_every_clip_is_counted(data):
     sizes = data.sizes().set_index(["corpus", "subset"])
     assert sizes.clips.tolist() == [3, 2, 2, 2, 1, 1, 12]
+    assert sizes.recordings.tolist() == sizes.clips.tolist()
     assert sizes.captions.loc["scapes-ac"].tolist() == [3, 10, 10]
     assert sizes.captions.loc["scapes-weak"].tolist() == [12]
 
@@ -36,7 +37,7 @@ def test_the_truth_names_the_copies_and_their_originals(data):
 
 
 def test_what_sounds_is_told_in_words(data):
-    clip = data.clips("scapes-ac", "test")[0]
+    clip = data.clips("ac", "test")[0]
     events = data.truth(clip)["scene"]["events"]
     told = data.heard(clip).split(", ")
     assert len(told) == len(events)
@@ -49,3 +50,5 @@ def test_no_copy_is_left_to_train_on(data):
     kept = {clip.clip_id for clip in data.pretraining.kept}
     assert kept.isdisjoint(data.copies)
     assert len(kept) >= 8  # of nine; a fingerprint may err
+    assert {clip.clip_id for clip in data.pairs} == kept
+    assert len(data.weak_captions) == len(kept)
