@@ -43,7 +43,8 @@ reproduce: setup  ## run what is stale of the run graph; fills reports/$(PROFILE
 	    --rerun-incomplete --nolock --quiet host reason
 
 test: setup lint  ## lint, then run every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(CORES) --maxprocesses 8 \
+	    --dist loadfile --no-loadscope-reorder
 
 lint: $(READY)  ## check style and format
 	$(BIN)/ruff check

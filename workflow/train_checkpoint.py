@@ -2,7 +2,7 @@
 
     python -m workflow.train_checkpoint --steps 4000 --stop-after 2000
 
-Uses the demo profile with a longer schedule. A killed or stopped run goes on when it is
+Uses the demo profile with a longer schedule and dropout. A killed or stopped run goes on when it is
 called again. Its best state by validation loss is placed.
 """
 
@@ -16,11 +16,25 @@ import typer
 from drcap import assets, paths
 from drcap.captioner.train import train
 from drcap.clap import load_clap
-from drcap.config import override, profile
+from drcap.config import Config, override, profile
 from drcap.data.audiocaps import read_training_captions
 from drcap.files import atomic_folder, write_json
 from drcap.pipeline import SHIPPED, default_datastore
 from drcap.provenance import run_record
+
+
+def recipe(steps: int, seed: int) -> Config:
+    """Return the demo's settings with a schedule of so many steps, and dropout."""
+    schedule = {
+        "steps": steps,
+        "warmup_steps": steps // 20,
+        "validate_every": max(1, steps // 8),
+        "validation_captions": 500,
+        "save_every": 200,
+    }
+    dropout = {"lora_dropout": Config().captioner.lora_dropout}
+    changes = {"seed": seed, "captioner": dropout, "training": schedule}
+    return override(profile("demo"), changes)
 
 
 def main(
@@ -33,14 +47,7 @@ def main(
 ) -> None:
     """Train and write config.json, mapper, adapter, log.csv and run.json."""
     started = time.time()
-    schedule = {
-        "steps": steps,
-        "warmup_steps": steps // 20,
-        "validate_every": max(1, steps // 8),
-        "validation_captions": 500,
-        "save_every": 200,
-    }
-    config = override(profile("demo"), {"seed": seed, "training": schedule})
+    config = recipe(steps, seed)
     source = assets.asset_path("audiocaps-captions") / "train_v2.csv"
     folder = paths.runs() / f"shipped-{steps}-steps-seed-{seed}"
     datastore = default_datastore(load_clap(config.clap))
