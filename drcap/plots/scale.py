@@ -34,11 +34,12 @@ def plot_scale(results: Sequence[dict]) -> Figure:
         _draw(search, results, index, spent)
     for name, label in (("resident", "resident"), ("allocated", "allocated")):
         _draw(memory, results, label, [_largest(each, name) for each in results])
-    memory.axhline(LIMIT, color=INK, linewidth=0.8, linestyle="--")
+    memory.axhline(LIMIT, color=INK, linewidth=0.8, linestyle="--", label="the limit")
+    memory.legend(fontsize=8, loc="center left")
     jobs.set(ylabel="Time of a job (s)")
     search.set(ylabel="Time of a query, of 64 at once (ms)")
-    memory.set(ylabel="Peak memory of the largest job (GB)")
-    headline(figure, "Time and memory grow with the number of captions, at most")
+    memory.set(ylabel="Peak memory of the largest job (GB)", yscale="linear", ylim=0)
+    headline(figure, "What a datastore takes as it grows")
     return figure
 
 
