@@ -2,8 +2,8 @@
 
     python -m workflow.train_checkpoint --steps 4000 --stop-after 2000
 
-Uses the demo profile with a longer schedule and dropout. A killed or stopped run goes on when it is
-called again. Its best state by validation loss is placed.
+Uses the demo profile with a longer schedule and dropout. A killed or stopped run goes
+on when it is called again. Its best state by validation loss is placed.
 """
 
 import shutil
