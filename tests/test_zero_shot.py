@@ -30,7 +30,7 @@ def test_each_system_captions_each_clip_and_is_trained_once(setting):
     assert made == {path: path.stat().st_mtime_ns for path in made}
 
 
-def test_the_recipe_gives_every_system_as_many_steps():
+def test_the_recipe_gives_every_captioner_as_many_steps():
     config = zero_shot.recipe(steps=70, seed=3)
     assert config.captioner.training.steps == config.steps_on_cl == 70
     assert config.captioner.seed == 3
