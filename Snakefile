@@ -102,7 +102,7 @@ rule all:
 
 
 rule assets:
-    input: "drcap/assets.toml"
+    input: "drcap/assets/assets.toml"
     output: CACHE / "assets.txt"
     log: f"{LOGS}/assets.log"
     message: "Weights and data (log: {log})"
@@ -144,7 +144,7 @@ rule clap:
 
 
 rule space:
-    input: CACHE / f"clap-{PROFILE}-seed-0.txt", code("retrieval", "spaces")
+    input: CACHE / f"clap-{PROFILE}-seed-0.txt", code("retrieval/", "spaces")
     output: MADE / "space-{system}.json"
     log: f"{LOGS}/space-{{system}}.log"
     priority: FIRST
@@ -161,7 +161,7 @@ for place, batch in enumerate(BATCHES):
         name: f"captions_{batch.name}"
         input:
             sorted({MADE / f"space-{each.clap}.json" for each in batch.trainings}),
-            code("captioner/", "config/", "similarity", "projection", "baselines/"),
+            code("captioner/", "config/", "retrieval/", "projection", "baselines/"),
             code("experiments/training", "experiments/systems", "experiments/prediction"),
         output:
             [

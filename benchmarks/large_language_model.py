@@ -35,7 +35,7 @@ from drcap.estimate.cost import OVERHEAD
 from drcap.estimate.shapes import LLAMA_7B, LanguageModelShape
 from drcap.files import write_json
 from drcap.messages import hush
-from drcap.provenance import run_record
+from drcap.runs.provenance import run_record
 
 DIM = 1_024  # D of the paper's CLAP
 CAPTION = " ".join(f"word{n}" for n in range(CAPTION_TOKENS - 1))  # and its end

@@ -18,7 +18,7 @@ from tabulate import tabulate
 
 from drcap.projection import project
 from drcap.retrieval import CaptionDatastore
-from drcap.similarity_selection import select_similar
+from drcap.retrieval.similarity_selection import select_similar
 
 BAND = (0.75, 0.85)
 TEMPERATURE = 0.02

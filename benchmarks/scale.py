@@ -28,16 +28,16 @@ from tabulate import tabulate
 
 from drcap import paths
 from drcap.clap import CLAP
-from drcap.datastore_build import build_datastore
 from drcap.files import write_json, write_text
 from drcap.messages import hush
-from drcap.nearest import INDEXES
 from drcap.plots import plot_scale, save_figure
 from drcap.projection import project
-from drcap.provenance import run_record
-from drcap.recall import recall
 from drcap.retrieval import CaptionDatastore
-from drcap.similarity_selection import select_similar
+from drcap.retrieval.datastore_build import build_datastore
+from drcap.retrieval.nearest import INDEXES
+from drcap.retrieval.recall import recall
+from drcap.retrieval.similarity_selection import select_similar
+from drcap.runs.provenance import run_record
 
 SIZES = (10_000, 50_000, 150_000, 450_000)  # the paper's datastore last
 QUERIES = 49_274  # captions that similarity selection draws for, and rows of a support

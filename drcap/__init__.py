@@ -1,21 +1,28 @@
 """DRCap: zero-shot audio captioning, trained on captions alone (arXiv 2410.09472).
 
-In reading order:
+In reading order, the paper first:
 
-- `data/`       datasets, procedural soundscapes in their layouts, the overlap filter
-- `clap/`       an audio and a text encoder that share one space, and their training
-- `modality_gap.py`   how far apart the two are, and what brings them together
-- `retrieval.py`, `similarity_selection.py`, `similarity_range.py`   similar captions,
-  at inference and in training, and what a similarity range means
-- `nearest.py`, `recall.py`, `datastore_build.py`   exact and approximate search, and
-  datastores of half a million captions
-- `projection.py`   projection-based decoding, eq. 4
-- `captioner/`  prompt, linear mapper and language model, text-only training, beams
-- `pipeline.py` all of it on recordings: `DRCap.from_pretrained().caption("dog.wav")`
-- `evaluation/` metrics, predictions, bootstrap and tables
-- `experiments/` the grid behind the paper's tables: trained, captioned, scored, judged
-- `estimate/`   what the jobs of a profile take, before they start
-- `config/`, `assets.py`, `audio.py`, `processes.py`, `cli/`   what they stand on
+- `data/`               datasets, procedural soundscapes, the overlap filter
+- `clap/`               an audio and a text encoder that share one space; their training
+- `modality_gap.py`     how far apart the two lie, and what brings them together
+- `retrieval/`          datastore, top k, similarity selection; exact or approximate
+- `projection.py`       projection-based decoding, eq. 4
+- `captioner/`          prompt, linear mapper and language model; text-only training
+- `pipeline.py`         all of it on recordings: `DRCap.from_pretrained()`
+- `baselines/`          the other systems of the tables, one file each
+- `evaluation/`         metrics, predictions, bootstrap
+- `experiments/`        the grid behind the tables: trained, captioned, scored, judged
+
+then what they stand on:
+
+- `config/`             every setting, typed; the defaults are the paper's
+- `audio/`, `assets/`   recordings; pinned third-party weights and data
+- `files/`, `runs/`     files that are whole or not there; the record of a run
+- `processes/`          a job shared by several processes
+- `spaces.py`           what the grid embeds and retrieves in one CLAP model's space
+- `plots/`, `notebook.py`   every figure; what the notebooks share
+- `estimate/`, `doctor.py`  what a profile's jobs take; what this machine has
+- `cli/`                the `drcap` command
 """
 
 from importlib import import_module
@@ -26,7 +33,7 @@ _EXPORTS = {
     "CLAP": "drcap.clap",
     "load_clap": "drcap.clap",
     "CaptionDatastore": "drcap.retrieval",
-    "select_similar": "drcap.similarity_selection",
+    "select_similar": "drcap.retrieval.similarity_selection",
     "project": "drcap.projection",
     "Captioner": "drcap.captioner.model",
     "train": "drcap.captioner.train",

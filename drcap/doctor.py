@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from drcap import assets, paths
-from drcap.provenance import run_record
+from drcap.runs.provenance import run_record
 
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")  # a container's own memory limit
 

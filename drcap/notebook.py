@@ -30,7 +30,7 @@ from drcap.files import write_json, write_text
 from drcap.messages import hush
 from drcap.pipeline import Captioned
 from drcap.plots import png, save_figure
-from drcap.provenance import run_record
+from drcap.runs.provenance import run_record
 
 SMOKE_RECORDINGS = 3  # so many are enough to see that a notebook runs
 VERSIONS = ("torch", "transformers", "peft", "faiss-cpu")

@@ -25,9 +25,9 @@ from drcap.data.audiocaps import read_training_captions
 from drcap.devices import inference_dtype, resolve_device
 from drcap.errors import AudioError, DatastoreError
 from drcap.files import write_json
-from drcap.matches import Match, distinct
 from drcap.projection import project
 from drcap.retrieval import CaptionDatastore
+from drcap.retrieval.matches import Match, distinct
 
 SHIPPED = paths.CHECKPOINTS / "audiocaps"  # trained on AudioCaps captions
 SILENCE = "Silence"

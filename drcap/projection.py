@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from drcap.embedding_files import float32
 from drcap.errors import ConfigError
+from drcap.files.embeddings import float32
 
 Support = torch.Tensor | np.ndarray  # S in eq. 4, (N, D) unit rows; halves or on disk
 

@@ -19,8 +19,8 @@ from drcap.clap import CLAP
 from drcap.clap.batches import encode_over_time, encode_recordings
 from drcap.data.captions import Clip
 from drcap.files import atomic_path, write_json
-from drcap.matches import Match
 from drcap.retrieval import CaptionDatastore
+from drcap.retrieval.matches import Match
 
 WINDOWS = 3  # of a recording that are read in time: 30 s
 

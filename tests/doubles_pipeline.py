@@ -5,8 +5,8 @@ from pathlib import Path
 from doubles import ToyCLAP
 
 from drcap.config import Config
-from drcap.matches import Match
 from drcap.pipeline import Captioned
+from drcap.retrieval.matches import Match
 
 
 class FakeDRCap:

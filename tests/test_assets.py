@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from drcap import archives, assets, cli, manifest, packages
+from drcap import assets, cli
+from drcap.assets import archives, manifest, packages
 from drcap.errors import AssetError
 
 WHEEL = "toy_asset-1.0-py3-none-any.whl"
@@ -305,7 +306,8 @@ def test_what_a_killed_fetch_leaves_is_no_asset_and_is_swept_away(
 ):
     script = f"""
 import pathlib, time
-from drcap import assets, manifest
+from drcap import assets
+from drcap.assets import manifest
 manifest.MANIFEST = pathlib.Path({str(manifest.MANIFEST)!r})
 extract = assets.extract
 def stuck(*arguments):

@@ -16,8 +16,8 @@ from drcap.audio import (
     load,
     windows,
 )
+from drcap.audio.spectrogram import FLOOR_DB, MELS, log_mel
 from drcap.errors import AudioError
-from drcap.spectrogram import FLOOR_DB, MELS, log_mel
 
 SR = 16_000
 KINDS = ("wav", "flac", "ogg", "mp3")

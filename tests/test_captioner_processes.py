@@ -11,8 +11,8 @@ from launched_captioner import captions_of
 from safetensors.torch import load_file
 from test_training import contents, run, toy_config
 
-from drcap import run_folder
 from drcap.config import override
+from drcap.runs import run_folder
 
 NO_DROPOUT = {"captioner": {"lora_dropout": 0.0}}
 PARTS = {"training": {"micro_batch": 2}}  # 2, 2 and 1 of a batch of five

@@ -12,7 +12,6 @@ import torch
 from doubles_clap import tiny_clap_config, tiny_text_encoder, write_clips
 from doubles_kill import Killed, kill_at
 
-from drcap import run_folder
 from drcap.clap.batches import encode_recordings
 from drcap.clap.loss import contrastive_loss
 from drcap.clap.model import CLAPModel, TrainedCLAP
@@ -20,6 +19,7 @@ from drcap.clap.train import COLUMNS, Trainer, learning_rate, train_clap
 from drcap.clap.validation import MEASURES
 from drcap.config import CLAPTrainingConfig, override
 from drcap.errors import ConfigError, DatasetError
+from drcap.runs import run_folder
 
 # what the launcher runs; every process has recordings of its own to read
 LAUNCHED = """

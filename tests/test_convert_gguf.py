@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from drcap.convert_gguf import convert
+from drcap.assets.convert_gguf import convert
 
 WIDTH, HIDDEN, VOCABULARY = 32, 64, ["<unk>", "<s>", "</s>", "d", "o", "g", "do", "dog"]
 

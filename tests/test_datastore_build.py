@@ -9,11 +9,10 @@ import pytest
 from doubles import TOY_CAPTIONS, ToyCLAP
 from doubles_kill import Killed, kill_at
 
-from drcap import datastore_build, datastore_files
-from drcap.datastore_build import aside, build_datastore
 from drcap.errors import ConfigError, DatastoreError
 from drcap.files import sha256
-from drcap.retrieval import CaptionDatastore
+from drcap.retrieval import CaptionDatastore, datastore_build, datastore_files
+from drcap.retrieval.datastore_build import aside, build_datastore
 
 CAPTIONS = [*TOY_CAPTIONS, "", f" {TOY_CAPTIONS[0]} "]  # 60 distinct ones
 SMALL = {"shard_size": 8, "batch_size": 3, "progress": False}  # eight shards
@@ -24,7 +23,7 @@ sys.path[:0] = [{tests!r}, {root!r}]
 from doubles import ToyCLAP
 from test_datastore_build import CAPTIONS, SMALL
 from drcap.processes import Processes
-from drcap.datastore_build import build_datastore
+from drcap.retrieval.datastore_build import build_datastore
 
 team = Processes("cpu")
 assert team.count == {count}
@@ -217,7 +216,9 @@ def test_a_file_in_the_place_of_the_shards_is_left_alone(tmp_path):
     assert (tmp_path / "ds.building").read_text() == "years"
 
 
-@pytest.mark.parametrize("where", ["drcap.datastore_build", "drcap.datastore_files"])
+@pytest.mark.parametrize(
+    "where", ["drcap.retrieval.datastore_build", "drcap.retrieval.datastore_files"]
+)
 def test_a_full_disk_is_one_line_and_the_build_goes_on(
     tmp_path, finished, monkeypatch, where
 ):
@@ -247,7 +248,7 @@ def test_a_folder_that_may_not_be_written_to_is_one_line(tmp_path, monkeypatch):
     def denied(*_):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr("drcap.datastore_build.write_rows", denied)
+    monkeypatch.setattr("drcap.retrieval.datastore_build.write_rows", denied)
     with pytest.raises(DatastoreError, match="cannot be written .Permission denied."):
         build_datastore(tmp_path / "ds", CAPTIONS, ToyCLAP(), **SMALL)
 
@@ -256,7 +257,7 @@ def test_another_error_is_not_called_one_of_the_disk(tmp_path, monkeypatch):
     def broken(*_):
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr("drcap.datastore_build.write_rows", broken)
+    monkeypatch.setattr("drcap.retrieval.datastore_build.write_rows", broken)
     with pytest.raises(OSError, match="Input/output"):
         build_datastore(tmp_path / "ds", CAPTIONS, ToyCLAP(), **SMALL)
 

@@ -3,14 +3,14 @@ import pytest
 import torch
 from safetensors.numpy import load_file, save_file
 
-from drcap.embedding_files import (
+from drcap.errors import ConfigError, DatastoreError
+from drcap.files.embeddings import (
     blocks_of,
     check_unit_rows,
     float32,
     map_rows,
     write_rows,
 )
-from drcap.errors import ConfigError, DatastoreError
 
 
 def random_rows(count, dim=8):
@@ -69,7 +69,7 @@ def test_rows_that_must_not_be_written_to_become_a_tensor_without_a_warning(recw
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_rows_of_another_norm_or_none_are_told_from_unit_rows(dtype, monkeypatch):
-    monkeypatch.setattr("drcap.embedding_files.CHECKED", 4)
+    monkeypatch.setattr("drcap.files.embeddings.CHECKED", 4)
     rows = random_rows(10)
     rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(dtype)
     check_unit_rows(rows)

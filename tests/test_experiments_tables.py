@@ -19,7 +19,13 @@ from drcap.experiments.grid import (
     table_experiments,
 )
 from drcap.experiments.measured import NOT_COMPUTED
-from drcap.experiments.tables import result_table, save, to_latex, to_markdown
+from drcap.experiments.tables import (
+    beside_paper,
+    result_table,
+    save,
+    to_latex,
+    to_markdown,
+)
 
 CLIPS = 40
 DOMAINS = {"ac": "scapes-ac", "cl": "scapes-cl"}
@@ -162,6 +168,18 @@ def test_stand_ins_are_left_out_where_the_metric_is_there():
     assert set(frame["metric"]) == set(paper.METRICS)
     row = line(frame, "DRCap", "ac", "fense")
     assert (row["ours"], row["low"], row["high"]) == pytest.approx((25, 25, 25))
+
+
+def test_beside_the_paper_a_stand_in_takes_the_place_of_what_no_row_has(results):
+    frame = table(ABLATION, results)
+    beside = beside_paper(frame).set_index(["metric", "system"])
+    row = beside.loc[("SPICE, ours spice_py", "w/o PD")]
+    given = line(frame, "w/o PD", "ac", "spice_py")
+    assert list(row[["ours", "low", "high"]]) == list(given[["ours", "low", "high"]])
+    assert row["paper"] == 13.4
+    own = line(frame, "DRCap", "ac", "cider_d")["ours"]
+    assert beside.loc[("CIDEr-D", "DRCap"), "ours"] == own
+    assert len(beside.index.unique("metric")) == len(paper.METRICS)
 
 
 def test_a_metric_that_nobody_tried_says_so():

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from drcap.errors import ConfigError
-from drcap.launch import launch
+from drcap.processes.launch import launch
 
 
 def test_more_processes_than_gpus_are_refused(monkeypatch):

@@ -1,6 +1,6 @@
 import numpy as np
 
-from drcap.matches import cosine, distinct, hashes
+from drcap.retrieval.matches import cosine, distinct, hashes
 
 
 def test_captions_are_told_apart_as_exact_text_after_stripping():

@@ -2,9 +2,15 @@ import numpy as np
 import pytest
 import torch
 
-from drcap.embedding_files import map_rows, write_rows
 from drcap.errors import ConfigError
-from drcap.nearest import Approximate, Exact, build_index, candidates, read_index
+from drcap.files.embeddings import map_rows, write_rows
+from drcap.retrieval.nearest import (
+    Approximate,
+    Exact,
+    build_index,
+    candidates,
+    read_index,
+)
 
 NOBODY = np.empty(0, dtype=np.int64)
 
@@ -22,7 +28,7 @@ def by_numpy(queries, rows, count, excluded=NOBODY):
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    monkeypatch.setattr("drcap.nearest.BLOCK", 64)
+    monkeypatch.setattr("drcap.retrieval.nearest.BLOCK", 64)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
@@ -58,7 +64,7 @@ def test_halves_mapped_from_disk_are_read_block_by_block(tmp_path, monkeypatch):
         largest.append(len(block))
         return original(block)
 
-    monkeypatch.setattr("drcap.embedding_files.torch.from_numpy", noted)
+    monkeypatch.setattr("drcap.files.embeddings.torch.from_numpy", noted)
     queries = original(unit_rows(9, seed=1))
     _, found = Exact(map_rows(tmp_path / "rows")).search(queries, 5, NOBODY)
     assert max(largest) == 64

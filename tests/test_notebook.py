@@ -8,8 +8,8 @@ from drcap import config as configs
 from drcap import notebook, paths, pipeline
 from drcap.config import override
 from drcap.errors import ConfigError
-from drcap.matches import Match
 from drcap.pipeline import Captioned
+from drcap.retrieval.matches import Match
 
 
 @pytest.fixture

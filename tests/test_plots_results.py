@@ -11,7 +11,7 @@ from doubles_scores import grid_of
 from drcap import plots
 from drcap.evaluation.bootstrap import interval
 from drcap.experiments.effects import effects
-from drcap.experiments.tables import result_table
+from drcap.experiments.tables import beside_paper, result_table
 
 DOMAINS = {"ac": "scapes-ac", "cl": "scapes-cl"}
 
@@ -42,7 +42,6 @@ SIMILARITIES, GAINS = DRAW.uniform(0, 1, 60), DRAW.normal(2, 30, 60)
 COUNTS = {"paper": np.array([0, 0, 1, 9]), "refitted": np.array([3, 4, 5, 6])}
 SHARES = pd.DataFrame({"weak": [0.7, 1.0], "ac": [0.3, 0.0]}, index=["to ac", "to cl"])
 FIGURES = {
-    "results": lambda: plots.plot_results(table(), "Scores"),
     "differences": lambda: plots.plot_differences(
         effects("DRCap", "w/o PD", results(), domains=DOMAINS),
         "DRCap less w/o PD (points)",
@@ -56,9 +55,7 @@ FIGURES = {
     "gain": lambda: plots.plot_gain(SIMILARITIES, GAINS, "Gain (points)"),
     "origins": lambda: plots.plot_origins(SHARES, "Origins"),
     "systems": lambda: plots.plot_systems(
-        table().assign(metric=table()["metric"].replace("cider_d", "CIDEr-D")),
-        "CIDEr-D",
-        "Systems",
+        beside_paper(table()), ["METEOR", "CIDEr-D"], "Systems"
     ),
 }
 every_figure = pytest.mark.parametrize("name", FIGURES)
@@ -85,17 +82,6 @@ def test_a_figure_is_small_enough_to_commit_and_the_same_every_time(tmp_path, na
             plots.save_figure(FIGURES[name](), tmp_path / file)
     first = (tmp_path / "first.png").read_bytes()
     assert first == (tmp_path / "second.png").read_bytes()
-
-
-def test_ours_and_the_papers_scores_are_drawn_in_panels_of_their_own():
-    above, below = FIGURES["results"]().axes
-    assert above.get_title(loc="left").startswith("Ours: scapes-ac")
-    assert below.get_title(loc="left").startswith("The paper: AudioCaps")
-    measured = table().query("seeds > 0")
-    for axes, column in ((above, "ours"), (below, "paper")):
-        drawn = np.concatenate([line.get_ydata() for line in axes.lines])
-        given = measured[column].dropna()
-        assert sorted(drawn[np.isfinite(drawn)]) == pytest.approx(sorted(given))
 
 
 def test_differences_are_drawn_with_their_intervals_and_the_papers():
@@ -144,11 +130,23 @@ def test_the_origins_of_a_row_fill_its_bar():
     assert sum(bar.get_width() for bar in bars) == pytest.approx(len(SHARES))
 
 
-def test_every_system_is_a_row_with_its_score():
-    axes = FIGURES["systems"]().axes[0]
-    block = table().query("metric == 'cider_d'")
-    names = [text.get_text() for text in axes.get_yticklabels()]
-    assert names == block["system"].tolist()
-    points = axes.collections[1].get_offsets()[:, 0]
-    measured = block["ours"].notna().to_numpy()
-    assert list(points[measured]) == pytest.approx(block["ours"].dropna().tolist())
+def test_every_system_is_a_row_with_our_score_and_the_papers():
+    figure = FIGURES["systems"]()
+    names = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    for axes, metric in zip(figure.axes, ("meteor", "cider_d"), strict=True):
+        block = table().set_index("metric").loc[metric].set_index("system")
+        assert names == list(block.index)
+        for line, column in zip(axes.lines, ("ours", "paper"), strict=True):
+            drawn = dict(zip(line.get_ydata(), line.get_xdata(), strict=True))
+            by_row = [drawn[len(names) - 1 - row] for row in range(len(names))]
+            assert by_row == pytest.approx(list(block[column]), nan_ok=True)
+
+
+def test_a_system_keeps_its_row_where_it_was_not_run():
+    frame = beside_paper(table())
+    other = frame[frame["system"] != "w/o RAG"].assign(ours_on="elsewhere")
+    both = pd.concat([frame, other])
+    first, second = plots.plot_systems(both, ["CIDEr-D"], "Systems").axes
+    rows = [len(axes.lines[0].get_ydata()) for axes in (first, second)]
+    assert rows == [5, 4]
+    assert {*second.lines[0].get_ydata()} < {*first.lines[0].get_ydata()}

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from drcap.embedding_files import map_rows, write_rows
 from drcap.errors import ConfigError
+from drcap.files.embeddings import map_rows, write_rows
 from drcap.projection import project, top_support
 
 
@@ -168,7 +168,7 @@ def test_the_support_may_be_halves_mapped_from_a_file_and_is_not_copied_whole(
         largest.append(len(block))
         return original(block)
 
-    monkeypatch.setattr("drcap.embedding_files.torch.from_numpy", noted)
+    monkeypatch.setattr("drcap.files.embeddings.torch.from_numpy", noted)
     found = project(queries, mapped, 0.05, block_size=16)
     assert max(largest) == 16
     torch.testing.assert_close(

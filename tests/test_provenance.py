@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from drcap import paths, provenance
+from drcap import paths
 from drcap.config import Config
-from drcap.provenance import digests, git_state, run_record
+from drcap.runs import provenance
+from drcap.runs.provenance import digests, git_state, run_record
 
 
 @dataclass

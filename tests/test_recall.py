@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from drcap.nearest import Exact
-from drcap.recall import recall, sampled_recall
 from drcap.retrieval import CaptionDatastore
+from drcap.retrieval.nearest import Exact
+from drcap.retrieval.recall import recall, sampled_recall
 
 
 def clustered_rows(count, dim=16, seed=0):

@@ -6,9 +6,8 @@ import pytest
 import torch
 from doubles import ToyCLAP
 
-from drcap import datastore_files
 from drcap.errors import ConfigError, DatastoreError
-from drcap.retrieval import CaptionDatastore
+from drcap.retrieval import CaptionDatastore, datastore_files
 
 CAPTIONS = [
     "A dog barks",

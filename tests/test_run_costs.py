@@ -2,8 +2,8 @@
 
 import pytest
 
-from drcap import run_folder
-from drcap.run_folder import saved_weights, timed, training_seconds
+from drcap.runs import run_folder
+from drcap.runs.run_folder import saved_weights, timed, training_seconds
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from drcap.errors import ConfigError
-from drcap.run_folder import (
+from drcap.runs.run_folder import (
     load_state,
     read_log,
     refuse_another_run,

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import scale
-from drcap.nearest import INDEXES
+from drcap.retrieval.nearest import INDEXES
 
 WIDTH = 64
 

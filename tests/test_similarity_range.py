@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from drcap import similarity_range
 from drcap.errors import ConfigError
-from drcap.similarity_range import (
+from drcap.retrieval import similarity_range
+from drcap.retrieval.similarity_range import (
     counts_in_range,
     range_at,
     range_quantiles,

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from drcap import similarity_selection
 from drcap.errors import ConfigError
-from drcap.retrieval import CaptionDatastore
-from drcap.similarity_selection import select_similar
+from drcap.retrieval import CaptionDatastore, similarity_selection
+from drcap.retrieval.similarity_selection import select_similar
 
 
 def clustered_rows(count, dim=24, seed=0):

@@ -5,8 +5,8 @@ import zipfile
 
 import pytest
 
+from drcap.assets.single_files import SingleFile, place
 from drcap.errors import AssetError
-from drcap.single_files import SingleFile, place
 
 CONTENT = b"weights of a detector"
 PIN = hashlib.sha256(CONTENT).hexdigest()

@@ -13,7 +13,6 @@ from doubles import TOY_CAPTIONS, ToyCLAP
 from doubles_kill import Killed, kill_at
 from safetensors.torch import load_file
 
-from drcap import run_folder
 from drcap.captioner.data import TextOnlyExamples, hold_out
 from drcap.captioner.model import Captioner
 from drcap.captioner.train import Trainer, _refuse_another_run, learning_rate, train
@@ -26,6 +25,7 @@ from drcap.config import (
 )
 from drcap.errors import ConfigError
 from drcap.retrieval import CaptionDatastore
+from drcap.runs import run_folder
 
 CAPTIONS = [*TOY_CAPTIONS, *TOY_CAPTIONS[:6]]  # some of them twice
 BAND = RetrievalConfig(sim_min=0.3, sim_max=0.8)

@@ -20,7 +20,7 @@ from drcap.evaluation.predict import caption_clips
 from drcap.evaluation.tables import save_table, score_table
 from drcap.files import write_json
 from drcap.pipeline import SHIPPED, DRCap
-from drcap.provenance import run_record
+from drcap.runs.provenance import run_record
 
 SWITCHES = {
     "DRCap": {},

@@ -13,7 +13,7 @@ from drcap.clap.yamnet import YAMNet
 from drcap.data.audiocaps import read_training_captions
 from drcap.files import write_json
 from drcap.messages import hush
-from drcap.provenance import run_record
+from drcap.runs.provenance import run_record
 
 
 def main() -> None:

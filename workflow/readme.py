@@ -11,7 +11,7 @@ import pandas as pd
 from drcap import paths
 from drcap.experiments.paper import paper_score
 from drcap.files import write_text
-from drcap.nearest import INDEXES
+from drcap.retrieval.nearest import INDEXES
 
 REAL = paths.REPORTS / "real" / "audiocaps_val.csv"
 COLUMNS = {"meteor": "METEOR", "cider_d": "CIDEr-D", "rouge_l": "ROUGE-L"}

@@ -15,7 +15,7 @@ from drcap.data.corpora import kind_of
 from drcap.experiments import results, tables
 from drcap.experiments.grid import TABLES
 from drcap.files import write_json
-from drcap.provenance import run_record
+from drcap.runs.provenance import run_record
 
 
 def main(

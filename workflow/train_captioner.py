@@ -26,8 +26,8 @@ from drcap.data.captions import read_captions
 from drcap.files import write_json
 from drcap.pipeline import default_captions, default_datastore
 from drcap.processes import Processes
-from drcap.provenance import run_record
 from drcap.retrieval import CaptionDatastore
+from drcap.runs.provenance import run_record
 
 
 def main(

@@ -20,7 +20,7 @@ from drcap.config import Config, override, profile
 from drcap.data.audiocaps import read_training_captions
 from drcap.files import atomic_folder, write_json
 from drcap.pipeline import SHIPPED, default_datastore
-from drcap.provenance import run_record
+from drcap.runs.provenance import run_record
 
 
 def recipe(steps: int, seed: int) -> Config:

@@ -19,7 +19,7 @@ from drcap.clap.train import CLAPRun, train_clap
 from drcap.config import CLAPConfig, clap_profile, override
 from drcap.data.corpora import Corpora, corpora
 from drcap.files import write_json
-from drcap.provenance import run_record
+from drcap.runs.provenance import run_record
 
 
 def main(

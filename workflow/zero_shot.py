@@ -30,7 +30,7 @@ from drcap.evaluation.tables import save_table, score_table
 from drcap.files import write_json
 from drcap.pipeline import default_captions
 from drcap.projection import project
-from drcap.provenance import run_record
+from drcap.runs.provenance import run_record
 from drcap.spaces import Space
 
 SYSTEMS = (

@@ -25,7 +25,7 @@ from drcap.config import Config, ExperimentsConfig, override
 from drcap.data.captions import Clip
 from drcap.devices import inference_dtype, resolve_device
 from drcap.files import atomic_folder, write_json
-from drcap.run_folder import saved_weights
+from drcap.runs.run_folder import saved_weights
 
 MEMORY = "memory.json"  # what a system keeps of its training set
 

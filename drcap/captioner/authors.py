@@ -13,14 +13,15 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from drcap import files, model_folder, torch_files
+from drcap import files, model_folder
 from drcap.captioner import authors_adapter
 from drcap.captioner.model import ADAPTER, MAPPER
 from drcap.clap.model import TrainedCLAP
 from drcap.config import CaptionerConfig, Config, GenerationConfig
 from drcap.errors import CheckpointError
+from drcap.files import torch_files
+from drcap.files.torch_files import Tensors
 from drcap.retrieval import CaptionDatastore
-from drcap.torch_files import Tensors
 
 LANGUAGE_MODEL = "lmsys/vicuna-7b-v1.5"
 

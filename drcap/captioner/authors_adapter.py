@@ -15,12 +15,13 @@ from peft.utils import SAFETENSORS_WEIGHTS_NAME, WEIGHTS_NAME
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from drcap import files, torch_files
+from drcap import files
 from drcap.assets import resolve_model
 from drcap.captioner.language_model import lora_config
 from drcap.config import CaptionerConfig
 from drcap.errors import AssetError, CheckpointError
-from drcap.torch_files import Tensors
+from drcap.files import torch_files
+from drcap.files.torch_files import Tensors
 
 CONFIG = "adapter_config.json"
 LANGUAGE = "llm."  # before the adapter's names in model.pt

@@ -14,9 +14,9 @@ import torch
 from drcap.captioner.prompt import Prompt, PromptBuilder
 from drcap.config import RetrievalConfig
 from drcap.errors import ConfigError, DatastoreError
-from drcap.matches import distinct
 from drcap.retrieval import CaptionDatastore
-from drcap.similarity_selection import select_similar
+from drcap.retrieval.matches import distinct
+from drcap.retrieval.similarity_selection import select_similar
 
 BUCKET = 32  # batches sorted by length together
 

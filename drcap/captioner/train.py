@@ -32,7 +32,7 @@ from drcap.errors import ConfigError
 from drcap.files import atomic_folder, write_json
 from drcap.processes import Processes
 from drcap.retrieval import CaptionDatastore
-from drcap.run_folder import load_state, read_log, save_state, write_log
+from drcap.runs.run_folder import load_state, read_log, save_state, write_log
 
 # what may be changed before a run goes on: how a step is computed, not which
 FREE = {

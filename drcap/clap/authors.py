@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 from transformers import RobertaConfig, RobertaModel
 
-from drcap import torch_files
 from drcap.clap.front_end import mel_filters
 from drcap.clap.model import CLAPModel, TrainedCLAP
 from drcap.clap.text_encoder import TextEncoder
 from drcap.config import CLAPConfig, FrontEndConfig, override
 from drcap.devices import resolve_device
 from drcap.errors import CheckpointError
-from drcap.torch_files import Tensors
+from drcap.files import torch_files
+from drcap.files.torch_files import Tensors
 
 AUDIO = "audio_encoder.audio_enc."
 TEXT = "text_encoder.text_encoder."

@@ -32,7 +32,7 @@ from drcap.devices import training_dtype
 from drcap.errors import ConfigError
 from drcap.files import sha256, write_json
 from drcap.processes import Processes
-from drcap.run_folder import (
+from drcap.runs.run_folder import (
     load_state,
     read_log,
     refuse_another_run,

@@ -198,7 +198,7 @@ def _drawn(
     from drcap.clap import load_clap
     from drcap.config import RetrievalConfig
     from drcap.retrieval import CaptionDatastore
-    from drcap.similarity_selection import select_similar
+    from drcap.retrieval.similarity_selection import select_similar
 
     clap, band = load_clap(clap_name), RetrievalConfig()
     datastore = CaptionDatastore.load(folder, clap)

@@ -48,10 +48,10 @@ def build(
     Killed, the same command goes on. `accelerate launch -m drcap.cli datastore build`
     shares the work as --processes does.
     """
-    from drcap import datastore_files
     from drcap.data.captions import read_captions
-    from drcap.embedding_files import check_dtype
-    from drcap.nearest import check_index
+    from drcap.files.embeddings import check_dtype
+    from drcap.retrieval import datastore_files
+    from drcap.retrieval.nearest import check_index
 
     datastore_files.check_target(output, overwrite=overwrite)
     check_dtype(dtype)
@@ -70,8 +70,8 @@ def _build(
 ) -> None:
     """Build as one of the processes that share the work; the first one tells."""
     from drcap.clap import load_clap
-    from drcap.datastore_build import build_datastore
     from drcap.processes import Processes
+    from drcap.retrieval.datastore_build import build_datastore
 
     team = Processes()
     device = (str(team.device),) if team.count > 1 else ()  # each has its own
@@ -84,8 +84,8 @@ def _build(
 
 def _tell(output: Path, captions: int) -> None:
     """Say what was kept and, of an approximate search, what share it finds."""
-    from drcap.recall import sampled_recall
     from drcap.retrieval import CaptionDatastore
+    from drcap.retrieval.recall import sampled_recall
 
     datastore = CaptionDatastore.load(output)
     repeats = captions - len(datastore)
@@ -98,7 +98,7 @@ def _tell(output: Path, captions: int) -> None:
 def _launch(arguments: list[str], processes: int) -> None:
     """Build in several processes; each of them reads the captions for itself."""
     from drcap.errors import DatastoreError
-    from drcap.launch import launch
+    from drcap.processes.launch import launch
 
     command = ["datastore", "build", *arguments]
     if not launch("drcap.cli", command, processes):

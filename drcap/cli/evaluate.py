@@ -135,7 +135,7 @@ def _tables(root: Path, split: str) -> list[Path]:
 
 
 def _run_record(started: float, config, inputs: list, **extra) -> dict:
-    from drcap.provenance import run_record
+    from drcap.runs.provenance import run_record
 
     existing = [Path(path) for path in inputs if path and Path(path).exists()]
     return run_record(

@@ -52,7 +52,9 @@ def effects(
         for line in lines.itertuples()
     ]
     lines["agrees"] = [_agreement(line) for line in lines.itertuples()]
-    lines["metric"] = [_measure(line) for line in lines.itertuples()]
+    lines["metric"] = [
+        title(line.metric, line.measured_by) for line in lines.itertuples()
+    ]
     return lines[[*COLUMNS, "paper_difference", "agrees"]]
 
 
@@ -72,9 +74,3 @@ def _agreement(line) -> str:
     if line.low <= 0 <= line.high or line.paper_difference == 0:
         return OPEN
     return AGREES if (line.low > 0) == (line.paper_difference > 0) else CONTRADICTS
-
-
-def _measure(line) -> str:
-    if line.measured_by == line.metric:
-        return title(line.metric)
-    return f"{title(line.metric)}, ours {title(line.measured_by)}"

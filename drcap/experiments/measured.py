@@ -17,10 +17,16 @@ STAND_INS = {"spice": "spice_py", "spider": "spider_py", "fense": SBERT_SIM}
 NOT_COMPUTED = "not among the metrics that were computed"
 
 
-def title(metric: str) -> str:
-    """Return a metric's name as the tables print it."""
-    ours = {"spice": "SPICE", "spider": "SPIDEr", "fense": "FENSE"}
-    return {**ours, **TITLES}.get(metric, metric)
+def title(metric: str, measured_by: str = "") -> str:
+    """Return a metric's name as the tables print it, with what measured ours if other.
+
+    measured_by : the metric itself or its stand-in, whose name then follows
+    """
+    printed = {"spice": "SPICE", "spider": "SPIDEr", "fense": "FENSE", **TITLES}
+    name = printed.get(metric, metric)
+    if measured_by in ("", metric):
+        return name
+    return f"{name}, ours {printed.get(measured_by, measured_by)}"
 
 
 def row_scores(

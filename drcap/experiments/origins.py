@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from drcap.experiments.materials import Materials
-from drcap.matches import Match
+from drcap.retrieval.matches import Match
 
 
 def origins(materials: Materials) -> dict[str, set[str]]:

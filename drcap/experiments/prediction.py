@@ -19,8 +19,8 @@ from drcap.experiments.grid import BASELINES, Experiment
 from drcap.experiments.materials import Materials
 from drcap.experiments.systems import caption_by, fitted
 from drcap.experiments.training import configuration, trained
-from drcap.matches import Match
 from drcap.projection import project
+from drcap.retrieval.matches import Match
 
 
 def load_captioner(

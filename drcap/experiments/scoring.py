@@ -29,8 +29,8 @@ from drcap.experiments.results import (
 from drcap.experiments.systems import run_of
 from drcap.experiments.training import configuration
 from drcap.files import sha256, write_json, write_text
-from drcap.provenance import run_record
-from drcap.run_folder import saved_weights, training_seconds
+from drcap.runs.provenance import run_record
+from drcap.runs.run_folder import saved_weights, training_seconds
 
 
 def settings_digest(experiment: Experiment, profile: str) -> str:

@@ -11,7 +11,7 @@ from drcap.config import ExperimentsConfig, override
 from drcap.experiments.grid import Experiment
 from drcap.experiments.materials import Materials
 from drcap.experiments.training import configuration, run_folder
-from drcap.run_folder import timed
+from drcap.runs.run_folder import timed
 
 
 def fitted(experiment: Experiment, materials: Materials) -> Baseline:

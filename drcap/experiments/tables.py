@@ -22,6 +22,7 @@ from drcap.experiments.measured import (
     lacks,
     reason,
     row_scores,
+    title,
 )
 from drcap.experiments.table_pages import to_latex, to_markdown
 from drcap.files import write_text
@@ -104,6 +105,27 @@ def _ours(runs: Sequence[Scores], metric: str) -> dict[str, float]:
 def _papers(*key: str) -> dict[str, float]:
     recomputed = paper.paper_score(*key, column="recomputed")
     return {"paper": paper.paper_score(*key), "recomputed": recomputed}
+
+
+def beside_paper(frame: pd.DataFrame) -> pd.DataFrame:
+    """Keep the paper's metrics, each with ours by what could measure it here.
+
+    frame : what `result_table` returns; of a metric that no row of ours has, the scores
+        are those of its stand-in, which the metric's new name tells
+
+    Returns the same columns; the metrics are named as figures print them.
+    """
+    kept = []
+    for metric in paper.METRICS:
+        lines = frame[frame["metric"] == metric].copy()
+        stand_in = frame[frame["metric"] == STAND_INS.get(metric)]
+        measured_by = metric
+        if lines["ours"].isna().all() and len(stand_in):
+            measured_by = STAND_INS[metric]
+            for column in ("ours", "low", "high"):
+                lines[column] = stand_in[column].to_numpy()
+        kept.append(lines.assign(metric=title(metric, measured_by)))
+    return pd.concat(kept, ignore_index=True)
 
 
 def save(

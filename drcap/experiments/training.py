@@ -13,8 +13,8 @@ from drcap.captioner.train import TrainingRun, train
 from drcap.config import Config, override
 from drcap.experiments.grid import Experiment
 from drcap.experiments.materials import Materials
-from drcap.run_folder import timed
-from drcap.similarity_range import refit_range
+from drcap.retrieval.similarity_range import refit_range
+from drcap.runs.run_folder import timed
 
 
 def configuration(experiment: Experiment, materials: Materials) -> Config:

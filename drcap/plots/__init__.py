@@ -29,12 +29,11 @@ from drcap.plots.results import (
     plot_gain,
     plot_losses,
     plot_origins,
-    plot_results,
     plot_sweep,
-    plot_systems,
 )
 from drcap.plots.scale import plot_scale
 from drcap.plots.style import png, save_figure
+from drcap.plots.systems import plot_systems
 
 __all__ = [
     "TAGS_SHOWN",
@@ -54,7 +53,6 @@ __all__ = [
     "plot_losses",
     "plot_modality_gap",
     "plot_origins",
-    "plot_results",
     "plot_scale",
     "plot_scores",
     "plot_similarity_histogram",

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
+from drcap.audio.spectrogram import FLOOR_DB, HOP_SECONDS, MELS, log_mel
 from drcap.plots.style import COLOURS, INK, PALE, headline, styled
-from drcap.spectrogram import FLOOR_DB, HOP_SECONDS, MELS, log_mel
 
 TAGS_SHOWN = 8
 SPECTROGRAM_RANGE_DB = 70

@@ -1,4 +1,4 @@
-"""Figures of the results: scores beside the paper's, differences, sweeps, retrieval.
+"""Figures of the results: differences beside the paper's, losses, sweeps, retrieval.
 
 Lines through a point are 95 % intervals over clips; the paper's numbers have none.
 """
@@ -9,62 +9,15 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
 from drcap.evaluation.bootstrap import interval
-from drcap.plots.style import COLOURS, INK, PALE, headline, styled
+from drcap.plots.style import COLOURS, INK, headline, styled
 
 CURVES = ("train_loss", "validation_loss")
 SWEPT = {"cider_d": "CIDEr-D (per cent)", "copied": "Captions copied from the prompt"}
 LEGEND_ABOVE = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1.0), "borderpad": 0}
-
-
-@styled
-def plot_results(frame: pd.DataFrame, title: str) -> Figure:
-    """Show our scores above the paper's, a column a pair of domains.
-
-    frame : what `drcap.experiments.tables.result_table` returns, of a table or several,
-        its metrics named as they are to be shown. Systems without a score of ours are
-        drawn pale.
-    """
-    blocks = list(frame.groupby(["ours_on", "paper_on"], sort=False))
-    figure, grid = plt.subplots(
-        2, len(blocks), figsize=(11.6, 6.4), sharey="row", squeeze=False
-    )
-    for (above, below), ((ours_on, paper_on), block) in zip(
-        grid.T, blocks, strict=True
-    ):
-        measured = block[block["seeds"] > 0]
-        systems = dict(zip(measured["system"].unique(), COLOURS, strict=False))
-        others = block[~block["system"].isin(systems)]
-        _draw_scores(above, measured, "ours", systems)
-        below.scatter(others["metric"], others["paper"], marker="_", s=160, c=PALE)
-        _draw_scores(below, measured, "paper", systems)
-        above.set_title(f"Ours: {ours_on}", fontsize=10)
-        below.set_title(f"The paper: {paper_on}", fontsize=10)
-    for row in grid:
-        row[0].set(ylabel="Score (per cent)", ylim=(0, None))
-    grid[0, 0].legend(fontsize=8)
-    headline(figure, title)
-    return figure
-
-
-def _draw_scores(
-    axes: Axes, block: pd.DataFrame, column: str, systems: Mapping[str, str]
-) -> None:
-    """Draw a point a system beside one another, at each metric that has a number."""
-    names = block.loc[block[column].notna(), "metric"].unique()
-    for number, (system, colour) in enumerate(systems.items()):
-        values = block[block["system"] == system].set_index("metric").reindex(names)
-        places = np.arange(len(names)) + 0.24 * (number - (len(systems) - 1) / 2)
-        if column == "ours":
-            axes.vlines(places, values["low"], values["high"], color=colour)
-        axes.plot(places, values[column], "o", color=colour, label=system)
-    axes.set_xticks(range(len(names)), names, rotation=38, ha="right", fontsize=8)
-    axes.set_xlim(-0.6, len(names) - 0.4)
-    axes.grid(axis="y")
 
 
 @styled
@@ -240,38 +193,5 @@ def plot_origins(shares: pd.DataFrame, title: str) -> Figure:
     axes.xaxis.set_major_formatter("{x:.0%}")
     axes.tick_params(axis="y", length=0)
     axes.legend(**LEGEND_ABOVE, ncols=len(shares.columns), fontsize=9)
-    headline(figure, title)
-    return figure
-
-
-@styled
-def plot_systems(frame: pd.DataFrame, metric: str, title: str) -> Figure:
-    """Show one metric of every system, a panel a pair of domains.
-
-    frame : what `drcap.experiments.tables.result_table` returns, its metrics named as
-        they are to be shown
-    """
-    frame = frame[frame["metric"] == metric]
-    blocks = list(frame.groupby("ours_on", sort=False))
-    figure, panels = plt.subplots(
-        1,
-        len(blocks),
-        figsize=(11.6, 1.4 + 0.32 * frame["system"].nunique()),
-        sharey=True,
-        squeeze=False,
-    )
-    for axes, (name, block) in zip(panels[0], blocks, strict=True):
-        places = np.arange(len(block))[::-1]
-        colours = [
-            COLOURS[1] if system == "DRCap" else COLOURS[0]
-            for system in block["system"]
-        ]
-        axes.hlines(places, block["low"], block["high"], color=colours)
-        axes.scatter(block["ours"], places, color=colours, zorder=3)
-        axes.set_yticks(places, block["system"])
-        axes.set(xlabel=f"{metric} (per cent)", xlim=(0, None))
-        axes.set_title(name, fontsize=10)
-        axes.tick_params(axis="y", length=0)
-        axes.grid(axis="x")
     headline(figure, title)
     return figure

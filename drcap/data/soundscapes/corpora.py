@@ -30,7 +30,7 @@ from drcap.data.soundscapes.addresses import SUBSETS, Address, sizes
 from drcap.data.soundscapes.clips import SoundscapeClip, clip_of
 from drcap.errors import DatasetError
 from drcap.files import atomic_path, write_json
-from drcap.provenance import run_record
+from drcap.runs.provenance import run_record
 
 VERSION = 1  # raised whenever a sound, a scene or a caption comes out differently
 RECORD = "corpora.json"  # written last

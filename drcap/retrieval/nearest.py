@@ -3,7 +3,7 @@
 Both answer `search` alike, with candidates that `drcap.retrieval` scores again in
 float64. The exact search keeps nothing beside the embeddings, and reads each block once
 a call. An inverted file (IVF) or a graph (HNSW) reads a few per cent of the rows and
-may miss some: `drcap.recall` measures how many. Checked against numpy.
+may miss some: `drcap.retrieval.recall` measures how many. Checked against numpy.
 """
 
 from pathlib import Path
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from drcap.embedding_files import blocks_of
 from drcap.errors import ConfigError
+from drcap.files.embeddings import blocks_of
 
 if TYPE_CHECKING:
     import faiss

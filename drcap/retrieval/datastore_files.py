@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from drcap import files, nearest
-from drcap.embedding_files import map_rows, write_rows
+from drcap import files
 from drcap.errors import DatastoreError
+from drcap.files.embeddings import map_rows, write_rows
+from drcap.retrieval import nearest
 
 VERSION = 1
 MANIFEST = "datastore.json"

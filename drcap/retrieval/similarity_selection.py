@@ -13,10 +13,10 @@ from collections.abc import Collection, Iterator, Sequence
 import numpy as np
 import torch
 
-from drcap.embedding_files import float32
 from drcap.errors import ConfigError
-from drcap.matches import Match, cosine, hashes
-from drcap.retrieval import CaptionDatastore
+from drcap.files.embeddings import float32
+from drcap.retrieval.datastore import CaptionDatastore
+from drcap.retrieval.matches import Match, cosine, hashes
 
 # A pair this near an edge of the band is compared again in float64: the matrix product
 # is off by some 1e-6 in float32, and by up to 1e-3 where TF32 is switched on.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from drcap.retrieval import CaptionDatastore
+from drcap.retrieval.datastore import CaptionDatastore
 
 SAMPLE = 256  # captions that ask for their neighbours where no queries are given
 

@@ -19,15 +19,15 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from drcap import datastore_files
 from drcap.clap.batches import encode_captions
 from drcap.clap.encoder import CLAP
-from drcap.embedding_files import NAME, check_dtype, write_rows
 from drcap.errors import DatastoreError
 from drcap.files import atomic_path, replace_folder, write_json
-from drcap.matches import distinct
-from drcap.nearest import build_index, check_index
+from drcap.files.embeddings import NAME, check_dtype, write_rows
 from drcap.processes import Processes
+from drcap.retrieval import datastore_files
+from drcap.retrieval.matches import distinct
+from drcap.retrieval.nearest import build_index, check_index
 
 SHARD = 4_096  # captions that are encoded before they are written aside
 PLAN = "plan.json"  # what the shards are of

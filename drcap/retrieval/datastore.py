@@ -1,9 +1,9 @@
-"""Retrieval of similar captions (sec. II-B): the datastore and its plain top-k search.
+"""The datastore of captions (sec. II-B) and its plain top-k search.
 
 A datastore pairs distinct captions with their CLAP text embeddings. At inference the
 captions nearest to an audio embedding enter the prompt; in training they are drawn by
-`drcap.similarity_selection` instead. Embeddings may be halves and mapped from disk;
-they are searched exactly unless an index says otherwise. Checked against brute force.
+`similarity_selection` instead. Embeddings may be halves and mapped from disk; they are
+searched exactly unless an index says otherwise. Checked against brute force.
 """
 
 import hashlib
@@ -14,13 +14,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from drcap import datastore_files
 from drcap.clap.batches import encode_captions
 from drcap.clap.encoder import CLAP
-from drcap.embedding_files import check_dtype, check_unit_rows
 from drcap.errors import ConfigError, DatastoreError
-from drcap.matches import Match, cosine, distinct, hashes
-from drcap.nearest import Approximate, Exact, build_index, candidates, check_index
+from drcap.files.embeddings import check_dtype, check_unit_rows
+from drcap.retrieval import datastore_files
+from drcap.retrieval.matches import Match, cosine, distinct, hashes
+from drcap.retrieval.nearest import (
+    Approximate,
+    Exact,
+    build_index,
+    candidates,
+    check_index,
+)
 
 QUERIES = 1_024  # searched at once; bounds the memory
 
@@ -66,7 +72,7 @@ class CaptionDatastore:
         """Encode the distinct captions in memory, in order of first appearance.
 
         Texts are compared exactly after stripping; blank ones are left out.
-        `drcap.datastore_build.build_datastore` does so on disk, and can be resumed.
+        `datastore_build.build_datastore` does so on disk, and can be resumed.
         """
         check_dtype(dtype)
         check_index(index)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from drcap import paths
+from drcap.assets.packages import Package
 from drcap.errors import AssetError
-from drcap.packages import Package
 
-MANIFEST = paths.PACKAGE / "assets.toml"
+MANIFEST = paths.PACKAGE / "assets" / "assets.toml"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from drcap.containers import cut_short, least_frames
+from drcap.audio.containers import cut_short, least_frames
 from drcap.errors import AudioError
 
 READABLE = (

@@ -19,12 +19,12 @@ from pathlib import Path
 from tqdm import tqdm
 
 from drcap import paths
-from drcap.archives import extract
+from drcap.assets.archives import extract
+from drcap.assets.manifest import Asset, manifest, select
+from drcap.assets.packages import checked, download
+from drcap.assets.single_files import SingleFile, place
 from drcap.errors import AssetError
 from drcap.files import atomic_folder, sha256, write_json
-from drcap.manifest import Asset, manifest, select
-from drcap.packages import checked, download
-from drcap.single_files import SingleFile, place
 
 RECORD = "asset.json"
 _BAD_RECORD = (OSError, ValueError, KeyError, TypeError, AttributeError)
@@ -175,7 +175,7 @@ def _place(asset: Asset, archive: Path, folder: Path, progress: bool) -> None:
                 f"file (expected SHA-256 {source['sha256']})"
             )
     if asset.gguf:
-        from drcap.convert_gguf import convert
+        from drcap.assets.convert_gguf import convert
 
         if progress:
             print(f"{asset.name}: converting, about 20 s", file=sys.stderr)
