@@ -20,7 +20,8 @@ from drcap.captioner.prompt import pad
 from drcap.clap import load_clap
 from drcap.config import GenerationConfig, override
 from drcap.messages import hush
-from drcap.pipeline import SHIPPED, DRCap, default_captions
+from drcap.pipeline import SHIPPED, DRCap
+from drcap.retrieval.default import default_captions
 
 SIMILAR = 3  # captions in a prompt
 

@@ -23,8 +23,8 @@ from drcap.captioner.prompt import pad
 from drcap.config import Config, profile
 from drcap.devices import resolve_device, training_dtype
 from drcap.messages import hush
-from drcap.pipeline import default_captions
 from drcap.retrieval import CaptionDatastore
+from drcap.retrieval.default import default_captions
 
 DIM = 384
 TOLERANCE = {torch.bfloat16: 1e-2, torch.float32: 1e-4}

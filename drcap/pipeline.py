@@ -6,7 +6,7 @@ swapped at every call, without training.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
@@ -15,19 +15,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from drcap import assets, audio, model_folder, paths
+from drcap import audio, model_folder, paths
+from drcap.audio import waveforms
 from drcap.captioner.generate import generate
 from drcap.captioner.model import Captioner
 from drcap.clap import CLAP, load_clap
 from drcap.clap.batches import encode_windows
 from drcap.config import Config, override
-from drcap.data.audiocaps import read_training_captions
 from drcap.devices import inference_dtype, resolve_device
 from drcap.errors import AudioError, DatastoreError
 from drcap.files import write_json
 from drcap.projection import project
 from drcap.retrieval import CaptionDatastore
-from drcap.retrieval.matches import Match, distinct
+from drcap.retrieval.default import default_datastore
+from drcap.retrieval.matches import Match
 
 SHIPPED = paths.CHECKPOINTS / "audiocaps"  # trained on AudioCaps captions
 SILENCE = "Silence"
@@ -185,20 +186,14 @@ class DRCap:
         [embedding] = encode_windows(windows, 1, self.clap)
         return embedding if embedding.any() else None
 
-    def _windows(self, recording: Recording) -> Iterator[np.ndarray]:
+    def _windows(self, recording: Recording) -> Iterable[np.ndarray]:
         sr, seconds = self.clap.sr, self.clap.window_seconds
         beginning = self.config.captioner.style == "authors"
-        if not isinstance(recording, np.ndarray):
-            if beginning:
-                return iter([audio.first_seconds(recording, sr, seconds)])
-            return audio.windows(recording, sr, seconds)
-        _check_waveform(recording)
-        size, length = round(sr * seconds), len(recording)
-        # a short tail is dropped, as in a file
-        stop = max(1, length - round(audio.LEAST_TAIL * sr) + 1)
-        stop = 1 if beginning else stop
-        waveform = recording.astype(np.float32, copy=False)
-        return (waveform[start : start + size] for start in range(0, stop, size))
+        if isinstance(recording, np.ndarray):
+            return waveforms.windows(recording, sr, seconds, beginning=beginning)
+        if beginning:
+            return [audio.first_seconds(recording, sr, seconds)]
+        return audio.windows(recording, sr, seconds)
 
     def _caption_group(self, group, datastore, support, config) -> list[Captioned]:
         results: list[Captioned | None] = [None] * len(group)
@@ -260,35 +255,6 @@ class DRCap:
         return [(c, s, timings) for c, s in zip(captions, similar, strict=True)]
 
 
-def default_captions(count: int | None = None, seed: int = 0) -> list[str]:
-    """Return AudioCaps' training captions in their order, repeats included.
-
-    count : draw only so many distinct ones, at random by `seed`
-    """
-    source = assets.asset_path("audiocaps-captions") / "train_v2.csv"
-    captions = read_training_captions(source)
-    if count is None:
-        return captions
-    texts = distinct(captions)
-    count = min(count, len(texts))
-    rows = np.random.default_rng(seed).choice(len(texts), count, replace=False)
-    return [texts[row] for row in sorted(rows)]
-
-
-def default_datastore(
-    clap: CLAP, count: int | None = None, seed: int = 0, progress: bool = True
-) -> CaptionDatastore:
-    """Return `default_captions` in `clap`'s space, encoded once and kept."""
-    sample = "" if count is None else f"-{count}-seed-{seed}"
-    folder = paths.datastores() / f"audiocaps-{clap.fingerprint}{sample}"
-    if folder.exists():
-        return CaptionDatastore.load(folder, clap)
-    captions = default_captions(count, seed)
-    datastore = CaptionDatastore.build(captions, clap, progress=progress)
-    datastore.save(folder)
-    return datastore
-
-
 def _adjusted(
     config: Config,
     *,
@@ -309,18 +275,6 @@ def _adjusted(
         for section, values in changes.items()
     }
     return override(config, given)
-
-
-def _check_waveform(waveform: np.ndarray) -> None:
-    if waveform.ndim != 1 or not len(waveform):
-        raise AudioError(f"waveform: expected (n,) samples, got {waveform.shape}")
-    if not np.issubdtype(waveform.dtype, np.floating):
-        raise AudioError(
-            f"waveform: expected float samples in [-1, 1], got {waveform.dtype}; "
-            "divide by the type's largest value"
-        )
-    if not np.isfinite(waveform).all():
-        raise AudioError("waveform: holds NaN or infinite samples")
 
 
 def _silent(file: str | None, seconds: float) -> Captioned:

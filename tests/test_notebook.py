@@ -5,7 +5,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from drcap import config as configs
-from drcap import notebook, paths, pipeline
+from drcap import notebook, paths
 from drcap.config import override
 from drcap.errors import ConfigError
 from drcap.pipeline import Captioned
@@ -123,23 +123,3 @@ def test_the_end_lists_the_files_and_records_what_made_them(book, tmp_path):
     assert record["profile"] == "smoke" and record["seed"] == 3
     assert record["note"] == "hello"
     assert list(record["inputs"]) == [str(source)]
-
-
-@pytest.fixture
-def audiocaps(tmp_path, monkeypatch):
-    rows = [f"{i},v{i},0,Caption {i % 40}" for i in range(50)]
-    table = "\n".join(["audiocap_id,youtube_id,start_time,caption", *rows])
-    (tmp_path / "train_v2.csv").write_text(table + "\n")
-    monkeypatch.setattr(pipeline.assets, "asset_path", lambda name: tmp_path)
-
-
-def test_all_default_captions_keep_their_repeats(audiocaps):
-    assert len(pipeline.default_captions()) == 50
-
-
-def test_a_sample_of_them_is_distinct_and_a_matter_of_the_seed(audiocaps):
-    sample = pipeline.default_captions(10, seed=1)
-    assert len(set(sample)) == 10
-    assert sample == pipeline.default_captions(10, seed=1)
-    assert sample != pipeline.default_captions(10, seed=2)
-    assert len(pipeline.default_captions(1000, seed=1)) == 40

@@ -8,7 +8,7 @@ import torch
 from doubles import TOY_CAPTIONS, ToyCLAP
 from torch.nn import functional as F
 
-from drcap import assets, model_folder, pipeline
+from drcap import model_folder, pipeline
 from drcap.captioner.model import Captioner
 from drcap.config import (
     CaptionerConfig,
@@ -18,9 +18,10 @@ from drcap.config import (
     override,
 )
 from drcap.errors import AudioError, CheckpointError, ConfigError, DatastoreError
-from drcap.pipeline import DRCap, default_datastore
+from drcap.pipeline import DRCap
 from drcap.projection import project
-from drcap.retrieval import CaptionDatastore
+from drcap.retrieval import CaptionDatastore, default
+from drcap.retrieval.default import default_datastore
 
 SR = ToyCLAP.sr
 
@@ -35,7 +36,7 @@ def model(language_model, tmp_path, monkeypatch):
     """A DRCap on doubles; its default captions are the toy ones, kept in tmp_path."""
     monkeypatch.setenv("DRCAP_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(
-        pipeline, "default_captions", lambda count, seed: TOY_CAPTIONS[:count]
+        default, "default_captions", lambda count, seed: TOY_CAPTIONS[:count]
     )
     monkeypatch.setattr(pipeline, "load_clap", lambda name: ToyCLAP())
     config = Config(
@@ -360,19 +361,6 @@ def test_a_configured_sample_is_the_default_collection(model, recordings):
     small = DRCap(model.clap, model.captioner, Config(captions=2))
     assert len(small.caption(recordings[0]).similar_captions) == 2
     assert model.clap.encoded_captions == 2
-
-
-def test_a_sample_of_the_default_captions_is_drawn_by_its_seed(monkeypatch):
-    captions = [*TOY_CAPTIONS, *TOY_CAPTIONS]
-    monkeypatch.setattr(pipeline, "read_training_captions", lambda path: captions)
-    monkeypatch.setattr(assets, "asset_path", lambda name: Path(name))
-    assert pipeline.default_captions() == captions
-    sample = pipeline.default_captions(10, seed=1)
-    assert len(set(sample)) == 10
-    assert sample == pipeline.default_captions(10, seed=1)
-    assert sample != pipeline.default_captions(10, seed=2)
-    assert sample == [text for text in TOY_CAPTIONS if text in sample]
-    assert pipeline.default_captions(1000) == TOY_CAPTIONS
 
 
 def test_captions_of_its_own_come_before_the_default_ones(

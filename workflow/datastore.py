@@ -14,7 +14,7 @@ from drcap import config
 from drcap.clap import load_clap
 from drcap.files import write_json
 from drcap.messages import hush
-from drcap.pipeline import default_datastore
+from drcap.retrieval.default import default_datastore
 
 
 def main(

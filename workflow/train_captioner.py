@@ -24,9 +24,9 @@ from drcap.clap import load_clap
 from drcap.config import Config, override
 from drcap.data.captions import read_captions
 from drcap.files import write_json
-from drcap.pipeline import default_captions, default_datastore
 from drcap.processes import Processes
 from drcap.retrieval import CaptionDatastore
+from drcap.retrieval.default import default_captions, default_datastore
 from drcap.runs.provenance import run_record
 
 

@@ -19,7 +19,8 @@ from drcap.clap import load_clap
 from drcap.config import Config, override, profile
 from drcap.data.audiocaps import read_training_captions
 from drcap.files import atomic_folder, write_json
-from drcap.pipeline import SHIPPED, default_datastore
+from drcap.pipeline import SHIPPED
+from drcap.retrieval.default import default_datastore
 from drcap.runs.provenance import run_record
 
 

@@ -28,8 +28,8 @@ from drcap.devices import inference_dtype, resolve_device
 from drcap.evaluation.metrics import score
 from drcap.evaluation.tables import save_table, score_table
 from drcap.files import write_json
-from drcap.pipeline import default_captions
 from drcap.projection import project
+from drcap.retrieval.default import default_captions
 from drcap.runs.provenance import run_record
 from drcap.spaces import Space
 

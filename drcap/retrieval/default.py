@@ -1,0 +1,41 @@
+"""The captions that are datastore and support where no others are given: AudioCaps'.
+
+Its training captions alone, as packaged: no caption of its other splits is among them.
+"""
+
+import numpy as np
+
+from drcap import assets, paths
+from drcap.clap.encoder import CLAP
+from drcap.data.audiocaps import read_training_captions
+from drcap.retrieval.datastore import CaptionDatastore
+from drcap.retrieval.matches import distinct
+
+
+def default_captions(count: int | None = None, seed: int = 0) -> list[str]:
+    """Return AudioCaps' training captions in their order, repeats included.
+
+    count : draw only so many distinct ones, at random by `seed`
+    """
+    source = assets.asset_path("audiocaps-captions") / "train_v2.csv"
+    captions = read_training_captions(source)
+    if count is None:
+        return captions
+    texts = distinct(captions)
+    count = min(count, len(texts))
+    rows = np.random.default_rng(seed).choice(len(texts), count, replace=False)
+    return [texts[row] for row in sorted(rows)]
+
+
+def default_datastore(
+    clap: CLAP, count: int | None = None, seed: int = 0, progress: bool = True
+) -> CaptionDatastore:
+    """Return `default_captions` in `clap`'s space, encoded once and kept."""
+    sample = "" if count is None else f"-{count}-seed-{seed}"
+    folder = paths.datastores() / f"audiocaps-{clap.fingerprint}{sample}"
+    if folder.exists():
+        return CaptionDatastore.load(folder, clap)
+    captions = default_captions(count, seed)
+    datastore = CaptionDatastore.build(captions, clap, progress=progress)
+    datastore.save(folder)
+    return datastore
