@@ -277,7 +277,7 @@ def test_a_search_does_not_depend_on_how_many_are_searched_at_once(
     own = [f"caption {i}" for i in range(30)]
     options = {"own_captions": own, "exclude": ["caption 5", "caption 40"]}
     expected = datastore.search(queries, 4, **options)
-    monkeypatch.setattr("drcap.retrieval.QUERIES", at_once)
+    monkeypatch.setattr("drcap.retrieval.datastore.QUERIES", at_once)
     assert datastore.search(queries, 4, **options) == expected
 
 
