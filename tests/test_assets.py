@@ -412,7 +412,7 @@ def test_a_model_is_an_asset_a_folder_or_a_hub_id(home, folder_of_packages, tmp_
 
 
 def test_the_shipped_manifest_is_pinned_throughout():
-    known = assets.manifest()
+    known = assets.pinned()
     assert len(known) > 7
     for asset in known.values():
         assert "==" in asset.package.requirement
@@ -467,7 +467,7 @@ def test_optional_assets_are_left_alone_until_they_are_named(
     optional, folder_of_packages
 ):
     required = ["toy", "toy-source"]
-    assert list(assets.manifest()) == required
+    assert list(assets.pinned()) == required
     assert assets.fetch(from_dir=folder_of_packages) == required
     assert assets.verify() == {name: [] for name in required}
     assert [asset.name for asset in assets.select(["extra", "toy", "toy-model"])] == [
@@ -520,9 +520,9 @@ def test_a_failed_single_file_leaves_nothing(home, optional, tmp_path):
 
 
 def test_the_shipped_optional_assets_are_pinned_or_looked_into():
-    known = assets.manifest(optional=True)
+    known = assets.pinned(optional=True)
     chosen = {asset.name: asset for asset in assets.select(["metrics"])}
-    assert known == assets.manifest() | chosen
+    assert known == assets.pinned() | chosen
     assert set(chosen) == {
         "spice-corenlp",
         "spice-rhino",

@@ -28,7 +28,7 @@ def test_without_any_asset_each_is_named_with_its_command(
     empty_home, monkeypatch, capsys
 ):
     printed = run(monkeypatch, capsys)
-    for name in assets.manifest():
+    for name in assets.pinned():
         assert f"is not fetched: run `drcap assets fetch {name}`" in printed
     assert str(empty_home) in printed
     assert not empty_home.exists()
@@ -47,7 +47,7 @@ def test_json_is_one_object_with_every_section(empty_home, monkeypatch, capsys):
 def test_a_present_asset_has_no_problem(empty_home, monkeypatch):
     monkeypatch.setattr(assets, "problem", lambda asset: None)
     facts = doctor.asset_facts()
-    assert set(facts) == set(assets.manifest())
+    assert set(facts) == set(assets.pinned())
     assert all(fact == {"problem": None, "remedy": None} for fact in facts.values())
 
 

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from drcap import paths
 from drcap.assets.archives import extract
-from drcap.assets.manifest import Asset, manifest, select
+from drcap.assets.manifest import Asset, pinned, select
 from drcap.assets.packages import checked, download
 from drcap.assets.single_files import SingleFile, place
 from drcap.errors import AssetError
@@ -59,7 +59,7 @@ def asset_path(name: str) -> Path:
 
 def resolve_model(name: str) -> str:
     """Return what from_pretrained takes: an asset's folder, a folder, or a hub id."""
-    if name in manifest(optional=True):
+    if name in pinned(optional=True):
         return str(asset_path(name))
     if Path(name).expanduser().is_dir():
         return str(Path(name).expanduser())
@@ -108,9 +108,9 @@ def verify(names: Iterable[str] | None = None) -> dict[str, list[str]]:
 
     Without names, the optional assets that were fetched are among them.
     """
-    optional = set(manifest(optional=True)) - set(manifest())
+    optional = set(pinned(optional=True)) - set(pinned())
     fetched = [name for name in optional if (paths.assets() / name).exists()]
-    wanted = select(names or [*manifest(), *sorted(fetched)])
+    wanted = select(names or [*pinned(), *sorted(fetched)])
     bar = tqdm(wanted, desc="verifying", unit="asset", leave=False)
     return {asset.name: _verify_one(asset) for asset in bar}
 

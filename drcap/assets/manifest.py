@@ -41,7 +41,7 @@ class Asset:
         return urlsplit(next(urls, "")).netloc or "by hand"
 
 
-def manifest(*, optional: bool = False) -> dict[str, Asset]:
+def pinned(*, optional: bool = False) -> dict[str, Asset]:
     """Read the manifest, without or with the optional assets: name -> Asset."""
     entries = tomllib.loads(MANIFEST.read_text(encoding="utf-8"))
     for entry in entries.values():
@@ -57,8 +57,8 @@ def select(names: Iterable[str] | None = None) -> list[Asset]:
     AssetError lists the known names.
     """
     if not names:
-        return list(manifest().values())
-    known = manifest(optional=True)
+        return list(pinned().values())
+    known = pinned(optional=True)
     groups = {asset.group: None for asset in known.values() if asset.group}
     for name in names:
         if name not in known and name not in groups:

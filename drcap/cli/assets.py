@@ -49,7 +49,7 @@ def list_assets(as_json: options.AsJson = False) -> None:
 
     The optional ones name their group.
     """
-    rows = [_row(asset) for asset in assets.manifest(optional=True).values()]
+    rows = [_row(asset) for asset in assets.pinned(optional=True).values()]
     if as_json:
         print(json.dumps(rows, indent=2))
         return
