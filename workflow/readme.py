@@ -9,11 +9,13 @@ from collections.abc import Callable
 import pandas as pd
 
 from drcap import paths
+from drcap.evaluation.metrics import SBERT_SIM
 from drcap.experiments.paper import paper_score
 from drcap.files import write_text
 from drcap.retrieval.nearest import INDEXES
 
 REAL = paths.REPORTS / "real" / "audiocaps_val.csv"
+ZERO_SHOT = paths.REPORTS / "real" / "zero_shot.csv"
 COLUMNS = {"meteor": "METEOR", "cider_d": "CIDEr-D", "rouge_l": "ROUGE-L"}
 PAPER_ROWS = {"DRCap": "DRCap", "w/o RAG": "DRCap w/o RAG", "w/o PD": "DRCap w/o PD"}
 DEMO = paths.REPORTS / "demo" / "tables"
@@ -48,7 +50,19 @@ def real_table() -> str:
         for row, label in PAPER_ROWS.items()
     }
     rows = pd.concat([100 * ours, pd.DataFrame(paper).T])
-    return _markdown(rows.map(lambda value: "" if pd.isna(value) else f"{value:.1f}"))
+    return _markdown(_rounded(rows))
+
+
+def zero_shot_table() -> str:
+    """Return the zero-shot systems on real recordings as Markdown, beside Table I."""
+    lines = pd.read_csv(ZERO_SHOT, index_col="system")
+    columns = {}
+    for metric in ("meteor", "cider_d"):
+        paper = {row: paper_score("I", row, "ac", "ac", metric) for row in lines.index}
+        columns[COLUMNS[metric]] = 100 * lines[metric]
+        columns[f"paper, {COLUMNS[metric]}"] = pd.Series(paper)
+    columns["SBERT similarity"] = 100 * lines[SBERT_SIM]
+    return _markdown(_rounded(pd.DataFrame(columns).loc[lines.index]))
 
 
 def scale_table() -> str:
@@ -79,6 +93,7 @@ def scale_table() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "demo": demo_table,
     "real": real_table,
+    "zero-shot": zero_shot_table,
     "scale": scale_table,
 }
 
@@ -96,6 +111,11 @@ def render(readme: str) -> str:
 
 def _with_interval(line: pd.Series) -> str:
     return f"{line.ours:.1f} [{line.low:.1f}, {line.high:.1f}]"
+
+
+def _rounded(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return numbers to one decimal, what is missing as nothing."""
+    return frame.map(lambda value: "" if pd.isna(value) else f"{value:.1f}")
 
 
 def _markdown(frame: pd.DataFrame, rows: str = "system") -> str:
