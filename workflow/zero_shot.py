@@ -28,6 +28,7 @@ from drcap.devices import inference_dtype, resolve_device
 from drcap.evaluation.metrics import score
 from drcap.evaluation.tables import save_table, score_table
 from drcap.files import write_json
+from drcap.messages import hush
 from drcap.projection import project
 from drcap.retrieval.default import default_captions
 from drcap.runs.provenance import run_record
@@ -62,6 +63,7 @@ def main(
     reports: Annotated[Path, typer.Option(help="where reports go")] = paths.REPORTS,
 ) -> None:
     """Train what is not trained yet; caption, score and tabulate."""
+    hush()
     started = time.time()
     clips = tuple(read_audiocaps(root, split).clips)
     captions = default_captions()
