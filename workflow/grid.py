@@ -26,6 +26,8 @@ LONGEST = (  # notebooks that are to start before the others
     "01_clap_training",
     "03_text_only_training",
     "06_ablation_similarity_selection",
+    "09_ablation_projection",
+    "11_baselines",
 )
 ALL_SEEDS = ("05_main_results", "11_baselines", "12_report")  # have `seeds`
 RANGES = ("range 0.65-0.75", "range 0.85-0.95")  # beside the paper's own
