@@ -12,7 +12,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.setup-done
 TORCH := torch==2.13.0
-# a module is compiled when it is first used, and most never are
+# a module is compiled when it is first used, and most never are; then it is kept, also
+# where the environment says otherwise: else each process compiles all it imports
+unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --no-compile
 IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 
