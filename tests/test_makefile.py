@@ -55,6 +55,13 @@ def make(tmp_path):
     return run
 
 
+def test_compiled_modules_are_kept_where_the_environment_forbids_it(make, monkeypatch):
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    told = 'echo "compiled: ${{PYTHONDONTWRITEBYTECODE-kept}}"'
+    _, calls = make("setup", python=PYTHON.replace('echo "python $*"', told))
+    assert "compiled: kept" in calls
+
+
 def test_setup_installs_torch_then_the_package_then_what_clashes_with_it(make):
     told, calls = make("setup")
     assert told.returncode == 0, told.stderr

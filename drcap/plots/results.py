@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
 from drcap.evaluation.bootstrap import interval
-from drcap.plots.style import COLOURS, INK, headline, styled
+from drcap.plots.style import COLOURS, INK, OURS, PAPERS, headline, styled
 
 CURVES = ("train_loss", "validation_loss")
 SWEPT = {"cider_d": "CIDEr-D (per cent)", "copied": "Captions copied from the prompt"}
@@ -39,9 +39,9 @@ def plot_differences(frame: pd.DataFrame, label: str, title: str) -> Figure:
         places = np.arange(len(lines))[::-1]
         axes.axvline(0, color=INK, linewidth=0.8)
         axes.hlines(places, lines["low"], lines["high"], color=COLOURS[0])
-        axes.plot(lines["difference"], places, "o", color=COLOURS[0], label="ours")
-        paper = {"color": COLOURS[1], "markersize": 7, "markerfacecolor": "none"}
-        axes.plot(lines["paper_difference"], places, "D", **paper, label="the paper's")
+        axes.plot(lines["difference"], places, label="ours", **OURS)
+        paper = {"label": "the paper's", "markersize": 7}
+        axes.plot(lines["paper_difference"], places, **paper, **PAPERS)
         axes.set_yticks(places, [textwrap.fill(text, 21) for text in lines["metric"]])
         axes.set(xlabel=label, ylim=(-0.6, len(lines) - 0.4))
         axes.set_title(name, fontsize=10)

@@ -10,15 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from drcap.plots.style import COLOURS, PALE, headline, styled
-
-OURS = {"marker": "o", "color": COLOURS[0], "linestyle": "none"}
-PAPERS = {
-    "marker": "D",
-    "color": COLOURS[1],
-    "markerfacecolor": "none",
-    "linestyle": "none",
-}
+from drcap.plots.style import COLOURS, OURS, PALE, PAPERS, headline, styled
 
 
 @styled

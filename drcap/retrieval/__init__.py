@@ -4,7 +4,7 @@
 - `similarity_selection.py`   the similar captions of a training prompt
 - `similarity_range.py`       what a range of similarities means in a CLAP model's space
 - `matches.py`                a query and a caption; how captions are told apart
-- `default.py`               AudioCaps' training captions, where no others are given
+- `default.py`                AudioCaps' training captions, where no others are given
 - `nearest.py`, `recall.py`   exact and approximate search, and how they compare
 - `datastore_files.py`, `datastore_build.py`   a datastore on disk, built shard by shard
 """

@@ -16,6 +16,8 @@ def default_captions(count: int | None = None, seed: int = 0) -> list[str]:
     """Return AudioCaps' training captions in their order, repeats included.
 
     count : draw only so many distinct ones, at random by `seed`
+
+    AssetError if they have not been fetched.
     """
     source = assets.asset_path("audiocaps-captions") / "train_v2.csv"
     captions = read_training_captions(source)
@@ -30,7 +32,10 @@ def default_captions(count: int | None = None, seed: int = 0) -> list[str]:
 def default_datastore(
     clap: CLAP, count: int | None = None, seed: int = 0, progress: bool = True
 ) -> CaptionDatastore:
-    """Return `default_captions` in `clap`'s space, encoded once and kept."""
+    """Return `default_captions` in `clap`'s space, encoded once and kept.
+
+    AssetError if they have not been fetched; DatastoreError if what is kept is damaged.
+    """
     sample = "" if count is None else f"-{count}-seed-{seed}"
     folder = paths.datastores() / f"audiocaps-{clap.fingerprint}{sample}"
     if folder.exists():
