@@ -40,6 +40,8 @@ GPUS = int(os.environ.get("GPUS", shutil.which("nvidia-smi") is not None))  # a 
 # "accelerate launch --multi_gpu --num_processes 4 -m"
 LAUNCH = os.environ.get("LAUNCH", "python -m")
 FIRST = 1_000  # priority of what most of the rest waits for
+# of jobs that use all cores; in smoke, most of a job is its start, and two can share
+THREADS = 1 if PROFILE == "smoke" else workflow.cores
 LOGGED = "2>&1 | tee {log}"  # progress bars and messages, on the terminal and kept
 
 CODE = [str(path) for path in sorted(Path("drcap").rglob("*.py"))]
@@ -115,7 +117,7 @@ rule datastore:
     log: f"{LOGS}/datastore.log"
     priority: FIRST
     message: "Datastore of AudioCaps' captions (log: {log})"
-    threads: workflow.cores
+    threads: THREADS
     shell:
         f"python -m workflow.datastore {{output}} {OPTIONS} --seed {SEEDS[0]} " + LOGGED
 
@@ -126,7 +128,7 @@ rule corpora:
     log: f"{LOGS}/corpora.log"
     priority: FIRST
     message: "Corpora (log: {log})"
-    threads: workflow.cores
+    threads: THREADS
     shell: f"python -m workflow.corpora {OPTIONS} 2>&1 >{{output}} | tee {{log}}"
 
 
@@ -136,7 +138,7 @@ rule clap:
     log: f"{LOGS}/clap-seed-{{seed}}.log"
     priority: FIRST
     message: "CLAP model (log: {log})"
-    threads: workflow.cores
+    threads: THREADS
     resources: gpu=GPUS
     shell:
         f"{LAUNCH} workflow.train_clap {OPTIONS} --seed {{wildcards.seed}}"
@@ -149,7 +151,7 @@ rule space:
     log: f"{LOGS}/space-{{system}}.log"
     priority: FIRST
     message: "Embeddings, datastore and retrieval of {wildcards.system} (log: {log})"
-    threads: workflow.cores
+    threads: THREADS
     resources: gpu=GPUS
     shell:
         f"python -m workflow.experiments embed {{wildcards.system}} {OPTIONS}"
@@ -190,7 +192,7 @@ rule scores:
     log: f"{LOGS}/scores.log"
     priority: FIRST
     message: "Scores of all captions, in one process (log: {log})"
-    threads: workflow.cores
+    threads: THREADS
     shell: f"python -m workflow.experiments score {{params}} {OPTIONS} " + LOGGED
 
 

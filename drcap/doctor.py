@@ -58,12 +58,13 @@ def collect() -> dict:
 
 
 def processor_facts(machine: dict) -> dict:
-    """Return the processor's name, the cores this process may use, bfloat16 support."""
-    from drcap.devices import cpu_has_bf16
+    """Return the processor's name, its usable cores, whether bfloat16 is fast."""
+    from drcap.devices import cpu_is_faster_in_bf16
 
     affinity = getattr(os, "sched_getaffinity", None)  # absent outside Linux
     cores = len(affinity(0)) if affinity else os.cpu_count()
-    return {"name": machine["cpu"], "cores": cores, "bfloat16": cpu_has_bf16()}
+    fast = cpu_is_faster_in_bf16()
+    return {"name": machine["cpu"], "cores": cores, "bfloat16": fast}
 
 
 def gpu_facts() -> list[dict]:

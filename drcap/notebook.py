@@ -10,7 +10,7 @@ import platform
 import textwrap
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,7 @@ class Notebook:
         versions = [f"{name} {version(name)}" for name in VERSIONS]
         lines = {
             "profile": f"{self.profile}, on {resolve_device()}",
-            **_described(self.config.to_dict(), self.paper.to_dict()),
+            **_described(self.config.to_dict(), asdict(self.paper)),
             "versions": ", ".join([f"python {platform.python_version()}", *versions]),
         }
         indent = max(INDENT, *(len(key) + 2 for key in lines))

@@ -52,8 +52,9 @@ def change(path, **values):
     path.write_text(json.dumps(kept))
 
 
-def load(folder):
-    return load_language_model(CaptionerConfig(str(folder)), torch.float32, "sdpa")
+def load(folder, **settings):
+    config = CaptionerConfig(str(folder), **settings)
+    return load_language_model(config, torch.float32, "sdpa")
 
 
 def create(folder, **settings):
@@ -233,3 +234,22 @@ def test_a_captioner_of_four_bit_weights_is_trained_saved_and_loaded(folder, tmp
     loaded = Captioner.load(tmp_path / "saved", 32, config, torch.bfloat16).to("cuda")
     expected = loss_of(captioner.eval())
     torch.testing.assert_close(loss_of(loaded), expected, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_first_blocks_alone_are_those_of_the_whole_model(family, folder):
+    config, model = FAMILIES[family]
+    model(config(**TINY)).save_pretrained(folder)
+    whole, _ = load(folder)
+    part, _ = load(folder, language_model_blocks=1)
+    ids = torch.arange(10).view(2, 5)
+    assert len(part.model.layers) == part.config.num_hidden_layers == 1
+    # the final norm is the whole model's: apply it to what leaves its first block
+    after_first = whole(ids, output_hidden_states=True).hidden_states[1]
+    expected = whole.get_output_embeddings()(whole.model.norm(after_first))
+    torch.testing.assert_close(part(ids).logits, expected)
+
+
+def test_more_blocks_than_the_model_has_are_refused(folder):
+    with pytest.raises(ConfigError, match="language_model_blocks: 99 is more than the"):
+        load(folder, language_model_blocks=99)

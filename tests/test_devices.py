@@ -52,15 +52,18 @@ def test_a_gpu_that_is_not_there_is_an_error(gpus):
         devices.resolve_device("cuda:0")
 
 
-@pytest.mark.parametrize("flag", ["amx_bf16", "avx512_bf16", "bf16"])
-def test_training_is_in_bfloat16_where_the_cpu_has_it(cpu_flags, flag):
-    cpu_flags(flag)
+@pytest.mark.parametrize("flags", ["amx_bf16", "bf16", "AuthenticAMD avx512_bf16"])
+def test_training_is_in_bfloat16_where_the_cpu_is_the_faster_for_it(cpu_flags, flags):
+    cpu_flags(flags)
     assert devices.training_dtype("auto", CPU) is torch.bfloat16
+    assert devices.inference_dtype(CPU, "fastest") is torch.bfloat16
 
 
-def test_training_is_in_float32_where_the_cpu_has_no_bfloat16(cpu_flags):
-    cpu_flags("avx512f")
+@pytest.mark.parametrize("flags", ["avx512f", "GenuineIntel avx512_bf16"])
+def test_training_is_in_float32_where_bfloat16_would_be_slower(cpu_flags, flags):
+    cpu_flags(flags)
     assert devices.training_dtype("auto", CPU) is torch.float32
+    assert devices.inference_dtype(CPU, "fastest") is torch.float32
 
 
 def test_a_system_that_does_not_list_its_cpu_trains_in_float32(monkeypatch):

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -35,12 +36,19 @@ def test_relative_reports_lie_in_the_repository():
 def test_it_prints_every_section_and_what_differs_from_the_paper(book):
     text = str(book)
     settings = " ".join(text.split())
-    assert "steps 6 (paper: 40000)" in settings
+    assert "steps 4 (paper: 40000)" in settings
     assert "lora_dropout 0.05," in settings  # the paper's own: no remark
     assert "captions 400," in settings  # the paper's are not counted
+    assert "language_model_blocks 6" in settings  # the paper's: all
     for section in ("captioner", "retrieval", "training", "versions"):
         assert f"\n{section} " in text
     assert max(map(len, text.splitlines())) <= 79
+
+
+def test_a_setting_that_is_left_out_at_its_default_is_printed_beside_the_papers(book):
+    changes = {"captioner": {"quantisation": "nf4"}}
+    changed = replace(book, config=override(book.config, changes))
+    assert "quantisation nf4 (paper: none)" in " ".join(str(changed).split())
 
 
 def test_the_clap_models_configuration_is_printed_as_well(tmp_path):

@@ -10,9 +10,11 @@ import importlib.util
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     BitsAndBytesConfig,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -27,7 +29,7 @@ SCALES = ("final_logit_softcapping", "logit_scale", "logits_scaling")  # of the 
 def load_language_model(
     config: CaptionerConfig, dtype: torch.dtype, attention: str
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load the language model and its tokenizer, whole or in 4 bit.
+    """Load the language model and its tokenizer: all or some blocks, whole or in 4 bit.
 
     attention : sdpa, eager or flash_attention_2
 
@@ -41,6 +43,8 @@ def load_language_model(
         options |= {"quantization_config": _nf4(dtype)}
         options |= {"device_map": {"": torch.cuda.current_device()}}
     try:
+        if config.language_model_blocks is not None:
+            options |= {"config": _shortened(source, config.language_model_blocks)}
         llm = AutoModelForCausalLM.from_pretrained(source, **options)
         tokenizer = AutoTokenizer.from_pretrained(source)
     except OSError as error:
@@ -111,6 +115,19 @@ def checkpoint_activations(llm: PreTrainedModel) -> None:
     names = ("activation_checkpointing_enable", "gradient_checkpointing_enable")
     enable = next(getattr(llm, name) for name in names if hasattr(llm, name))
     enable({"use_reentrant": False})  # works with inputs that need no gradient, too
+
+
+def _shortened(source: str, blocks: int) -> PreTrainedConfig:
+    """Return the model's own configuration with its first so many blocks alone."""
+    shortened = AutoConfig.from_pretrained(source)
+    text = shortened.get_text_config()
+    key = f"captioner.language_model_blocks: {blocks}"
+    problem = f"is more than the {text.num_hidden_layers} of {source}; lower it"
+    _require(blocks <= text.num_hidden_layers, key, problem)
+    text.num_hidden_layers = blocks
+    if getattr(text, "layer_types", None):  # a kind of attention a block
+        text.layer_types = text.layer_types[:blocks]
+    return shortened
 
 
 def _nf4(dtype: torch.dtype) -> BitsAndBytesConfig:

@@ -85,8 +85,8 @@ def _lines(facts: dict) -> list[str]:
 
 
 def _processor(found: dict) -> str:
-    precision = "bfloat16" if found["bfloat16"] else "no bfloat16"
-    return f"{found['name']}, {found['cores']} cores, {precision}"
+    precision = "bfloat16" if found["bfloat16"] else "float32"
+    return f"{found['name']}, {found['cores']} cores, fastest in {precision}"
 
 
 def _gpu(found: dict) -> str:

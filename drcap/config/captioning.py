@@ -52,6 +52,9 @@ class CaptionerConfig:
     """Prompt, mapper and language model (sec. II-A)."""
 
     language_model: str = "smollm2-135m-instruct"  # asset, folder or hub id
+    language_model_blocks: int | None = later(
+        None
+    )  # the first so many alone; None: all
     instruction: str = "Describe the audio you hear."
     audio_token: AudioToken = "after_captions"  # place of e_t
     # "authors": the strings of their code, and recordings cut to their first 10 s
@@ -83,6 +86,10 @@ class CaptionerConfig:
         for name in ("lora_r", "lora_alpha", "mapper_width"):
             value = getattr(self, name)
             require(value > 0, f"captioner.{name}", "be above 0", value)
+        blocks = self.language_model_blocks
+        some = blocks is None or blocks > 0
+        key = "captioner.language_model_blocks"
+        require(some, key, "be above 0, or null for all", blocks)
         fraction = 0 <= self.lora_dropout < 1
         require(fraction, "captioner.lora_dropout", "be in [0, 1)", self.lora_dropout)
         targets = self.lora_targets
@@ -146,7 +153,8 @@ class GenerationConfig:
     batch_size: int = 8  # prompts decoded together, grouped by length
     # "right": the authors', where a caption depends on its batch; in the order given
     padding: Literal["left", "right"] = later("left")
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"  # of the LLM
+    # of the LLM; "fastest": as in training, though a caption may then hang on its batch
+    dtype: Literal["auto", "fastest", "float32", "bfloat16"] = "auto"
 
     def __post_init__(self):
         for name in ("num_beams", "max_new_tokens", "batch_size"):
@@ -154,8 +162,9 @@ class GenerationConfig:
             require(value > 0, f"generation.{name}", "be above 0", value)
         repeat = self.no_repeat_ngram
         require(repeat >= 0, "generation.no_repeat_ngram", "be 0 or more", repeat)
-        known = self.dtype in ("auto", "float32", "bfloat16")
-        require(known, "generation.dtype", "be auto, float32 or bfloat16", self.dtype)
+        names = ("auto", "fastest", "float32", "bfloat16")
+        known = "be auto, fastest, float32 or bfloat16"
+        require(self.dtype in names, "generation.dtype", known, self.dtype)
         side = self.padding
         known = side in ("left", "right")
         require(known, "generation.padding", "be left or right", side)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from drcap.devices import cpu_has_bf16
+from drcap.devices import fastest_dtype
 
 GIB = 2**30
 PRODUCT = 2_048  # side of the matrices that are multiplied to measure
@@ -51,9 +51,9 @@ def this_machine() -> Accelerator:
         )
     from drcap.doctor import memory_facts
 
-    dtype = torch.bfloat16 if cpu_has_bf16() else torch.float32
+    cpu = torch.device("cpu")
     memory = memory_facts()["total_gib"] * GIB
-    speed = matmul_speed(torch.device("cpu"), dtype)
+    speed = matmul_speed(cpu, fastest_dtype(cpu))
     return Accelerator("here: CPU", speed, CPU_BANDWIDTH, memory, measured=True)
 
 
