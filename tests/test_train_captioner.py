@@ -15,7 +15,7 @@ from workflow import train_captioner
 def command(language_model, tmp_path, monkeypatch):
     """The command with tiny models, on sixty captions."""
     changes = {
-        "captioner": {"language_model": language_model},
+        "captioner": {"language_model": language_model, "language_model_blocks": 1},
         "training": {"dtype": "float32"},
         "retrieval": {"sim_min": 0.3, "sim_max": 0.8},
     }
@@ -35,11 +35,11 @@ def test_a_captioner_is_trained_into_the_runs_folder(command, tmp_path):
     told = command()
     assert told.exit_code == 0, told.output
     folder = tmp_path / "home" / "runs" / "captioner-smoke-seed-0"
-    assert "6 steps, validation loss" in told.output
+    assert "4 steps, validation loss" in told.output
     assert (folder / "best" / "mapper.safetensors").exists()
     record = json.loads((folder / "run.json").read_text())
     assert record["processes"] == 1 and not record["sharded"]
-    assert record["steps_done"] == 6 and len(record["inputs"]) == 2
+    assert record["steps_done"] == 4 and len(record["inputs"]) == 2
 
 
 def test_options_change_the_profile_and_a_stopped_run_goes_on(command, tmp_path):
@@ -52,7 +52,7 @@ def test_options_change_the_profile_and_a_stopped_run_goes_on(command, tmp_path)
     assert told.exit_code == 0, told.output
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     training = config["training"]
-    assert (training["steps"], training["warmup_steps"]) == (12, 4)
+    assert (training["steps"], training["warmup_steps"]) == (12, 6)
     assert training["micro_batch"] == 2 and training["gradient_checkpointing"]
     assert config["captioner"]["attention"] == "sdpa"
     record = json.loads((tmp_path / "run" / "run.json").read_text())
