@@ -153,6 +153,7 @@ def test_a_later_setting_at_its_default_leaves_older_results_their_names():
         ("projection", "temperature", 0.0),
         ("projection", "temperature", float("nan")),
         ("captioner", "lora_r", 0),
+        ("captioner", "language_model_blocks", 0),
         ("captioner", "lora_alpha", 0),
         ("captioner", "lora_dropout", 1.0),
         ("captioner", "lora_targets", ()),

@@ -51,6 +51,14 @@ def test_a_captioner_of_7b_by_hand():
     assert cost.blocks == 2 * 40_000 * 32
 
 
+def test_the_blocks_that_smoke_leaves_out_take_disk_alone():
+    smoke = jobs("smoke")
+    assert smoke["language model"].disk == jobs("demo")["language model"].disk
+    for domain in ("ac", "cl"):
+        captioner = smoke[f"captioner, {domain}"].ways[""]
+        assert captioner.blocks == 2 * 2 * 6  # forward and back, two steps, six blocks
+
+
 def test_a_beam_search_of_7b_by_hand():
     cost = captioning_cost(PAPER, LLAMA_7B, 957)
     cache = 524_288 * 8 * 4 * (62 + 40)  # clips, beams, prompt and caption

@@ -52,9 +52,7 @@ class CaptionerConfig:
     """Prompt, mapper and language model (sec. II-A)."""
 
     language_model: str = "smollm2-135m-instruct"  # asset, folder or hub id
-    language_model_blocks: int | None = later(
-        None
-    )  # the first so many alone; None: all
+    language_model_blocks: int | None = later(None)  # the first so many; None: all
     instruction: str = "Describe the audio you hear."
     audio_token: AudioToken = "after_captions"  # place of e_t
     # "authors": the strings of their code, and recordings cut to their first 10 s

@@ -28,11 +28,13 @@ def profile_jobs(name: str) -> list[Job]:
     """Return the jobs of a profile, in the order they run."""
     grid, clap = experiments_profile(name), clap_profile(name)
     sizes = profile_sizes(name)
-    shape = language_model_shape(grid.captioner.captioner.language_model)
+    captioner = grid.captioner.captioner
+    whole = language_model_shape(captioner.language_model)  # as it lies on the disk
+    shape = replace(whole, depth=captioner.language_model_blocks or whole.depth)
     steps = {"ac": grid.captioner.training.steps, "cl": grid.steps_on_cl}
     experiments = table_experiments()
     return [
-        Job("language model", disk=shape.weight_bytes(2)),
+        Job("language model", disk=whole.weight_bytes(2)),
         corpora_job(sizes.seconds),
         clap_job("CLAP", clap, sizes.pairs, clap.training.epochs),
         clap_job("CLAP, targets seen", clap, sizes.target_clips, grid.seen_epochs),
