@@ -48,8 +48,8 @@ def fastest_dtype(device: torch.device) -> torch.dtype:
 def cpu_is_faster_in_bf16() -> bool:
     """Tell whether the CPU multiplies bfloat16 matrices faster than float32 ones.
 
-    With AMX or on Arm it does. AVX-512's instruction for it does so on AMD alone: an
-    Intel processor without AMX was measured at half of float32's speed.
+    Taken to be so with AMX, on Arm, and with AVX-512's instruction on AMD alone: on
+    Intel that is slower than float32, as `benchmarks/training_step.py --dtype` shows.
     """
     try:
         words = set(Path("/proc/cpuinfo").read_text().split())

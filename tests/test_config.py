@@ -123,7 +123,7 @@ def test_flash_attention_in_float32_is_refused(section):
 
 
 def test_a_later_setting_at_its_default_leaves_older_results_their_names():
-    later = {"captioner": {"attention", "quantisation"}}
+    later = {"captioner": {"attention", "quantisation", "language_model_blocks"}}
     later["training"] = {"micro_batch", "gradient_checkpointing"}
     values = Config().to_dict()
     for section, names in later.items():

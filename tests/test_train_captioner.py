@@ -43,7 +43,7 @@ def test_a_captioner_is_trained_into_the_runs_folder(command, tmp_path):
 
 
 def test_options_change_the_profile_and_a_stopped_run_goes_on(command, tmp_path):
-    options = ["--output", str(tmp_path / "run"), "--steps", "12", "--micro-batch", "2"]
+    options = ["--output", str(tmp_path / "run"), "--steps", "12", "--micro-batch", "1"]
     options += ["--gradient-checkpointing", "--attention", "sdpa"]
     stopped = command(*options, "--stop-after", "1")
     assert stopped.exit_code == 0, stopped.output
@@ -53,7 +53,7 @@ def test_options_change_the_profile_and_a_stopped_run_goes_on(command, tmp_path)
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     training = config["training"]
     assert (training["steps"], training["warmup_steps"]) == (12, 6)
-    assert training["micro_batch"] == 2 and training["gradient_checkpointing"]
+    assert training["micro_batch"] == 1 and training["gradient_checkpointing"]
     assert config["captioner"]["attention"] == "sdpa"
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["steps_done"] == 12
