@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import torch
 from transformers import DynamicCache
 
+from drcap.captioner.beam_cache import for_beams
 from drcap.captioner.model import Captioner
 from drcap.captioner.prompt import pad
 from drcap.config import GenerationConfig
@@ -60,7 +61,7 @@ def _decode(captioner, embeddings, prompts, config) -> list[str]:
     slots = slots + torch.tensor([p.slot for p in prompts], device=ids.device)
     inputs = captioner.embed(ids, slots, embeddings)  # (B, T, H)
     read = _read(captioner, inputs[:, :-1], mask[:, :-1])
-    read.batch_repeat_interleave(config.num_beams)
+    read = for_beams(read, config.num_beams, room=config.max_new_tokens)
     with _as_padded(captioner, mask, config):
         tokens = captioner.causal_lm().generate(
             inputs_embeds=inputs,  # of which only the last is still to be read
