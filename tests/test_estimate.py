@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -125,6 +126,38 @@ def test_the_slowest_of_the_three_decides():
         assert hours == pytest.approx(seconds / 3_600)
 
 
+def test_jobs_reach_more_of_a_speed_that_was_measured_but_never_all_of_it():
+    job = Job("job", {"": Cost(1e15, GIB)}, utilisation=0.4)
+    for gain, share in ((1.0, 0.4), (2.0, 0.8), (3.0, 1.0)):
+        machine = replace(MACHINE, gain=gain)
+        assert estimate(job, machine).hours == pytest.approx(1e3 / share / 3_600)
+
+
+def test_procedural_recordings_take_cores_and_downloaded_ones_none():
+    built, there = jobs("demo")["corpora"], jobs("paper")["corpora"]
+    seconds = 10 * 4_000 + 10 * 860 + 22.5 * 490
+    for cores in (2, 8):
+        found = estimate(built, replace(MACHINE, cores=cores))
+        assert found.hours == pytest.approx(0.01 * seconds / cores / 3_600)
+    assert estimate(there, MACHINE).hours == 0
+
+
+def test_the_whole_is_the_sum_of_the_jobs_that_are_no_part_of_another():
+    machines = [replace(MACHINE, memory=1_000 * GIB), MACHINE, card(3)]
+    found = profile_report("paper", machines)
+    named = {each["job"]: each for each in found["jobs"]}
+    parts = [name for name in named if name.startswith("caption")]
+    assert len(parts) == 4
+    for place, hours in enumerate(found["hours"]):
+        each = {name: of["on"][place]["hours"] for name, of in named.items()}
+        apart = [each[name] for name in named if name not in parts]
+        if None in apart:
+            assert hours is None
+        else:
+            assert hours == pytest.approx(sum(apart))
+    assert found["hours"][0] and found["hours"][2] is None
+
+
 def test_a_smaller_card_takes_another_way_and_the_smallest_none():
     job = jobs()["captioner, ac"]
     large, small, least = (estimate(job, card(gib)) for gib in (24, 8, 2))
@@ -172,6 +205,8 @@ def test_the_doctor_tells_what_a_profile_takes(monkeypatch, capsys):
     assert (
         "(micro_batch 1, gradient_checkpointing, nf4)" in row
     )  # on the card of 10 GiB
+    [whole] = [line for line in lines if line.startswith("all, notebooks apart")]
+    assert whole.count(" h") == 3 and whole.split()[-1] == "-"  # CLAP does not fit
     assert any(line.startswith("disk: ") for line in lines)
 
 

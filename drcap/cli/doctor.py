@@ -42,6 +42,8 @@ def _estimate(profile: str, as_json: bool) -> None:
         (of["job"], f"{of['disk_gib']:.2f}", *(map(_estimated, of["on"])))
         for of in report["jobs"]
     ]
+    whole = map(_whole, report["hours"])
+    rows.append(("all, notebooks apart", f"{report['disk_gib']:.2f}", *whole))
     print(tabulate(rows, ["job", "disk, GiB", *machines], disable_numparse=True))
     print(_disk(report))
     print(
@@ -53,9 +55,13 @@ def _estimated(found: dict) -> str:
     if not found["fits"]:
         return f"does not fit: {found['memory_gib']:.1f} GiB"
     if not found["memory_gib"]:
-        return "-"
+        return _whole(found["hours"])
     way = f" ({found['way']})" if found["way"] else ""
     return f"fits: {found['memory_gib']:.1f} GiB, {_hours(found['hours'])}{way}"
+
+
+def _whole(hours: float | None) -> str:
+    return _hours(hours) if hours else "-"
 
 
 def _hours(hours: float) -> str:

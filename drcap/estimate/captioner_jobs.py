@@ -37,7 +37,7 @@ def captioner_job(
         for name, change in WAYS.items()
     }
     disk = 4 * trained_weights(config, shape, dim) * 4  # best, and state with moments
-    return Job(f"captioner, {domain}", ways, disk)
+    return Job(f"captioner, {domain}", ways, disk, within=True)
 
 
 def trained_weights(config: Config, shape: LanguageModelShape, dim: int) -> int:
@@ -89,7 +89,8 @@ def captioning_job(
     for name, size in (("", config.generation.batch_size), ("batch_size 1", 1)):
         small = override(config, {"generation": {"batch_size": size}})
         ways[name] = captioning_cost(small, shape, clips)
-    return Job(f"captioning, {domain}", ways, clips * RECORD_BYTES, divides=True)
+    disk = clips * RECORD_BYTES
+    return Job(f"captioning, {domain}", ways, disk, divides=True, within=True)
 
 
 def captioning_cost(config: Config, shape: LanguageModelShape, clips: int) -> Cost:

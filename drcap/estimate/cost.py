@@ -29,3 +29,4 @@ class Job:
     core_seconds: float = 0.0  # of processor time beside the accelerator's
     utilisation: float = LARGE
     divides: bool = False  # cards do parts of it by themselves
+    within: bool = False  # another job of the profile holds it

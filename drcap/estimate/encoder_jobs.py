@@ -13,13 +13,15 @@ from drcap.estimate.shapes import (
 TEXT_TOKENS = 16  # of a caption in the text encoder
 BLOCK_KEEPS = 34  # bytes a patch and width that a plain block keeps, in bfloat16
 CLIP_BYTES = 36_000  # of FLAC a second, as the demo's corpora have
+BUILD_CORE_SECONDS = 0.01  # to build a second of procedural sound, on one core
 CLIP_CORE_SECONDS = 0.02  # to read ten seconds and take their log-mels, on one core
 TEXT_BYTES = 60  # of a caption in a datastore
 
 
-def corpora_job(seconds: float) -> Job:
-    """Return what recordings of so many seconds take on disk."""
-    return Job("corpora", disk=seconds * CLIP_BYTES)
+def corpora_job(seconds: float, procedural: bool) -> Job:
+    """Return what recordings of so many seconds take on disk, and to build."""
+    built = BUILD_CORE_SECONDS * seconds if procedural else 0.0
+    return Job("corpora", disk=seconds * CLIP_BYTES, core_seconds=built)
 
 
 def clap_job(name: str, config: CLAPConfig, pairs: int, epochs: int) -> Job:

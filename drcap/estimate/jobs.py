@@ -35,7 +35,7 @@ def profile_jobs(name: str) -> list[Job]:
     experiments = table_experiments()
     return [
         Job("language model", disk=whole.weight_bytes(2)),
-        corpora_job(sizes.seconds),
+        corpora_job(sizes.seconds, sizes.procedural),
         clap_job("CLAP", clap, sizes.pairs, clap.training.epochs),
         clap_job("CLAP, targets seen", clap, sizes.target_clips, grid.seen_epochs),
         datastore_job(clap, sizes.datastore),

@@ -20,7 +20,6 @@ from drcap.estimate.jobs import profile_jobs
 
 BLOCK_SECONDS = 6e-4  # to start the kernels of a block, forward or backward
 LINK = 20e9  # bytes/s between cards over PCIe
-CORES = 16  # that prepare data beside an accelerator
 SHARDED = "sharded"
 
 
@@ -64,7 +63,9 @@ def profile_report(name: str, machines: Sequence[Accelerator] = ()) -> dict:
     """
     machines = machines or (*ACCELERATORS, this_machine())
     jobs = profile_jobs(name)
-    found = [estimate(job, machine) for job in jobs for machine in machines]
+    found = {job.name: [estimate(job, each) for each in machines] for job in jobs}
+    apart = [job for job in jobs if not job.within]
+    whole = zip(*(found[job.name] for job in apart), strict=True)
     return {
         "profile": name,
         "machines": [asdict(machine) for machine in machines],
@@ -72,12 +73,19 @@ def profile_report(name: str, machines: Sequence[Accelerator] = ()) -> dict:
             {
                 "job": job.name,
                 "disk_gib": job.disk / GIB,
-                "on": [asdict(each) for each in found if each.job == job.name],
+                "on": list(map(asdict, found[job.name])),
             }
             for job in jobs
         ],
-        "disk_gib": sum(job.disk for job in jobs) / GIB,
+        "hours": list(map(_hours_in_all, whole)),
+        "disk_gib": sum(job.disk for job in apart) / GIB,
     }
+
+
+def _hours_in_all(estimates: Sequence[Estimate]) -> float | None:
+    """Return how long jobs take one after another; None if one does not fit."""
+    hours = [each.hours for each in estimates]
+    return None if None in hours else sum(hours)
 
 
 def _cuts(cost: Cost, machine: Accelerator) -> list[bool]:
@@ -93,10 +101,11 @@ def _memory(cost: Cost, cut: bool, machine: Accelerator) -> float:
 def _hours(
     job: Job, cost: Cost | None, machine: Accelerator, cut: bool = False
 ) -> float:
-    prepared = job.core_seconds / CORES
+    prepared = job.core_seconds / machine.cores
     if cost is None:
         return prepared / 3_600
-    rate = machine.operations * job.utilisation * machine.cards
+    share = min(1.0, job.utilisation * machine.gain)
+    rate = machine.operations * share * machine.cards
     alone = machine.cards if job.divides else 1  # cards that share a step all read it
     seconds = max(
         cost.operations / rate,

@@ -1,6 +1,6 @@
 """How much of everything a profile's corpora hold, as far as it is known beforehand."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from drcap.config import SoundscapesConfig, corpora_profile, soundscapes_profile
 
@@ -24,6 +24,7 @@ class Sizes:
     pairs: int  # that CLAP is trained on
     weak_captions: int  # of the datastore, beside the targets'
     seconds: float  # of all recordings
+    procedural: bool = False  # the recordings are built, not downloaded
 
     @property
     def target_clips(self) -> int:
@@ -42,7 +43,8 @@ def profile_sizes(name: str) -> Sizes:
     config = corpora_profile(name)
     if isinstance(config, SoundscapesConfig):
         kept = round(config.weak * (1 - config.leaked))
-        return _sizes(config, kept, kept, SECONDS["ac"] * config.weak)
+        sizes = _sizes(config, kept, kept, SECONDS["ac"] * config.weak)
+        return replace(sizes, procedural=True)
     whole = sum(PUBLISHED[each][0] for each in config.wavcaps)
     weak = whole + sum(PUBLISHED[each][0] for each in config.soundvecaps)
     hours = sum(PUBLISHED[each][1] for each in (*config.wavcaps, *config.soundvecaps))
