@@ -1,10 +1,12 @@
 """Every system fits, captions, and captions the same after it was saved and loaded."""
 
+import shutil
+
 import pytest
 from doubles_baselines import toy_config, toy_events, toy_space, toy_train_set
 from doubles_experiments import clips_of
 
-from drcap.baselines import BASELINES, ClipBatch
+from drcap.baselines import BASELINES, ClipBatch, language_model
 from drcap.baselines.sound_events import SoundEvents
 from drcap.experiments import grid
 
@@ -80,6 +82,21 @@ def test_a_saved_system_captions_as_it_did(setting, fitted, tmp_path, name):
     loaded.load(tmp_path / "saved", config)
     assert loaded.caption(batch) == fitted(name).caption(batch)
     assert loaded.trained_parameters == fitted(name).trained_parameters
+
+
+@every_system
+def test_a_fitted_system_is_fitted_again_from_what_lies_there(
+    setting, fitted, tmp_path, monkeypatch, name
+):
+    space, train_set, config, batch = setting
+    folders = [tmp_path / "run", tmp_path / "copy"]
+    made(name, space).fit(train_set, config, folders[0], progress=False)
+    if folders[0].exists():
+        shutil.copytree(*folders)
+    monkeypatch.setattr(language_model, "untrained", None)  # a second model
+    again = made(name, space)
+    again.fit(train_set, config, folders[1], progress=False)
+    assert again.caption(batch) == fitted(name).caption(batch)
 
 
 @every_system

@@ -92,6 +92,11 @@ def test_another_family_without_a_start_token_is_trained_and_captions(family, fo
     assert captions[1] == alone[0]
 
 
+def test_captioners_of_one_model_share_its_tokenizer(folder):
+    (first, tokenizer), (second, again) = load(folder), load(folder)
+    assert again is tokenizer and second is not first
+
+
 def test_padding_and_end_come_from_what_there_is(folder):
     change(folder / "tokenizer_config.json", eos_token=None)
     (folder / "special_tokens_map.json").unlink(missing_ok=True)

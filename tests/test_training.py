@@ -282,6 +282,19 @@ def test_a_finished_run_is_left_alone(language_model, tmp_path, finished, monkey
     pd.testing.assert_frame_equal(again.log, finished.log)
 
 
+def test_no_model_is_loaded_to_see_that_a_run_is_finished(
+    language_model, tmp_path, finished, monkeypatch
+):
+    folder = shutil.copytree(finished.folder, tmp_path / "run")
+    kill_at(monkeypatch, Captioner, "create", 1)
+    assert run(toy_config(language_model), folder).best == folder / "best"
+    with pytest.raises(ConfigError, match="holds a run of another configuration"):
+        run(toy_config(language_model, seed=1), folder)
+    shutil.rmtree(folder / "best")
+    with pytest.raises(Killed):  # there is no result: it is no finished run
+        run(toy_config(language_model), folder)
+
+
 # mistakes
 
 

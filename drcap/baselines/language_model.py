@@ -20,7 +20,7 @@ from drcap.captioner.data import Examples
 from drcap.captioner.generate import generate
 from drcap.captioner.model import Captioner
 from drcap.captioner.prompt import Prompt, PromptBuilder
-from drcap.captioner.train import run_training, untrained
+from drcap.captioner.train import finished, run_training, untrained
 from drcap.config import Config, ExperimentsConfig, override
 from drcap.data.captions import Clip
 from drcap.devices import inference_dtype, resolve_device
@@ -89,6 +89,10 @@ class LanguageModelBaseline(Baseline):
         """Train by DRCap's loop in `folder`, or resume; ready to caption."""
         recipe = self.recipe(config)
         self.captions = train_set.captions
+        run = finished(recipe, folder)
+        if run and (run.best / MEMORY).exists():
+            self.load(run.best, config)
+            return
         captioner = untrained(
             self.captioner_class, self.width, recipe, settings=self.settings(config)
         )

@@ -6,6 +6,7 @@ before any weight is loaded where that can be known.
 """
 
 import importlib.util
+from functools import cache
 
 import torch
 from peft import LoraConfig, get_peft_model
@@ -46,7 +47,7 @@ def load_language_model(
         if config.language_model_blocks is not None:
             options |= {"config": _shortened(source, config.language_model_blocks)}
         llm = AutoModelForCausalLM.from_pretrained(source, **options)
-        tokenizer = AutoTokenizer.from_pretrained(source)
+        tokenizer = _tokenizer(source)
     except OSError as error:
         raise AssetError(_not_found(config.language_model, error)) from None
     except ValueError as error:
@@ -115,6 +116,12 @@ def checkpoint_activations(llm: PreTrainedModel) -> None:
     names = ("activation_checkpointing_enable", "gradient_checkpointing_enable")
     enable = next(getattr(llm, name) for name in names if hasattr(llm, name))
     enable({"use_reentrant": False})  # works with inputs that need no gradient, too
+
+
+@cache
+def _tokenizer(source: str) -> PreTrainedTokenizerBase:
+    """Load a tokenizer once a process: all captioners of a model share it."""
+    return AutoTokenizer.from_pretrained(source)
 
 
 def _shortened(source: str, blocks: int) -> PreTrainedConfig:

@@ -32,7 +32,13 @@ from drcap.errors import ConfigError
 from drcap.files import atomic_folder, write_json
 from drcap.processes import Processes
 from drcap.retrieval import CaptionDatastore
-from drcap.runs.run_folder import load_state, read_log, save_state, write_log
+from drcap.runs.run_folder import (
+    load_state,
+    read_log,
+    save_state,
+    saved_step,
+    write_log,
+)
 
 # what may be changed before a run goes on: how a step is computed, not which
 FREE = {
@@ -80,6 +86,8 @@ def train(
     ConfigError if `folder` holds a run of another configuration, or if the captions are
     too few; DatastoreError if the datastore lacks one.
     """
+    if run := finished(config, folder):
+        return run
     captioner = untrained(Captioner, datastore.dim, config, device)
     training, held_out = hold_out(
         captions, config.training.validation_captions, config.seed
@@ -92,6 +100,18 @@ def train(
     return run_training(
         config, captioner, examples, validation, folder, stop_after, progress
     )
+
+
+def finished(config: Config, folder: Path) -> TrainingRun | None:
+    """Return the run that lies in `folder` if nothing of it is left to do.
+
+    No model is loaded to tell. ConfigError as in `train`.
+    """
+    folder = Path(folder)
+    _refuse_another_run(folder, config)
+    if saved_step(folder) < config.training.steps or not (folder / "best").exists():
+        return None
+    return TrainingRun(folder, folder / "best", read_log(folder))
 
 
 def untrained(
