@@ -1,5 +1,6 @@
 import librosa
 import numpy as np
+import onnxruntime
 import pytest
 
 from drcap import assets, audio
@@ -94,6 +95,22 @@ def test_animals_are_tagged_with_their_classes(tagger):
         top = {tagger.class_names[index] for index in tags.argsort()[-3:]}
         named += bool(top & classes)
     assert named >= 6
+
+
+@pytest.mark.slow
+def test_no_sum_of_8_bit_products_overflows(tagger):
+    plain = onnxruntime.SessionOptions()  # node by node, the products in float32
+    plain.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    reference = YAMNet(assets.asset_path("yamnet"))
+    session = onnxruntime.InferenceSession(reference.model_path, plain)
+    reference.__dict__["_model"] = (session, tagger._model[1])
+    folder, differences = assets.asset_path("animal-recordings"), []
+    for animal in CALLS:
+        wave = audio.load(folder / f"{animal}.mp3", 16_000)
+        expected = reference.tag(wave)
+        heard = expected > 0.1
+        differences.append(np.abs(tagger.tag(wave) - expected)[heard].mean())
+    assert np.mean(differences) < 0.06  # 0.03 by rounding alone, 0.13 by overflow
 
 
 @pytest.mark.slow

@@ -43,9 +43,8 @@ class YAMNet:
     @cached_property
     def _model(self):
         import onnx
-        import onnxruntime
 
-        graph = onnx.load(self.model_path, load_external_data=False).graph
+        model = onnx.load(self.model_path)
         names = [
             f"{tensor}_{kind}"
             for tensor in ("audio", "class_scores")
@@ -53,16 +52,38 @@ class YAMNet:
         ]
         constants = {
             tensor.name: onnx.numpy_helper.to_array(tensor)
-            for tensor in graph.initializer
+            for tensor in model.graph.initializer
             if tensor.name in names
         }
-        return onnxruntime.InferenceSession(self.model_path), constants
+        return _exact_session(model), constants
 
     @staticmethod
     def _quantise(patches: np.ndarray, constants: dict[str, np.ndarray]) -> np.ndarray:
         levels = np.round(patches / constants["audio_scale"])
         levels += np.float32(constants["audio_zero_point"])
         return np.clip(levels, 0, 255).astype(np.uint8)
+
+
+def _exact_session(model):
+    """Return a session in which sums of 8-bit products do not overflow.
+
+    On x86 without VNNI, onnxruntime adds products of unsigned and signed bytes in 16
+    bits, which saturate: other tags come out. Its slower way is exact, but it rewrites
+    zero points, and stops at one that several weights share; so each gets its own.
+    """
+    import onnxruntime
+
+    graph = model.graph
+    shared = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            own = graph.initializer.add()
+            own.CopyFrom(shared[node.input[2]])
+            own.name = node.input[2] = f"{node.output[0]}_own_zero_point"
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors: it warns of the zero points left unused
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    return onnxruntime.InferenceSession(model.SerializeToString(), options)
 
 
 def log_mel_patches(waveform: np.ndarray) -> np.ndarray:
