@@ -126,7 +126,7 @@ def test_the_slowest_of_the_three_decides():
         assert hours == pytest.approx(seconds / 3_600)
 
 
-def test_jobs_reach_more_of_a_speed_that_was_measured_but_never_all_of_it():
+def test_jobs_reach_more_of_a_speed_that_was_measured_but_no_more_than_all():
     job = Job("job", {"": Cost(1e15, GIB)}, utilisation=0.4)
     for gain, share in ((1.0, 0.4), (2.0, 0.8), (3.0, 1.0)):
         machine = replace(MACHINE, gain=gain)
