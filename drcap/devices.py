@@ -8,7 +8,10 @@ from drcap.errors import ConfigError
 
 
 def resolve_device(name: str = "auto") -> torch.device:
-    """Return the device called `name`; "auto" is a GPU where there is one."""
+    """Return the device called `name`; "auto" is a GPU where there is one.
+
+    Raises ConfigError for an unknown name, or a GPU that is not there.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -12,10 +12,8 @@ from pathlib import Path
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
     """Yield a path beside `target` to write to; it becomes `target` on success."""
-    target = Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".writing-") as aside:
-        path = Path(aside) / target.name
+    with _aside(target) as folder:
+        path = folder / Path(target).name
         yield path
         path.replace(target)
 
@@ -23,41 +21,48 @@ def atomic_path(target: Path) -> Iterator[Path]:
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
     """Yield an empty folder beside `target`; it replaces `target` on success."""
-    target = Path(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".writing-") as aside:
-        folder = Path(aside) / "new"
+    with _aside(target) as aside:
+        folder = aside / "new"
         folder.mkdir()
         yield folder
         replace_folder(folder, target)
 
 
 def replace_folder(new: Path, target: Path) -> None:
-    """Rename a folder, on the same disk, to `target`; what was there is removed."""
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".writing-") as aside:
-        if target.exists():
-            target.rename(Path(aside) / "old")
-        new.rename(target)
+    """Rename folder `new`, on the same disk, to `target`; remove what was there."""
+    with _aside(target) as aside:
+        if Path(target).exists():
+            Path(target).rename(aside / "old")
+        Path(new).rename(target)
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write `text` to `target` whole or not at all."""
+    """Write `text` to `target` in UTF-8."""
     with atomic_path(target) as path:
         path.write_text(text, encoding="utf-8")
 
 
 def write_json(target: Path, value: object, indent: int | None = 2) -> None:
-    """Write `value` as JSON, whole or not at all; indented unless `indent` is None."""
+    """Write `value` to `target` as JSON; on one line where `indent` is None."""
     write_text(target, json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
 
 
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file."""
+    with atomic_path(target) as path:
+        shutil.copyfile(source, path)
+
+
 def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file as hex, reading it in blocks."""
+    """Return the SHA-256 of a file as hex; reads the file in blocks."""
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def copy_file(source: Path, target: Path) -> None:
-    """Copy a file, whole or not at all."""
-    with atomic_path(target) as path:
-        shutil.copyfile(source, path)
+@contextmanager
+def _aside(target: Path) -> Iterator[Path]:
+    """Yield a folder beside `target`, on the same disk, that is removed afterwards."""
+    parent = Path(target).parent
+    parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=parent, prefix=".writing-") as aside:
+        yield Path(aside)

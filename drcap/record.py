@@ -1,5 +1,10 @@
-"""The record beside every result: what made it, from what, on which machine."""
+"""The record beside every result: what made it, from what, on which machine.
 
+A result is up to date where its record was made with the key of now: `made_with` is the
+one place that decides so.
+"""
+
+import json
 import os
 import platform
 import subprocess
@@ -14,8 +19,10 @@ from pathlib import Path
 import psutil
 
 from drcap import paths
-from drcap.files import sha256
+from drcap.atomic import sha256
+from drcap.cache import digest
 
+RECORD = "run.json"  # the record's name in a result's folder
 PACKAGES = (
     "drcap",
     "torch",
@@ -34,6 +41,7 @@ def run_record(
     started: float | None = None,
     seed: int | None = None,
     config: object = None,
+    key: object = None,
     inputs: Iterable[Path | str] = (),
     **extra: object,
 ) -> dict:
@@ -41,10 +49,12 @@ def run_record(
 
     started : `time.time()` at its start; when left out, the start of this process
     config : a dataclass or a dict; paths in it become text
+    key : all that the result depends on, for `made_with`; its digest is recorded
     inputs : files, and folders of files, whose SHA-256 are recorded; all must exist
     extra : anything else worth keeping, under its own name
 
-    The commit is that of the repository around this package; `None` outside one.
+    The commit is that of the repository around this package; None outside one.
+    Raises FileNotFoundError for a missing input.
     """
     started = psutil.Process().create_time() if started is None else started
     record = {
@@ -54,12 +64,25 @@ def run_record(
         "git": git_state(paths.REPOSITORY),
         "seed": seed,
         "config": config,
+        "key": None if key is None else digest(key),
         "inputs": {_shown(Path(path)): digests(Path(path)) for path in inputs},
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
         "machine": machine(),
     }
     return _plain(record | extra)
+
+
+def made_with(folder: Path, key: object) -> bool:
+    """Tell whether the run.json in `folder` was made by `run_record(key=key)`.
+
+    A damaged or missing run.json was not.
+    """
+    try:
+        record = json.loads((Path(folder) / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(record, dict) and record.get("key") == digest(key)
 
 
 def _shown(path: Path) -> str:
@@ -87,8 +110,8 @@ def digests(path: Path) -> str | dict[str, str]:
     """Return a file's SHA-256, or those of a folder's files by relative path."""
     if not path.is_dir():
         return sha256(path)
-    found = sorted(entry for entry in path.rglob("*") if entry.is_file())
-    return {entry.relative_to(path).as_posix(): sha256(entry) for entry in found}
+    files = sorted(entry for entry in path.rglob("*") if entry.is_file())
+    return {file.relative_to(path).as_posix(): sha256(file) for file in files}
 
 
 def machine() -> dict:
@@ -129,10 +152,10 @@ def _accelerators() -> list[str]:
 def _git(folder: Path, *arguments: str) -> str | None:
     command = ["git", "-C", str(folder), *arguments]
     try:
-        told = subprocess.run(command, capture_output=True, text=True, check=True)
+        result = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
-    return told.stdout.strip()
+    return result.stdout.strip()
 
 
 def _version(package: str) -> str | None:

@@ -1,7 +1,7 @@
 """The folder of a training run: config.json, log.csv and state.safetensors.
 
-What is written here lets a killed run go on bit for bit, and lets a folder be refused
-that holds a run of something else.
+A killed run resumes from them bit for bit. A folder that holds a run of something else
+is refused.
 """
 
 import json
@@ -18,8 +18,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from drcap.atomic import atomic_path, write_json
 from drcap.errors import ConfigError
-from drcap.files import atomic_path, write_json
 
 SECONDS = "seconds.json"
 MOMENTS = ("exp_avg", "exp_avg_sq")  # Adam's state, beside its step count
@@ -40,13 +40,13 @@ def refuse_another_run(folder: Path, description: Mapping[str, object]) -> None:
 
 
 def write_log(folder: Path, rows: list[dict], columns: Sequence[str]) -> None:
-    """Write a row a step to log.csv; what a row lacks stays empty."""
+    """Write one row a step to log.csv; a column that a row lacks stays empty."""
     with atomic_path(Path(folder) / "log.csv") as path:
         pd.DataFrame(rows).reindex(columns=list(columns)).to_csv(path, index=False)
 
 
 def read_log(folder: Path, integers: Sequence[str] = ("step",)) -> pd.DataFrame:
-    """Read a run's log.csv; columns other than `integers` are floats, NaN if empty."""
+    """Read a run's log.csv: `integers` as int, other columns as float, NaN if empty."""
     # pandas' own parser of numbers may be off in the last bit
     log = pd.read_csv(Path(folder) / "log.csv", dtype=str)
     return log.astype({name: int if name in integers else float for name in log})
@@ -73,7 +73,7 @@ def save_state(
 
 
 def saved_step(folder: Path) -> int:
-    """Return the step at which a run's state was last saved, 0 if it never was."""
+    """Return the step of the last saved state, 0 if there is none."""
     path = Path(folder) / "state.safetensors"
     if not path.exists():
         return 0
@@ -87,7 +87,7 @@ def load_state(
     parameters: Mapping[str, nn.Parameter],
     buffers: Mapping[str, torch.Tensor] = MappingProxyType({}),
 ) -> int:
-    """Restore in place what `save_state` wrote; return its step, 0 if there is none."""
+    """Restore in place what `save_state` wrote; return its step, 0 without a state."""
     if (step := saved_step(folder)) == 0:
         return 0
     with safe_open(Path(folder) / "state.safetensors", framework="pt") as state:
@@ -105,21 +105,21 @@ def load_state(
 
 
 def saved_weights(folder: Path) -> int:
-    """Return how many weights the safetensors files below a folder hold."""
+    """Count the floating-point weights in the safetensors files below a folder."""
     total = 0
     for path in Path(folder).rglob("*.safetensors"):
         with safe_open(path, framework="pt") as file:
-            parts = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118
-            weights = [each for each in parts if "F" in each.get_dtype()]  # no indices
-            total += sum(math.prod(each.get_shape()) for each in weights)
+            tensors = [file.get_slice(name) for name in file.keys()]  # noqa: SIM118
+            floats = [tensor for tensor in tensors if "F" in tensor.get_dtype()]
+            total += sum(math.prod(tensor.get_shape()) for tensor in floats)
     return total
 
 
 @contextmanager
 def timed(folder: Path) -> Iterator[None]:
-    """Add the time of training to what the run has taken before, in seconds.json.
+    """Add the seconds of the training inside to the run's seconds.json.
 
-    A call that finds the run finished adds nothing.
+    Adds nothing where no step was trained.
     """
     before, started = saved_step(folder), time.monotonic()
     yield
@@ -129,6 +129,6 @@ def timed(folder: Path) -> Iterator[None]:
 
 
 def training_seconds(folder: Path) -> float:
-    """Return how long a run has trained; 0 of one that trains nothing."""
+    """Return the seconds that a run has trained for; 0 if it trains nothing."""
     path = folder / SECONDS
     return json.loads(path.read_text())["seconds"] if path.exists() else 0.0

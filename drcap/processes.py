@@ -1,0 +1,145 @@
+"""Several processes that share one job, and the launcher that starts them.
+
+`drcap ... --processes N`, `accelerate launch` and torchrun start them. The process
+group, the devices and the exchange of tensors are accelerate's. A single process
+computes what it would compute without this module.
+"""
+
+import logging
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TypeVar
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast, gather_object, parse_flag_from_env, reduce
+from torch import nn
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
+
+from drcap.devices import resolve_device
+from drcap.errors import ConfigError
+
+T = TypeVar("T")
+# While one builds what the others wait for. The launcher notices one that has died.
+PATIENCE = timedelta(days=1)
+
+
+class Processes:
+    """The processes that share a batch: this one, or all that a launcher started.
+
+    device : as for `resolve_device`; ConfigError if it is not there
+    """
+
+    def __init__(self, device: str = "auto"):
+        self.count, self.index, self.device = 1, 0, resolve_device(device)
+        if int(os.environ.get("WORLD_SIZE", 1)) > 1:  # `accelerate launch`, torchrun
+            cpu = self.device.type == "cpu"
+            state = PartialState(cpu=cpu, timeout=PATIENCE)
+            self.count, self.index = state.num_processes, state.process_index
+            self.device = state.device
+        if self.sharded:  # every process reads all weights: nobody sends them later
+            os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
+
+    @property
+    def main(self) -> bool:
+        """Whether this is the process that writes files and draws bars."""
+        return self.index == 0
+
+    @property
+    def sharded(self) -> bool:
+        """Whether they divide the frozen weights: `accelerate launch --use_fsdp`."""
+        return self.count > 1 and parse_flag_from_env("ACCELERATE_USE_FSDP")
+
+    def wait(self) -> None:
+        """Return when all processes have called this."""
+        if self.count > 1:
+            PartialState().wait_for_everyone()
+
+    @contextmanager
+    def main_first(self) -> Iterator[None]:
+        """Run the block in the main process first, then in the others."""
+        if not self.main:
+            self.wait()
+        yield
+        if self.main:
+            self.wait()
+
+    def sum(self, tensor: torch.Tensor) -> torch.Tensor:
+        """Return the sum of all processes' tensors."""
+        return reduce(tensor, "sum") if self.count > 1 else tensor
+
+    def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Add up the parameters' gradients over the processes, in one exchange."""
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        if self.count > 1:
+            total = self.sum(parameters_to_vector(gradients))
+            vector_to_parameters(total, gradients)
+
+    @torch.no_grad()
+    def agree(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Copy the main process' parameters to all processes."""
+        if self.count > 1:
+            for parameter in parameters:
+                parameter.copy_(broadcast(parameter.detach().clone()))
+
+    def gather(self, items: Sequence[T]) -> list[T]:
+        """Return the items of all processes, in the order of the processes."""
+        return gather_object(list(items)) if self.count > 1 else list(items)
+
+    def share(self, items: Sequence[T]) -> list[T]:
+        """Return this process' items, every count-th; all get equally many.
+
+        Exchanges in between need all processes: where the items do not divide, the
+        first one is repeated.
+        """
+        if not items:
+            return []
+        rounds = -(-len(items) // self.count)
+        filled = [*items, *[items[0]] * (rounds * self.count - len(items))]
+        return filled[self.index :: self.count]
+
+    def is_filler(self, place: int, total: int) -> bool:
+        """Tell whether the item at `place` of `share` only repeats another."""
+        return place * self.count + self.index >= total
+
+
+def launch(module: str, arguments: Sequence[str], count: int) -> bool:
+    """Run `python -m module arguments` in `count` processes; tell if all succeeded.
+
+    count : at least 2; each has a GPU of its own, or without GPUs a share of the cores
+    Raises ConfigError if there are GPUs, but fewer than `count`.
+    """
+    from accelerate.commands.launch import launch_command, launch_command_parser
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    command = [*_launch_options(count), "--module", module, *arguments]
+    logging.disable(logging.CRITICAL)  # the process that failed has said why
+    try:
+        launch_command(launch_command_parser().parse_args(command))
+    except ChildFailedError:
+        return False
+    except SignalException:
+        raise KeyboardInterrupt from None
+    finally:
+        logging.disable(logging.NOTSET)
+    return True
+
+
+def _launch_options(count: int) -> list[str]:
+    """Return accelerate's options, all given so that it neither asks nor warns."""
+    gpus = torch.cuda.device_count()
+    if 0 < gpus < count:
+        raise ConfigError(f"processes: {count} are too many for {gpus} GPU(s)")
+    options = {
+        "--num_processes": count,
+        "--num_machines": 1,
+        "--num_cpu_threads_per_process": max(1, (os.cpu_count() or 1) // count),
+        "--mixed_precision": "no",
+        "--dynamo_backend": "no",
+        "--main_process_port": 0,  # any that is free
+    }
+    pairs = [text for pair in options.items() for text in map(str, pair)]
+    return ["--multi_gpu", *pairs]  # of processes without GPUs as well
