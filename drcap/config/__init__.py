@@ -1,20 +1,12 @@
 """Every setting of the package, typed, in one place; defaults are the paper's values.
 
-captioning.py, clap.py, baselines.py, experiments.py, soundscapes.py and datasets.py
-hold the settings; profiles.py how smoke and demo differ from the paper. Unknown keys
-and impossible values are errors: a misspelt setting is found before anything starts.
+captioning.py, clap.py, systems.py and experiments.py hold the settings; profiles.toml
+says how smoke and demo differ from the paper. Unknown keys and impossible values raise
+ConfigError, so that a misspelt setting stops a run before anything starts.
 """
 
-from drcap.config.baselines import (
-    BaselinesConfig,
-    EnCLAPConfig,
-    NoiseConfig,
-    PrefixAACConfig,
-    RECAPConfig,
-    SoftHardPromptsConfig,
-    WSACConfig,
-    ZerAuCapConfig,
-)
+from soundscapes import SoundscapesConfig
+
 from drcap.config.captioning import (
     CaptionerConfig,
     Config,
@@ -31,8 +23,7 @@ from drcap.config.clap import (
     SpecAugmentConfig,
     TextEncoderConfig,
 )
-from drcap.config.datasets import DatasetsConfig
-from drcap.config.experiments import ExperimentsConfig
+from drcap.config.experiments import DatasetsConfig, ExperimentsConfig
 from drcap.config.profiles import (
     PROFILES,
     clap_profile,
@@ -42,8 +33,17 @@ from drcap.config.profiles import (
     recipe,
     soundscapes_profile,
 )
-from drcap.config.soundscapes import SoundscapesConfig
-from drcap.config.strict import override
+from drcap.config.settings import override
+from drcap.config.systems import (
+    BaselinesConfig,
+    EnCLAPConfig,
+    NoiseConfig,
+    PrefixAACConfig,
+    RECAPConfig,
+    SoftHardPromptsConfig,
+    WSACConfig,
+    ZerAuCapConfig,
+)
 
 __all__ = [
     "PROFILES",

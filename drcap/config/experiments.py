@@ -1,15 +1,29 @@
-"""Settings of the grid of experiments behind Tables I to IV (sec. III)."""
+"""Settings of the grid behind Tables I to IV: its real datasets, its one recipe."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import field
+from typing import Annotated
 
-from drcap.config.baselines import BaselinesConfig
+from pydantic import Field, NonNegativeInt, PositiveInt
+
 from drcap.config.captioning import Config
-from drcap.config.strict import plain, require
+from drcap.config.settings import Settings, settings
+from drcap.config.systems import BaselinesConfig
+
+WAVCAPS = ("AudioSet_SL", "BBC_Sound_Effects", "FreeSound", "SoundBible")
 
 
-@dataclass(frozen=True)
-class ExperimentsConfig:
+@settings
+class DatasetsConfig:
+    """What CLAP is trained on (sec. III-A), beside all of AudioCaps and Clotho."""
+
+    wavcaps: Annotated[tuple[str, ...], Field(min_length=1)] = WAVCAPS
+    soundvecaps: tuple[str, ...] = ("Sound-VECaps_audio",)
+    weak_clips: PositiveInt | None = None  # of both: a sample; None: all
+    seed: NonNegativeInt = 0  # of the sample; not that of an experiment
+
+
+@settings
+class ExperimentsConfig(Settings):
     """One recipe for every captioner of the grid; an ablation changes one thing of it.
 
     Which CLAP model embeds, and which captions make datastore and support, follows from
@@ -17,25 +31,15 @@ class ExperimentsConfig:
     """
 
     captioner: Config = field(default_factory=Config)
-    steps_on_cl: int = 20_000  # of training on Clotho; AudioCaps: captioner.training
-    seen_epochs: int = (
-        5  # that the CLAP model which sees the target pairs is trained on
-    )
-    retrieved: int = 10  # captions kept a test clip: top_k may be varied up to here
+    steps_on_cl: PositiveInt = 20_000  # on Clotho; on AudioCaps: captioner.training
+    seen_epochs: PositiveInt = 5  # of the CLAP model that sees the target pairs
+    retrieved: PositiveInt = 10  # captions kept of a clip: top_k may vary up to here
     baselines: BaselinesConfig = field(default_factory=BaselinesConfig)
 
     def __post_init__(self):
-        for name in ("steps_on_cl", "seen_epochs"):
-            value = getattr(self, name)
-            require(value > 0, name, "be above 0", value)
-        top_k = self.captioner.retrieval.top_k
-        require(
-            self.retrieved >= top_k, "retrieved", "be top_k or more", self.retrieved
-        )
-        warmup = self.captioner.training.warmup_steps
-        within = warmup <= self.steps_on_cl
-        require(within, "steps_on_cl", "cover warmup_steps", self.steps_on_cl)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain nested dictionaries, ready for JSON."""
-        return plain(self)
+        if self.retrieved < self.captioner.retrieval.top_k:
+            raise ValueError(f"retrieved must be top_k or more; got {self.retrieved}")
+        if self.steps_on_cl < self.captioner.training.warmup_steps:
+            raise ValueError(
+                f"steps_on_cl must cover warmup_steps; got {self.steps_on_cl}"
+            )
