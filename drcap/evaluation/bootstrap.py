@@ -1,15 +1,16 @@
 """Paired bootstrap over clips: how far a mean score, or a difference, can be trusted.
 
 In go per-clip scores of one metric, out come percentile intervals of their mean. The
-test set is what is resampled: scores of several seeds are averaged first. A seed and a
-number of clips fix the resamples, so that systems and metrics are compared on the same
-ones. Checked against the normal approximation and for coverage on synthetic scores.
+test set is resampled; scores of several seeds are averaged first. A seed and a number
+of clips fix the resamples, so that systems and metrics are compared on the same ones.
+Checked against the normal approximation and for coverage on synthetic scores.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+RESAMPLES = 10_000
 BLOCK = 1 << 20  # scores gathered at once, 8 MB
 TIE = 1e-12  # of the largest score: sums of equal scores differ by their rounding
 
@@ -31,31 +32,20 @@ class Comparison:
     probability: float  # share of resamples in which it is better, ties half
 
 
-def interval(
-    values: np.ndarray,
-    *,
-    seed: int = 0,
-    resamples: int = 10_000,
-    level: float = 0.95,
-) -> Interval:
+def interval(values: np.ndarray, *, seed: int = 0, level: float = 0.95) -> Interval:
     """Bound the mean over clips by the percentiles of its resamples.
 
     values : (N,) scores of N clips, or (S, N) of S seeds
     level : share of resamples within the bounds, in (0, 1)
 
-    ValueError if there is no score, one is not finite, or an option is out of range.
+    ValueError if there is no score, one is not finite, or the level is out of range.
     """
     scores = _per_clip(values)
-    return _bounded(scores, _means(scores, seed, resamples), level)
+    return _bounded(scores, _means(scores, seed), level)
 
 
 def compare(
-    ours: np.ndarray,
-    theirs: np.ndarray,
-    *,
-    seed: int = 0,
-    resamples: int = 10_000,
-    level: float = 0.95,
+    ours: np.ndarray, theirs: np.ndarray, *, seed: int = 0, level: float = 0.95
 ) -> Comparison:
     """Compare two systems by the differences of their scores, clip by clip.
 
@@ -71,7 +61,7 @@ def compare(
             "systems on the same clips"
         )
     differences = first - second
-    means = _means(differences, seed, resamples)
+    means = _means(differences, seed)
     tied = np.abs(means) <= TIE * np.abs([first, second]).max()
     better = np.where(tied, 0.5, means > 0)
     return Comparison(_bounded(differences, means, level), float(better.mean()))
@@ -89,16 +79,14 @@ def _per_clip(values: np.ndarray) -> np.ndarray:
     return np.atleast_2d(scores).mean(axis=0)
 
 
-def _means(scores: np.ndarray, seed: int, resamples: int) -> np.ndarray:
-    """Draw N clips with replacement, again and again: (N,) -> (resamples,) means."""
-    if resamples < 1:
-        raise ValueError(f"there must be one resample or more, got {resamples}")
+def _means(scores: np.ndarray, seed: int) -> np.ndarray:
+    """Draw N clips with replacement, again and again: (N,) -> (RESAMPLES,) means."""
     clips = len(scores)
     rng = np.random.default_rng(seed)
     rows = max(1, BLOCK // clips)
     blocks = [
-        scores[rng.integers(clips, size=(min(rows, resamples - start), clips))].mean(1)
-        for start in range(0, resamples, rows)
+        scores[rng.integers(clips, size=(min(rows, RESAMPLES - start), clips))].mean(1)
+        for start in range(0, RESAMPLES, rows)
     ]
     return np.concatenate(blocks)
 

@@ -1,7 +1,8 @@
-"""aac-metrics 0.6.0, set up so that it runs offline, with Java started once.
+"""aac-metrics 0.6.0, set up so that it runs offline.
 
 The package imports msclap at the top, which clashes with this torch: a stand-in takes
-its place. What it would start Java for, `drcap.evaluation.java` computes in its stead.
+its place. It would start Java for each call of METEOR and of the tokeniser:
+`drcap.evaluation.java` takes their place.
 """
 
 import importlib.util
@@ -31,18 +32,23 @@ def functional() -> ModuleType:
 
 
 def call(name: str, *texts: list, **options) -> Score:
-    """Return what the aac-metrics function `name` says of these texts."""
+    """Return the scores of the aac-metrics function `name` on these texts."""
     corpus, clips = getattr(functional(), name)(*texts, **options)
     return float(corpus[name]), [float(value) for value in clips[name]]
+
+
+def mean(clips: list[float]) -> Score:
+    """Return the score of a metric whose corpus score is the mean over clips."""
+    return sum(clips) / len(clips), clips
 
 
 def ptb_tokenise(sentences: list[str]) -> list[str]:
     """Lower-case sentences and split off punctuation as the Penn Treebank does.
 
-    Each comes back as words joined by single blanks, without the punctuation marks that
-    aac-metrics drops. A line break would end a sentence early, so that white space
-    counts as one blank. Each sentence is tokenised once a process. Errors as in
-    `drcap.evaluation.java.ptb_tokenise`.
+    Returns each sentence as words joined by single blanks, without the punctuation
+    marks that aac-metrics drops. White space of any kind counts as one blank, since a
+    line break would end a sentence. Each sentence is tokenised once a process. Raises
+    as `drcap.evaluation.java.ptb_tokenise` does.
     """
     functional()
     from aac_metrics.utils.tokenization import PTB_PUNCTUATIONS
@@ -56,11 +62,7 @@ def ptb_tokenise(sentences: list[str]) -> list[str]:
 
 
 def _stand_in_for_msclap() -> ModuleType:
-    class CLAP:
-        def __init__(self, *args, **kwargs):
-            raise ImportError("msclap is not installed: pass a CLAP model of your own")
-
     module = ModuleType("msclap")
     module.__spec__ = ModuleSpec("msclap", loader=None)  # find_spec asks for one
-    module.CLAP = CLAP
+    module.CLAP = type("CLAP", (), {})
     return module

@@ -1,9 +1,8 @@
 """FENSE (Zhou et al. 2022): similarity of sentences, less a penalty for a faulty one.
 
 A classifier of BERT-base's size tells whether a candidate is faulty; the share of
-candidates that are is the fluency error rate (FER). aac-metrics computes both; here are
-the models that it is given. Checked against its own `fense` and classifier on random
-weights: scores are the same.
+faulty candidates is the fluency error rate (FER). aac-metrics computes both from the
+models given here. Checked against its own `fense` and classifier on random weights.
 """
 
 import pickle
@@ -43,10 +42,10 @@ class ErrorDetector(nn.Module):
 
 
 class CachingEncoder(SentenceTransformer):
-    """Encodes a list once: references come again with every system.
+    """Encodes a list of sentences once: references come again with every system.
 
-    Not a sentence once: an embedding's last digits depend on what else is in its batch,
-    and a system's score must not depend on which others are scored beside it.
+    It keeps whole lists. The last digits of an embedding depend on the rest of its
+    batch, and a system's score must not depend on the systems scored beside it.
     """
 
     def encode(self, sentences: list[str], **options) -> torch.Tensor:
@@ -57,17 +56,20 @@ class CachingEncoder(SentenceTransformer):
         return known[texts]
 
 
-def similarity(model: str, candidates: list, mult_references: list) -> Score:
-    """Mean cosine between each candidate's and its references' embeddings.
+def similarity(asset: str, candidates: list, mult_references: list) -> Score:
+    """Return the mean cosine between each candidate's and its references' embeddings.
 
-    model : the name of a sentence encoder's asset
+    asset : the sentence encoder's. Raises AssetError if it is not fetched.
     """
-    encoder = _encoder(asset_path(model))
+    encoder = _encoder(asset_path(asset))
     return engine.call("sbert_sim", candidates, mult_references, sbert_model=encoder)
 
 
 def error_rate(candidates: list[str]) -> Score:
-    """The share of faulty candidates; of each, 1 if it is faulty or 0."""
+    """Return the share of faulty candidates; of each, 1 if it is faulty or 0.
+
+    Raises AssetError if a model is not fetched, MetricError if it is another file.
+    """
     folder, words = asset_path("fense-echecker"), asset_path("all-minilm-l6-v2")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return engine.call(
@@ -82,8 +84,7 @@ def error_rate(candidates: list[str]) -> Score:
 def penalise(scores: Score, errors: Score) -> Score:
     """Take nine tenths off the score of each faulty candidate."""
     pairs = zip(scores[1], errors[1], strict=True)
-    clips = [score * (1 - PENALTY * faulty) for score, faulty in pairs]
-    return sum(clips) / len(clips), clips
+    return engine.mean([score * (1 - PENALTY * faulty) for score, faulty in pairs])
 
 
 @cache
@@ -99,10 +100,8 @@ def _tokenizer(vocabulary: Path) -> BertTokenizer:
 @cache
 def _detector(path: Path) -> ErrorDetector:
     try:
-        try:
-            stored = torch.load(path, map_location="cpu", weights_only=True)
-        except pickle.UnpicklingError:  # more than weights, but it is the pinned file
-            stored = torch.load(path, map_location="cpu", weights_only=False)
+        # the file holds more than weights, but it is the pinned one
+        stored = torch.load(path, map_location="cpu", weights_only=False)
         with torch.random.fork_rng(devices=[]):  # random weights, soon replaced
             return ErrorDetector(stored["state_dict"]).eval()
     except (KeyError, TypeError, RuntimeError, pickle.UnpicklingError) as error:

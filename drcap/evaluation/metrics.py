@@ -1,22 +1,23 @@
-"""Caption metrics (sec. III): METEOR, CIDEr-D, SPICE, SPIDEr, FENSE and others.
+"""Caption metrics (sec. III-B): METEOR, CIDEr-D, SPICE, SPIDEr, FENSE and others.
 
 In go candidates and their references, out come corpus and per-clip scores, as
-aac-metrics defines them. Each metric is one function, so that one that cannot be
-computed never takes the others down: it is reported with its reason and never silently
-replaced. spice_py and spider_py stand beside SPICE and SPIDEr under their own names.
-Checked against known scores of aac-metrics' example files and against the formulas. To
-add a metric, write one function of `Texts` and name it in METRICS.
+aac-metrics defines them. Each metric is one function. One that cannot be computed is
+reported with its reason, is never replaced, and takes no other down. Checked against
+known scores of aac-metrics' example files and against the formulas. To add a metric,
+write one function of `Texts` and name it in METRICS.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
+from itertools import islice, product
 
 from tqdm import tqdm
 
 from drcap.errors import AssetError, MetricError
 from drcap.evaluation import engine, java
 from drcap.evaluation.engine import Score
+from drcap.evaluation.spice import spice
 
 SBERT_SIM = "sbert_sim[all-MiniLM-L6-v2]"  # published FENSE uses another model
 
@@ -37,7 +38,7 @@ class Texts:
 
     candidates: list[str]  # B
     mult_references: list[list[str]]  # B lists of one or more
-    _known: dict[str, Score | Exception] = field(default_factory=dict)
+    known: dict[str, Score | Exception] = field(default_factory=dict)
 
     @cached_property
     def tokenised(self) -> tuple[list[str], list[list[str]]]:
@@ -55,24 +56,14 @@ class Texts:
 
     def score(self, name: str) -> Score:
         """Return one of METRICS; MetricError or AssetError says why it has no value."""
-        if name not in self._known:
+        if name not in self.known:
             try:
-                self._known[name] = METRICS[name](self)
+                self.known[name] = METRICS[name](self)
             except (AssetError, MetricError) as error:
-                self._known[name] = error
-        if isinstance(known := self._known[name], Exception):
+                self.known[name] = error
+        if isinstance(known := self.known[name], Exception):
             raise known
         return known
-
-
-def lexical(name: str, texts: Texts) -> Score:
-    """Compare words: the aac-metrics function `name`, which needs tokens alone."""
-    return engine.call(name, *texts.tokenised)
-
-
-def meteor(texts: Texts) -> Score:
-    """METEOR 1.5: aligns words that are equal, share a stem or mean the same."""
-    return java.meteor(*texts.tokenised)
 
 
 def cider_d(texts: Texts) -> Score:
@@ -82,54 +73,11 @@ def cider_d(texts: Texts) -> Score:
     return lexical("cider_d", texts)
 
 
-def spice(texts: Texts) -> Score:
-    """SPICE, its authors' own program: compares scene graphs."""
-    from drcap.evaluation.spice import spice
-
-    return spice(*texts.tokenised)
-
-
-def spice_py(texts: Texts) -> Score:
-    """SPICE's idea with our own parser; not comparable with published SPICE."""
-    from drcap.evaluation.spice_py import spice_py
-
-    return spice_py(texts.candidates, texts.mult_references, _scene_graph_parser())
-
-
-def spider(spice_name: str, texts: Texts) -> Score:
+def spider(texts: Texts) -> Score:
     """SPIDEr (Liu et al. 2017): the mean of CIDEr-D and SPICE."""
-    pairs = texts.score("cider_d"), texts.score(spice_name)
-    (corpus, clips), (other_corpus, other_clips) = pairs
-    means = [(one + other) / 2 for one, other in zip(clips, other_clips, strict=True)]
-    return (corpus + other_corpus) / 2, means
-
-
-def sbert_sim(asset: str, texts: Texts) -> Score:
-    """Mean cosine between the candidate's and its references' sentence embeddings."""
-    from drcap.evaluation.fluency import similarity
-
-    return similarity(asset, texts.candidates, texts.mult_references)
-
-
-def fer(texts: Texts) -> Score:
-    """Fluency error rate: the share of candidates with an error; lower is better."""
-    from drcap.evaluation.fluency import error_rate
-
-    return error_rate(texts.candidates)
-
-
-def fense(texts: Texts) -> Score:
-    """FENSE: the SBERT similarity of TinyBERT, less for candidates with an error."""
-    from drcap.evaluation.fluency import penalise
-
-    return penalise(sbert_sim("fense-tinybert", texts), texts.score("fer"))
-
-
-def spider_fl(texts: Texts) -> Score:
-    """SPIDEr-FL: SPIDEr, less for candidates with an error."""
-    from drcap.evaluation.fluency import penalise
-
-    return penalise(texts.score("spider"), texts.score("fer"))
+    cider, graphs = texts.score("cider_d"), texts.score("spice")
+    clips = [(one + other) / 2 for one, other in zip(cider[1], graphs[1], strict=True)]
+    return (cider[0] + graphs[0]) / 2, clips
 
 
 def vocab(texts: Texts) -> Score:
@@ -138,25 +86,44 @@ def vocab(texts: Texts) -> Score:
     return float(len(set().union(*words))), [float(len(each)) for each in words]
 
 
+def lexical(name: str, texts: Texts) -> Score:
+    """Compare words: the aac-metrics function `name`, which needs tokens alone."""
+    return engine.call(name, *texts.tokenised)
+
+
+def sbert_sim(asset: str, texts: Texts) -> Score:
+    """Mean cosine between the candidate's and its references' sentence embeddings."""
+    return _fluency().similarity(asset, texts.candidates, texts.mult_references)
+
+
+def penalised(scores: Score, texts: Texts) -> Score:
+    """Take nine tenths off the scores of candidates with a fluency error."""
+    return _fluency().penalise(scores, texts.score("fer"))
+
+
+def _fluency():
+    from drcap.evaluation import fluency  # imports transformers, in seconds
+
+    return fluency
+
+
 METRICS: dict[str, Callable[[Texts], Score]] = {  # in the order of a paper's table
-    "meteor": meteor,
+    "meteor": lambda texts: java.meteor(*texts.tokenised),
     "cider_d": cider_d,
-    "spice": spice,
-    "spider": partial(spider, "spice"),
-    "fense": fense,
-    "spice_py": spice_py,
-    "spider_py": partial(spider, "spice_py"),
+    "spice": lambda texts: engine.mean(spice(*texts.tokenised)),
+    "spider": spider,
+    "fense": lambda texts: penalised(sbert_sim("fense-tinybert", texts), texts),
     SBERT_SIM: partial(sbert_sim, "all-minilm-l6-v2"),
     "rouge_l": partial(lexical, "rouge_l"),
     "bleu_1": partial(lexical, "bleu_1"),
     "bleu_2": partial(lexical, "bleu_2"),
     "bleu_3": partial(lexical, "bleu_3"),
     "bleu_4": partial(lexical, "bleu_4"),
-    "spider_fl": spider_fl,
-    "fer": fer,
+    "spider_fl": lambda texts: penalised(texts.score("spider"), texts),
+    "fer": lambda texts: _fluency().error_rate(texts.candidates),  # lower is better
     "vocab": vocab,
 }
-DEFAULT_METRICS = tuple(METRICS)
+WITH_SPICE = {"spice", "spider", "spider_fl"}
 
 
 def check_names(metrics: Sequence[str]) -> None:
@@ -172,33 +139,64 @@ def score(
     mult_references: list[list[str]],
     metrics: Sequence[str] | None = None,
 ) -> Scores:
-    """Score B candidates against their references.
+    """Score B candidates of one system, as `score_systems` does those of several."""
+    [scores] = score_systems({"": (candidates, mult_references)}, metrics).values()
+    return scores
 
-    metrics : names in METRICS. Left out, all of DEFAULT_METRICS are tried, and one that
-        cannot be computed here is None in `corpus` with its reason in `unavailable`;
-        one asked for by name raises MetricError instead.
+
+def score_systems(
+    systems: Mapping[str, tuple[list[str], list[list[str]]]],
+    metrics: Sequence[str] | None = None,
+) -> dict[str, Scores]:
+    """Score the systems of a table, each by itself; Java and SPICE start once for all.
+
+    systems : name -> B candidates and their B lists of references
+    metrics : names in METRICS. Left out, all are tried, and one that cannot be computed
+        here is None in `corpus` with its reason in `unavailable`; one asked for by name
+        raises MetricError instead.
 
     An empty candidate is a poor caption, not an error: it matches nothing. ValueError
     if a candidate or reference is not text, or a clip has no reference.
     """
-    _check_texts(candidates, mult_references)
+    for pair in systems.values():
+        _check_texts(*pair)
     check_names(metrics or ())
-    wanted = metrics or DEFAULT_METRICS
+    wanted = metrics or tuple(METRICS)
     if "meteor" in wanted:
         java.warm_up()
     engine.functional()
-    texts = Texts(candidates, mult_references)
-    scores = Scores(clips=len(candidates), corpus=dict.fromkeys(wanted))
+    texts = {name: Texts(*pair) for name, pair in systems.items()}
+    if len(systems) > 1 and not WITH_SPICE.isdisjoint(wanted):
+        _share_spice(list(texts.values()))
+    results = {
+        name: Scores(len(each.candidates), dict.fromkeys(wanted))
+        for name, each in texts.items()
+    }
     # METEOR last: Java is reading its table while the others are computed
-    in_turn = sorted(wanted, key="meteor".__eq__)
-    for name in tqdm(in_turn, "scoring", leave=False, delay=2):
+    in_turn = list(product(sorted(wanted, key="meteor".__eq__), systems))
+    for metric, name in tqdm(in_turn, "scoring", leave=False, delay=2):
+        scores = results[name]
         try:
-            scores.corpus[name], scores.per_clip[name] = texts.score(name)
+            scores.corpus[metric], scores.per_clip[metric] = texts[name].score(metric)
         except (AssetError, MetricError) as error:
             if metrics is not None:
-                raise MetricError(f"{name}: {error}") from error
-            scores.unavailable[name] = str(error)
-    return scores
+                raise MetricError(f"{metric}: {error}") from error
+            scores.unavailable[metric] = str(error)
+    return results
+
+
+def _share_spice(systems: Sequence[Texts]) -> None:
+    """Run SPICE once over the captions of all systems."""
+    try:
+        tokens = [texts.tokenised for texts in systems]
+        candidates = [text for captions, _ in tokens for text in captions]
+        mult_references = [texts for _, lists in tokens for texts in lists]
+        clips = iter(spice(candidates, mult_references))
+        results = [engine.mean([*islice(clips, len(each[0]))]) for each in tokens]
+    except (AssetError, MetricError) as error:
+        results = [error] * len(systems)
+    for texts, result in zip(systems, results, strict=True):
+        texts.known["spice"] = result
 
 
 def _check_texts(candidates: list[str], mult_references: list[list[str]]) -> None:
@@ -209,18 +207,9 @@ def _check_texts(candidates: list[str], mult_references: list[list[str]]) -> Non
             f"{len(candidates)} candidates do not match "
             f"{len(mult_references)} lists of references"
         )
-    for clip, (candidate, references) in enumerate(
-        zip(candidates, mult_references, strict=True)
-    ):
-        for text in (candidate, *references):
-            if not isinstance(text, str):
-                raise ValueError(f"clip {clip}: {text!r} is not a caption")
+    for clip, references in enumerate(mult_references):
         if not references:
             raise ValueError(f"clip {clip}: there are no references")
-
-
-@cache
-def _scene_graph_parser():
-    from drcap.evaluation.scene_graphs import SceneGraphParser
-
-    return SceneGraphParser()
+        for text in (candidates[clip], *references):
+            if not isinstance(text, str):
+                raise ValueError(f"clip {clip}: {text!r} is not a caption")

@@ -1,17 +1,17 @@
 """Tables of scores (as Tables I and II): one row a system, one column a metric.
 
 A table's numbers are kept in full precision and rounded only where they are shown. As
-papers print them, all metrics are in per cent; what could not be computed reads n/a and
-carries a footnote with the reason.
+papers print them, all metrics are in per cent; what could not be computed reads n/a,
+with the reason in a line under the table.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
 
+from drcap.atomic import write_text
 from drcap.evaluation.metrics import Scores
-from drcap.files import write_text
 
 TITLES = {
     "meteor": "METEOR",
@@ -19,8 +19,6 @@ TITLES = {
     "spice": "SPICE",
     "spider": "SPIDEr",
     "fense": "FENSE",
-    "spice_py": "spice_py",
-    "spider_py": "spider_py",
     "sbert_sim[all-MiniLM-L6-v2]": "SBERT sim [all-MiniLM-L6-v2]",
     "rouge_l": "ROUGE-L",
     "bleu_1": "BLEU-1",
@@ -36,9 +34,9 @@ COUNTS = ("vocab", "clips")
 UNITS = (
     "Metrics in per cent: CIDEr-D from 0 to 1000, SPIDEr and SPIDEr-FL from 0 to 550, "
     "SBERT similarity and FENSE from -100 to 100, the others from 0 to 100. FER counts "
-    "faulty captions: lower is better. spice_py and spider_py are not comparable with "
-    "published SPICE and SPIDEr."
+    "faulty captions: lower is better."
 )
+_SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def score_table(scores_by_system: Mapping[str, Scores]) -> pd.DataFrame:
@@ -61,11 +59,12 @@ def score_table(scores_by_system: Mapping[str, Scores]) -> pd.DataFrame:
 
 
 def to_markdown(frame: pd.DataFrame) -> str:
-    """Render a table of `score_table`: rounded, with units and footnoted reasons."""
-    notes = _footnotes(frame)
+    """Render a table of `score_table`: rounded, with units, the reasons below."""
+    unavailable = frame.attrs.get("unavailable", {})
+    marks = numbered(text for each in unavailable.values() for text in each.values())
     cells = {
         TITLES.get(name, name): [
-            _cell(name, value, notes.get(_reason(frame, system, name), ""))
+            _cell(name, value, marks.get(unavailable.get(system, {}).get(name), ""))
             for system, value in frame[name].items()
         ]
         for name in frame.columns
@@ -73,8 +72,14 @@ def to_markdown(frame: pd.DataFrame) -> str:
     table = pd.DataFrame(cells, index=frame.index).to_markdown(
         disable_numparse=True, colalign=["left"] + ["right"] * len(cells)
     )
-    lines = [f"{mark}: {reason}" for reason, mark in notes.items()]
-    return "\n".join([table, "", UNITS, *([""] if lines else []), *lines]) + "\n"
+    notes = [f"{mark} {reason}" for reason, mark in marks.items()]
+    return "\n\n".join([table, UNITS, *notes]) + "\n"
+
+
+def numbered(notes: Iterable[str]) -> dict[str, str]:
+    """Number the distinct notes of a table in order: note -> its mark, as "¹"."""
+    marks = enumerate(dict.fromkeys(filter(None, notes)), start=1)
+    return {note: str(number).translate(_SUPERSCRIPTS) for number, note in marks}
 
 
 def save_table(frame: pd.DataFrame, path_stem: Path | str) -> list[Path]:
@@ -86,18 +91,7 @@ def save_table(frame: pd.DataFrame, path_stem: Path | str) -> list[Path]:
     return [table, page]
 
 
-def _cell(name: str, value: float, footnote: str) -> str:
+def _cell(name: str, value: float, mark: str) -> str:
     if pd.isna(value):
-        return f"n/a{footnote}"
+        return f"n/a{mark}"
     return f"{value:.0f}" if name in COUNTS else f"{100 * value:.1f}"
-
-
-def _footnotes(frame: pd.DataFrame) -> dict[str, str]:
-    """Number the distinct reasons of a table in order: reason -> Markdown's mark."""
-    by_system = frame.attrs.get("unavailable", {}).values()
-    reasons = dict.fromkeys(text for each in by_system for text in each.values())
-    return {reason: f"[^{number}]" for number, reason in enumerate(reasons, start=1)}
-
-
-def _reason(frame: pd.DataFrame, system: str, metric: str) -> str | None:
-    return frame.attrs.get("unavailable", {}).get(system, {}).get(metric)

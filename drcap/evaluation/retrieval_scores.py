@@ -2,7 +2,7 @@
 
 In go the embeddings of N clips and of their M captions, out come R@k (the share of
 queries with a right answer among the first k) and mAP@10, in both directions. Checked
-against a brute-force ranking.
+against a brute-force ranking. The paper prints no such scores.
 """
 
 from collections.abc import Iterator
@@ -34,10 +34,9 @@ def retrieval_scores(
     """
     _check(audio, text, clip_of_text)
     clips = np.arange(len(audio))
-    blocks = max(block_size, 1)
     return {
-        "audio_to_text": _scores(audio, clips, text, clip_of_text, blocks),
-        "text_to_audio": _scores(text, clip_of_text, audio, clips, blocks),
+        "audio_to_text": _scores(audio, clips, text, clip_of_text, block_size),
+        "text_to_audio": _scores(text, clip_of_text, audio, clips, block_size),
     }
 
 
@@ -49,28 +48,22 @@ def own_places(
     Arguments and errors are those of `retrieval_scores`.
     """
     _check(audio, text, clip_of_text)
-    places = []
-    for clip, similarities in enumerate(_similarities(audio, text, block_size=1)):
-        order = np.argsort(-similarities[0], kind="stable")
-        places.append(np.argmax(clip_of_text[order] == clip) + 1)
+    orders = (order[0] for order in _ranked(audio, text, block_size=1))
+    places = [
+        np.argmax(clip_of_text[order] == clip) + 1 for clip, order in enumerate(orders)
+    ]
     return np.array(places)
 
 
 def chance(clips: int, captions_per_clip: int = 1) -> dict[str, dict[str, float]]:
     """Return the expected R@k of a random order, for clips of equally many captions."""
-    total = clips * captions_per_clip
+    total, places = clips * captions_per_clip, np.arange(DEEPEST)
+    others = np.clip(total - captions_per_clip - places, 0, None)
+    wrong = np.cumprod(others / np.clip(total - places, 1, None))  # all of k + 1
     return {
-        "audio_to_text": {
-            f"R@{k}": 1 - _all_wrong(total, captions_per_clip, k) for k in DEPTHS
-        },
+        "audio_to_text": {f"R@{k}": float(1 - wrong[k - 1]) for k in DEPTHS},
         "text_to_audio": {f"R@{k}": min(k / clips, 1.0) for k in DEPTHS},
     }
-
-
-def _all_wrong(total: int, right: int, drawn: int) -> float:
-    """Return the probability that no right answer is among the `drawn` of `total`."""
-    places = np.arange(min(drawn, total))
-    return float(np.prod(np.maximum(total - right - places, 0) / (total - places)))
 
 
 def _scores(
@@ -81,8 +74,8 @@ def _scores(
     block_size: int,
 ) -> dict[str, float]:
     answers = np.bincount(clip_of_item)[clip_of_query]  # right ones, of each query
-    nearest = np.concatenate(list(_nearest(queries, items, block_size)))
-    right = clip_of_item[nearest] == clip_of_query[:, None]  # (Q, k)
+    nearest = [order[:, :DEEPEST] for order in _ranked(queries, items, block_size)]
+    right = clip_of_item[np.concatenate(nearest)] == clip_of_query[:, None]  # (Q, k)
     places = np.arange(1, right.shape[1] + 1)
     precision = np.cumsum(right, axis=1) / places
     average = (precision * right).sum(axis=1) / np.minimum(answers, DEEPEST)
@@ -90,25 +83,18 @@ def _scores(
     return recalls | {f"mAP@{DEEPEST}": float(average.mean())}
 
 
-def _nearest(
+def _ranked(
     queries: np.ndarray, items: np.ndarray, block_size: int
 ) -> Iterator[np.ndarray]:
-    """Yield the rows of the nearest items, (block, DEEPEST), the nearest first."""
-    for similarities in _similarities(queries, items, block_size):
-        yield np.argsort(-similarities, axis=1, kind="stable")[:, :DEEPEST]
+    """Yield the rows of all items, the nearest first, of each query of a block.
 
-
-def _similarities(
-    queries: np.ndarray, items: np.ndarray, block_size: int
-) -> Iterator[np.ndarray]:
-    """Yield cosines (block, items), rounded to six decimals.
-
-    What lies below depends on the order of summation, and ties must not.
+    Cosines are rounded to six decimals: what lies below depends on the order of
+    summation, and ties must not.
     """
     columns = items.astype(np.float64).T
     for start in range(0, len(queries), block_size):
         block = queries[start : start + block_size].astype(np.float64)
-        yield np.round(block @ columns, 6)
+        yield np.argsort(-np.round(block @ columns, 6), axis=1, kind="stable")
 
 
 def _check(audio: np.ndarray, text: np.ndarray, clip_of_text: np.ndarray) -> None:
