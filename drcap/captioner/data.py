@@ -5,15 +5,15 @@ so a resumed run sees what an uninterrupted one would.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from drcap.captioner.prompt import Prompt, PromptBuilder
 from drcap.config import RetrievalConfig
-from drcap.errors import ConfigError, DatastoreError
+from drcap.errors import ConfigError
 from drcap.retrieval import CaptionDatastore
 from drcap.retrieval.matches import distinct
 from drcap.retrieval.similarity_selection import select_similar
@@ -21,21 +21,32 @@ from drcap.retrieval.similarity_selection import select_similar
 BUCKET = 32  # batches sorted by length together
 
 
-@dataclass(frozen=True)
-class Batch:
-    """B training examples, ready for `Captioner.loss`."""
+class Batch(NamedTuple):
+    """B training examples: the arguments of `Captioner.loss`."""
 
     embeddings: torch.Tensor  # (B, D) float32, or whatever else the mapper reads
     prompts: list[Prompt]
     targets: list[list[int]]
 
+    @property
+    def caption_tokens(self) -> int:
+        """The number of tokens that the loss is a mean over."""
+        return sum(map(len, self.targets))
+
+    def rows(self, start: int, stop: int) -> "Batch":
+        """Return the examples from `start` to before `stop`."""
+        return Batch(*(values[start:stop] for values in self))
+
 
 def hold_out(
     captions: Sequence[str], count: int, seed: int
 ) -> tuple[list[str], list[str]]:
-    """Split off `count` distinct captions, at most half; no text is on both sides.
+    """Split captions for validation; return those to train on and those held out.
 
-    Texts are stripped and blank ones left out, as in a datastore.
+    count : distinct captions to hold out; at most half are
+
+    No text is on both sides. Texts are stripped and blank ones left out, as in a
+    datastore. ConfigError if fewer than two captions are distinct.
     """
     texts = distinct(captions)
     if len(texts) < 2:
@@ -51,9 +62,9 @@ def hold_out(
 
 
 class Examples(ABC):
-    """Captions to be learned, each with what the mapper and the prompt are given.
+    """Captions to be learned, with the inputs of the mapper and of the prompt.
 
-    A subclass says what that is; order, batches and lengths are the same for all.
+    A subclass gives the inputs; order, batches and lengths are the same for all.
     """
 
     def __init__(self, captions: Sequence[str], prompts: PromptBuilder):
@@ -63,11 +74,11 @@ class Examples(ABC):
 
     @abstractmethod
     def inputs(self, indices: Sequence[int], seed: int | None = None) -> torch.Tensor:
-        """Return what the mapper reads of examples (B, ...); None: not augmented."""
+        """Return what the mapper reads of B examples, (B, ...); no seed: plain."""
 
     @abstractmethod
     def similar(self, indices: Sequence[int], seed: int) -> list[list[str]]:
-        """Return the texts that enter the prompts of examples, B lists."""
+        """Return the texts that enter the prompts of B examples."""
 
     def batch(
         self,
@@ -86,14 +97,16 @@ class Examples(ABC):
         self, batch_size: int, seed: int, epoch: int, limit: int
     ) -> Iterator[Batch]:
         """Yield an epoch's first `limit` batches, each of captions of like length."""
-        order = np.random.default_rng((seed, epoch)).permutation(len(self.captions))
+        order = np.random.default_rng((seed, epoch)).permutation(len(self))
         order = order[: limit * batch_size]
-        similar = dict(
-            zip(order, self.similar(order, seed + epoch), strict=True),
-        )
-        for indices in bucketed(order, self._length(similar), batch_size, seed + epoch):
-            texts = [similar[index] for index in indices]
-            yield self.batch(indices, texts, seed + epoch)
+        texts = self.similar(order, seed + epoch)
+        similar = dict(zip(order.tolist(), texts, strict=True))
+
+        def length(index: int) -> int:
+            return sum(map(len, similar[index])) + len(self.captions[index])
+
+        for indices in bucketed(order, length, batch_size, seed + epoch):
+            yield self.batch(indices, [similar[i] for i in indices], seed + epoch)
 
     def in_order(self, batch_size: int, seed: int) -> Iterator[Batch]:
         """Yield all examples once, in order and not augmented, as for validation."""
@@ -103,18 +116,16 @@ class Examples(ABC):
             part = slice(start, start + batch_size)
             yield self.batch(indices[part], similar[part])
 
-    def _length(self, similar):
-        words = {i: sum(len(text) for text in texts) for i, texts in similar.items()}
-        return lambda index: words[index] + len(self.captions[index])
-
     def __len__(self) -> int:
         return len(self.captions)
 
 
 class TextOnlyExamples(Examples):
-    """Examples of `captions`, which (and whose neighbours) lie in `datastore`.
+    """Examples of captions that lie in a datastore, as their neighbours do.
 
-    hidden : captions of the datastore that never enter a prompt (the held-out ones).
+    hidden : captions of the datastore that never enter a prompt (the held-out ones)
+
+    DatastoreError names a caption that the datastore lacks.
     """
 
     def __init__(
@@ -129,48 +140,47 @@ class TextOnlyExamples(Examples):
         self.datastore = datastore
         self.retrieval = retrieval
         self.hidden = set(hidden)
-        rows = datastore.own_rows(self.captions, len(self.captions))
-        if (rows < 0).any():
-            lacking = self.captions[np.argmin(rows)]
-            raise DatastoreError(
-                f"the datastore lacks the training caption '{lacking}': build it from "
-                "all training captions"
-            )
-        self.embeddings = torch.from_numpy(datastore.rows(rows))
+        self.embeddings = torch.from_numpy(datastore.embeddings_of(self.captions))
 
     def inputs(self, indices: Sequence[int], seed: int | None = None) -> torch.Tensor:
         """Return the captions' own text embeddings E_t, (B, D)."""
         return self.embeddings[list(indices)]
 
     def similar(self, indices: Sequence[int], seed: int) -> list[list[str]]:
-        """Return captions similar to `indices`: similarity selection or plain top k."""
-        own = [self.captions[index] for index in indices]
-        queries = self.embeddings[list(indices)]
+        """Return similar captions: by similarity selection (sec. II-B) or plain top k.
+
+        A share of the examples, drawn by the seed, gets none (`retrieval.withheld`).
+        """
         settings = self.retrieval
         if not settings.enabled or settings.top_k == 0:
             return [[] for _ in indices]
+        queries = self.embeddings[list(indices)]
         if settings.similarity_selection:
-            found = select_similar(
+            similar = select_similar(
                 queries,
                 self.datastore,
                 k=settings.top_k,
                 sim_min=settings.sim_min,
                 sim_max=settings.sim_max,
                 seed=seed,
-                own_captions=own,
+                own_captions=[self.captions[index] for index in indices],
                 exclude=self.hidden,
             )
         else:
             # the paper's "w/o SS" draws from a datastore that holds the caption itself
-            found = self.datastore.search(queries, settings.top_k, exclude=self.hidden)
-        withheld = np.random.default_rng(seed).random(len(own)) < settings.withheld
+            similar = self.datastore.search(
+                queries, settings.top_k, exclude=self.hidden
+            )
+        withheld = np.random.default_rng(seed).random(len(similar)) < settings.withheld
         return [
-            [] if alone else [match.caption for match in matches]
-            for alone, matches in zip(withheld, found, strict=True)
+            [] if bare else [match.caption for match in matches]
+            for bare, matches in zip(withheld, similar, strict=True)
         ]
 
 
-def bucketed(order, length, batch_size: int, seed: int) -> Iterator[list[int]]:
+def bucketed(
+    order: np.ndarray, length: Callable[[int], int], batch_size: int, seed: int
+) -> Iterator[list[int]]:
     """Cut `order` into batches of like length, in random order; a rest is dropped."""
     span = BUCKET * batch_size
     generator = np.random.default_rng(seed)

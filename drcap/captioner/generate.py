@@ -1,20 +1,21 @@
 """Beam search for many prompts: grouped by length, padded on the left.
 
-With left padding and the positions that follow from the mask, a caption does not change
-with its neighbours in the batch. A prompt is read once, however many beams go on from
-it. Checked against arg max token by token, and against reading it once a beam.
+With left padding, and positions that follow from the mask, a caption does not change
+with its neighbours in the batch. The language model reads a prompt once for all of its
+beams. Checked against arg max token by token, and against reading it once a beam.
 
-`padding="right"` does what the authors' code did, to study the numbers that it gave: a
-shorter prompt's first token is then predicted from its padding.
+`padding="right"` reproduces the authors' code: the first token of a shorter prompt is
+then predicted from its padding.
 """
 
 from collections.abc import Sequence
 from contextlib import contextmanager
 
 import torch
+from torch.nn import functional as F
 from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
 
-from drcap.captioner.beam_cache import for_beams
 from drcap.captioner.model import Captioner
 from drcap.captioner.prompt import pad
 from drcap.config import GenerationConfig
@@ -30,44 +31,42 @@ def generate(
 ) -> list[str]:
     """Caption B embeddings (B, D), each with its retrieved captions (possibly none).
 
-    processes : all with the same arguments, share the batches, which are those of one
-        process, and get all captions in order
+    processes : share the batches; all must call with the same arguments, and all get
+        every caption, in order
     """
     prompts = [captioner.prompts.prompt(texts) for texts in similar_captions]
     order = list(range(len(prompts)))
     if config.padding == "left":  # else a caption depends on its neighbours: keep them
         order.sort(key=lambda index: len(prompts[index].ids))
-    mine = slice(0, None, 1)
+    starts = range(0, len(prompts), config.batch_size)
     if processes is not None:
-        mine = slice(processes.index, None, processes.count)
-    placed: list[tuple[int, str]] = []
-    for start in range(0, len(prompts), config.batch_size)[mine]:
+        starts = starts[processes.index :: processes.count]
+    captions: list[tuple[int, str]] = []
+    for start in starts:
         part = order[start : start + config.batch_size]
-        decoded = _decode(
-            captioner, embeddings[part], [prompts[index] for index in part], config
-        )
-        placed += zip(part, decoded, strict=True)
+        batch = [prompts[index] for index in part]
+        decoded = _decode(captioner, embeddings[part], batch, config)
+        captions += zip(part, decoded, strict=True)
     if processes is not None:
-        placed = processes.gather(placed)
-    return [caption for _, caption in sorted(placed)]
+        captions = processes.gather(captions)
+    return [caption for _, caption in sorted(captions)]
 
 
 @torch.inference_mode()
-def _decode(captioner, embeddings, prompts, config) -> list[str]:
+def _decode(captioner, embeddings, prompts, config: GenerationConfig) -> list[str]:
     end_id = captioner.prompts.end_id
     ids, mask = pad([prompt.ids for prompt in prompts], end_id, config.padding)
     ids, mask = ids.to(captioner.device), mask.to(captioner.device)
     slots = mask.argmax(1)  # where each prompt begins
     slots = slots + torch.tensor([p.slot for p in prompts], device=ids.device)
     inputs = captioner.embed(ids, slots, embeddings)  # (B, T, H)
-    read = _read(captioner, inputs[:, :-1], mask[:, :-1])
-    read = for_beams(read, config.num_beams, room=config.max_new_tokens)
-    with _as_padded(captioner, mask, config):
+    cache = _read(captioner, inputs[:, :-1], mask[:, :-1])
+    with _padding_as_released(captioner, mask, config.num_beams):
         tokens = captioner.causal_lm().generate(
-            inputs_embeds=inputs,  # of which only the last is still to be read
+            inputs_embeds=inputs,  # only the last position is still to be read
             attention_mask=mask,
-            position_ids=(mask.cumsum(1) - 1).clamp(min=0),
-            past_key_values=read,
+            position_ids=_positions(mask),
+            past_key_values=for_beams(cache, config.num_beams, config.max_new_tokens),
             num_beams=config.num_beams,
             max_new_tokens=config.max_new_tokens,
             length_penalty=config.length_penalty,
@@ -80,14 +79,18 @@ def _decode(captioner, embeddings, prompts, config) -> list[str]:
     return [" ".join(text.split()) for text in texts]
 
 
+def _positions(mask: torch.Tensor) -> torch.Tensor:
+    return (mask.cumsum(1) - 1).clamp(min=0)
+
+
 def _read(captioner: Captioner, inputs: torch.Tensor, mask: torch.Tensor):
-    """Return the language model's cache after reading (B, T, H) but its padding."""
+    """Return the language model's cache after reading (B, T, H) under (B, T)."""
     model = captioner.causal_lm()
     cache = DynamicCache(config=model.config)
     model.base_model(
         inputs_embeds=inputs,
         attention_mask=mask,
-        position_ids=(mask.cumsum(1) - 1).clamp(min=0),
+        position_ids=_positions(mask),
         past_key_values=cache,
         use_cache=True,
     )
@@ -95,19 +98,19 @@ def _read(captioner: Captioner, inputs: torch.Tensor, mask: torch.Tensor):
 
 
 @contextmanager
-def _as_padded(captioner: Captioner, mask: torch.Tensor, config: GenerationConfig):
-    """Let right padding that ends a row of (B, T) be read at position 1.
+def _padding_as_released(captioner: Captioner, mask: torch.Tensor, beams: int):
+    """Read right padding at the end of a row of (B, T) at position 1.
 
-    So transformers 4.35 placed all that is masked; the tokens that follow stand where
-    they would without padding.
+    transformers 4.35 placed all masked positions there; later tokens stand where they
+    would without padding.
     """
-    padded = (mask[:, -1:] == 0).repeat_interleave(config.num_beams, dim=0)
+    padded = (mask[:, -1:] == 0).repeat_interleave(beams, dim=0)
     if not padded.any():
         yield
         return
 
     def place(module, args, inputs):
-        hook.remove()  # only the first token is read from padding
+        hook.remove()  # only the first token is predicted from padding
         positions = inputs["position_ids"].masked_fill(padded, 1)
         return args, inputs | {"position_ids": positions}
 
@@ -116,3 +119,57 @@ def _as_padded(captioner: Captioner, mask: torch.Tensor, config: GenerationConfi
         yield
     finally:
         hook.remove()
+
+
+class BeamLayer(DynamicLayer):
+    """A layer's keys and values of B prompts, (B, heads, T, width), for B * K beams.
+
+    Beams of a clip share its prompt, so only their captions move from beam to beam.
+    Transformers' own cache copies prompt and caption at every token, twice.
+
+    layer : after reading the prompts      beams : K      room : tokens that may follow
+    """
+
+    def __init__(self, layer: DynamicLayer, beams: int, room: int):
+        super().__init__()
+        self.dtype, self.device = layer.dtype, layer.device
+        self.is_initialized = True
+        self.prompt = layer.get_seq_length()  # T
+        self.states = [
+            F.pad(rows.repeat_interleave(beams, dim=0), (0, 0, 0, room))
+            for rows in (layer.keys, layer.values)
+        ]
+        self._show(self.prompt)
+
+    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *_, **__):
+        """Add tokens (B * K, heads, n, width); return all keys and values so far.
+
+        RuntimeError where there is no room left for them.
+        """
+        start, count = self.get_seq_length(), key_states.shape[-2]
+        for states, new in zip(self.states, (key_states, value_states), strict=True):
+            states.narrow(2, start, count).copy_(new)
+        self._show(start + count)
+        return self.keys, self.values
+
+    def reorder_cache(self, beam_idx: torch.LongTensor) -> None:
+        """Let each beam go on from the caption of another beam of its clip."""
+        for rows in (self.keys, self.values):
+            captions = rows[:, :, self.prompt :]
+            captions.copy_(captions.index_select(0, beam_idx.to(rows.device)))
+
+    def _show(self, length: int) -> None:
+        self.keys, self.values = (states[:, :, :length] for states in self.states)
+
+
+def for_beams(cache: DynamicCache, beams: int, room: int) -> DynamicCache:
+    """Turn the cache of B prompts into that of B * K beams, each clip's in a row.
+
+    Layers that are not transformers' plain ones, such as those with a sliding window,
+    stay of their kind.
+    """
+    if all(type(layer) is DynamicLayer for layer in cache.layers):
+        cache.layers = [BeamLayer(layer, beams, room) for layer in cache.layers]
+    else:
+        cache.batch_repeat_interleave(beams)
+    return cache

@@ -1,28 +1,29 @@
-"""The prompt z = Concat(e_t, e_s, e_p) of sec. II-A, as token ids with one audio slot.
+"""The prompt z = Concat(e_t, e_s, e_p) of sec. II-A as token ids with one audio slot.
 
-Laid out as the authors' code does by default: retrieved captions, the audio token, the
-instruction. `audio_token="first"` gives the order of the paper's formula instead, and
-`style="authors"` the very strings of their code, as the released weights expect them.
+The order follows the authors' code: retrieved captions, audio token, instruction.
+`audio_token="first"` gives the order of the paper's formula, and `style="authors"` the
+exact strings of their code, which the released weights expect (docs/authors_code.md).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from drcap.config import CaptionerConfig
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """Token ids of one prompt; `ids[slot]` stands for the mapped embedding e_t."""
+    """Token ids of one prompt; the mapped embedding e_t replaces `ids[slot]`."""
 
     ids: list[int]
     slot: int
 
 
 class PromptBuilder:
-    """Turn retrieved captions and the instruction into prompts for one tokenizer."""
+    """Turns retrieved captions and the instruction into prompts for one tokenizer."""
 
     def __init__(self, tokenizer, config: CaptionerConfig):
         self.tokenizer = tokenizer
@@ -38,15 +39,15 @@ class PromptBuilder:
 
     def prompt(self, similar_captions: Sequence[str]) -> Prompt:
         """Build the prompt of one clip from its retrieved captions (possibly none)."""
-        sentences = self._tokens(self._joined(similar_captions))
-        retrieved = [*self.start, *sentences, self.end_id]
+        captions = self._tokens(self._joined(similar_captions))
+        retrieved = [*self.start, *captions, self.end_id]
         slot = [self.end_id]  # any id: its embedding is replaced by e_t
         if self.first:
             return Prompt(slot + retrieved + self.instruction, 0)
         return Prompt(retrieved + slot + self.instruction, len(retrieved))
 
     def target(self, caption: str) -> list[int]:
-        """Return the caption's tokens and the end token: all that the loss sees."""
+        """Return the tokens that the loss sees: the caption's and the end token."""
         return [*self._tokens(f" {caption}"), self.end_id]
 
     def _request(self, instruction: str) -> str:
@@ -57,13 +58,13 @@ class PromptBuilder:
 
 
 class AuthorsPrompts(PromptBuilder):
-    """The very strings of the authors' code; docs/authors_code.md says what differs."""
+    """Builds prompts from the exact strings of the authors' code."""
 
     def target(self, caption: str) -> list[int]:
-        """Return the caption's tokens and the end token.
+        """Return the tokens that the loss sees: the caption's and the end token.
 
-        Nothing stands between the colon and the caption, so that its first word's
-        tokens depend on the colon: both are tokenised together.
+        The authors put no blank between the colon and the caption. The caption's first
+        token then depends on the colon, so both are tokenised together.
         """
         whole, before = self._tokens(self.request + caption), self._tokens(self.request)
         return [*whole[len(before) :], self.end_id]
@@ -76,20 +77,21 @@ class AuthorsPrompts(PromptBuilder):
 
 
 def prompt_builder(tokenizer, config: CaptionerConfig) -> PromptBuilder:
-    """Return what lays out prompts in the style that is configured."""
-    kinds = {"ours": PromptBuilder, "authors": AuthorsPrompts}
-    return kinds[config.style](tokenizer, config)
+    """Return the builder of the configured style."""
+    builders = {"ours": PromptBuilder, "authors": AuthorsPrompts}
+    return builders[config.style](tokenizer, config)
 
 
 def pad(
     rows: Sequence[Sequence[int]], pad_id: int, side: str
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pad B rows of ids to (B, T) int64 on one side; returns them and their mask."""
-    length = max(len(row) for row in rows)
-    ids = torch.full((len(rows), length), pad_id, dtype=torch.long)
-    mask = torch.zeros(len(rows), length, dtype=torch.long)
-    for index, row in enumerate(rows):
-        where = slice(length - len(row), None) if side == "left" else slice(len(row))
-        ids[index, where] = torch.tensor(row, dtype=torch.long)
-        mask[index, where] = 1
-    return ids, mask
+    """Pad B rows of ids on one side ("left" or "right").
+
+    Returns ids and mask, each (B, T) int64; the mask is 0 in the padding.
+    """
+    ids = [torch.tensor(row, dtype=torch.long) for row in rows]
+    mask = [torch.ones_like(row) for row in ids]
+    return (
+        pad_sequence(ids, True, padding_value=pad_id, padding_side=side),
+        pad_sequence(mask, True, padding_value=0, padding_side=side),
+    )

@@ -1,46 +1,37 @@
-"""Text-only training (sec. III-B): Adam, linear warm-up and decay, best loss kept.
+"""Text-only training (sec. II-A, III-C): Adam, linear warm-up and decay.
 
-A run lives in one folder: config.json, log.csv, state.safetensors (what a killed run
-resumes from, bit for bit) and best/ (mapper and adapter, the result). Under a launcher
-its processes share each batch, and the first of them writes.
+A run lives in one folder: config.json, log.csv, best/ (mapper and adapter of the lowest
+validation loss) and state.safetensors, from which a killed run resumes bit for bit.
+
+Processes of a launcher share each batch, and the first of them writes. The loss is a
+mean over the caption tokens of the whole batch (eq. 2), so each micro-batch counts by
+its share of the tokens: gradients and losses are added up, never averaged.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from tqdm import tqdm
 
-from drcap.captioner.data import Examples, TextOnlyExamples, hold_out
-from drcap.captioner.language_model import checkpoint_activations
-from drcap.captioner.mapper_start import fit_mapper
+from drcap.atomic import atomic_folder, write_json
+from drcap.captioner.data import Batch, Examples, TextOnlyExamples, hold_out
+from drcap.captioner.language_model import checkpoint_activations, shard_blocks
+from drcap.captioner.mapper import fit_mapper
 from drcap.captioner.model import Captioner
-from drcap.captioner.shares import (
-    Part,
-    caption_tokens,
-    refuse_idle,
-    seed_dropout,
-    shard_frozen,
-    shares,
-)
+from drcap.checkpoint import load_state, read_log, save_state, saved_step, write_log
 from drcap.config import Config, TrainingConfig, override
 from drcap.devices import training_dtype
 from drcap.errors import ConfigError
-from drcap.files import atomic_folder, write_json
 from drcap.processes import Processes
 from drcap.retrieval import CaptionDatastore
-from drcap.runs.run_folder import (
-    load_state,
-    read_log,
-    save_state,
-    saved_step,
-    write_log,
-)
 
-# what may be changed before a run goes on: how a step is computed, not which
+# may change in a resumed run: they decide how a step is computed, not its result
 FREE = {
     "captioner": {"attention": "auto"},
     "training": {"micro_batch": None, "gradient_checkpointing": False},
@@ -50,11 +41,15 @@ COLUMNS = ("step", "train_loss", "validation_loss", "learning_rate")
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """What a finished run left behind."""
+    """A run that was trained to its last step, or to where it was stopped."""
 
     folder: Path
-    best: Path  # mapper and adapter of the lowest validation loss
     log: pd.DataFrame  # step, train_loss, validation_loss, learning_rate
+
+    @property
+    def best(self) -> Path:
+        """The captioner of the lowest validation loss, for `Captioner.load`."""
+        return self.folder / "best"
 
 
 def learning_rate(step: int, config: TrainingConfig) -> float:
@@ -75,16 +70,14 @@ def train(
     device: str = "auto",
     progress: bool = True,
 ) -> TrainingRun:
-    """Train a captioner on captions alone, or resume the run that lies in `folder`.
+    """Train DRCap's captioner on captions alone, or resume the run in `folder`.
 
     captions : the training captions, duplicates kept; all of them in `datastore`
-    stop_after : leave the schedule at this step; a later call goes on from there
+    stop_after : stop at this step of the schedule; a later call resumes there
 
-    Under `accelerate launch` the number of processes may change when a run goes on; all
-    of them must see `folder`.
+    The number of processes may change when a run is resumed; all must see `folder`.
 
-    ConfigError if `folder` holds a run of another configuration, or if the captions are
-    too few; DatastoreError if the datastore lacks one.
+    Errors of `hold_out`, `Captioner.create`, `TextOnlyExamples` and `run_training`.
     """
     if run := finished(config, folder):
         return run
@@ -103,15 +96,15 @@ def train(
 
 
 def finished(config: Config, folder: Path) -> TrainingRun | None:
-    """Return the run that lies in `folder` if nothing of it is left to do.
+    """Return the run in `folder` if it is complete, without loading a model.
 
-    No model is loaded to tell. ConfigError as in `train`.
+    ConfigError if `folder` holds a run of another configuration.
     """
     folder = Path(folder)
     _refuse_another_run(folder, config)
     if saved_step(folder) < config.training.steps or not (folder / "best").exists():
         return None
-    return TrainingRun(folder, folder / "best", read_log(folder))
+    return TrainingRun(folder, read_log(folder))
 
 
 def untrained(
@@ -121,17 +114,21 @@ def untrained(
     device: str = "auto",
     settings: object = None,
 ) -> Captioner:
-    """Return a captioner to be trained, its random weights those of the seed."""
+    """Create a captioner to be trained, its random weights drawn by the seed.
+
+    Errors of `Captioner.create`; ConfigError if the weights cannot be sharded.
+    """
     processes = Processes(device)
-    where = processes.device
     torch.manual_seed(config.seed)
-    dtype = training_dtype(config.training.dtype, where)
+    dtype = training_dtype(config.training.dtype, processes.device)
     captioner = kind.create(embedding_dim, config.captioner, dtype, settings)
+    llm = captioner.causal_lm()
     if config.training.gradient_checkpointing:
-        checkpoint_activations(captioner.causal_lm())
+        checkpoint_activations(llm)
     if processes.sharded:
-        shard_frozen(captioner, processes)
-    return captioner.to(where)
+        # what is trained stays whole: state and checkpoints are those of one process
+        shard_blocks(llm, processes, set(captioner.trainable().values()))
+    return captioner.to(processes.device)
 
 
 def run_training(
@@ -143,114 +140,105 @@ def run_training(
     stop_after: int | None = None,
     progress: bool = True,
 ) -> TrainingRun:
-    """Train `captioner` on `examples`, or resume the run that lies in `folder`.
+    """Train `captioner` on `examples`, or resume the run in `folder`.
 
-    held_out : examples whose lowest loss decides which state is kept
+    held_out : examples for validation
 
-    ConfigError as in `train`.
+    ConfigError if `folder` holds a run of another configuration, or if the batch size
+    does not fit the examples or the processes.
     """
     folder = Path(folder)
     _refuse_another_run(folder, config)
     trainer = Trainer(config, captioner, examples, held_out, folder)
-    processes = trainer.processes
-    if processes.main:
+    if trainer.processes.main:
         write_json(folder / "config.json", config.to_dict())
-    trainer.run(stop_after, progress and processes.main)
-    processes.wait()
-    return TrainingRun(folder, folder / "best", read_log(folder))
+    trainer.run(stop_after, progress and trainer.processes.main)
+    trainer.processes.wait()
+    return TrainingRun(folder, read_log(folder))
 
 
+@dataclass
 class Trainer:
     """One run: its examples, optimiser, log and place in the schedule."""
 
-    def __init__(
-        self,
-        config: Config,
-        captioner: Captioner,
-        examples: Examples,
-        held_out: Examples,
-        folder: Path,
-    ):
-        self.config = config
-        self.settings = config.training
-        self.captioner = captioner
-        self.examples = examples
-        self.held_out = held_out
-        self.folder = folder
-        self.processes = Processes(captioner.device.type)
-        refuse_idle(self.settings.batch_size, self.processes)
-        self.batches_per_epoch = len(examples) // self.settings.batch_size
-        if self.batches_per_epoch == 0:
-            raise ConfigError(
-                f"training.batch_size: {self.settings.batch_size} is more than the "
-                f"{len(examples)} training captions; lower it"
-            )
-        self.optimiser = torch.optim.Adam(captioner.rates())
+    config: Config
+    captioner: Captioner
+    examples: Examples
+    held_out: Examples
+    folder: Path
+
+    def __post_init__(self):
+        self.settings = self.config.training
+        self.processes = Processes(self.captioner.device.type)
+        size, count = self.settings.batch_size, self.processes.count
+        problem = None
+        if size < count:
+            problem = f"cannot be shared by {count} processes; launch {size} or fewer"
+        elif size > len(self.examples):
+            problem = f"is more than the {len(self.examples)} training captions"
+        if problem:
+            raise ConfigError(f"training.batch_size: {size} {problem}")
+        self.parameters = self.captioner.trainable()
+        self.optimiser = torch.optim.Adam(self.captioner.rates())
         self.best_loss = float("inf")
-        self.rows: list[dict] = []
-        self._resume()
+        self.rows: list[dict] = []  # of the log
+        self.step = load_state(self.folder, self.optimiser, self.parameters)
+        if self.step:
+            log = read_log(self.folder)
+            log = log[log.step <= self.step]  # a kill may have come before the state
+            self.best_loss = min(log.validation_loss.dropna(), default=self.best_loss)
+            self.rows = log.to_dict("records")
+        self.processes.agree(self.parameters.values())
 
     def run(self, stop_after: int | None = None, progress: bool = True) -> None:
-        """Train from where the run stands to `stop_after`, or its last step."""
-        final = min(self.settings.steps, stop_after or self.settings.steps)
-        bar = tqdm(
-            total=final,
-            initial=self.step,
-            desc="training",
-            unit="step",
-            disable=not progress,
-        )
-        with bar:
+        """Train from the current step to `stop_after`, or to the last step."""
+        last = self.settings.steps
+        final = min(last, stop_after or last)
+        shown = {"desc": "training", "unit": "step", "disable": not progress}
+        with tqdm(total=final, initial=self.step, **shown) as bar:
             for batch in self._batches(final):
                 loss = self._update(batch)
                 losses = {"loss": f"{loss:.3f}", "best": f"{self.best_loss:.3f}"}
                 bar.set_postfix(losses, refresh=False)  # drawn by `update` when due
                 bar.update()
-                last = self.step == self.settings.steps
-                if last or self.step % self.settings.validate_every == 0:
+                if self.step == last or self.step % self.settings.validate_every == 0:
                     self._validate()
                     self._save()
                 elif self.step == final or self.step % self.settings.save_every == 0:
                     self._save()
 
-    def _batches(self, final: int):
-        """Yield the batches from `self.step` to `final`, epoch after epoch."""
-        size, seed = self.settings.batch_size, self.config.seed
-        per_epoch = self.batches_per_epoch
+    def _batches(self, final: int) -> Iterator[Batch]:
+        """Yield the batches from the current step to `final`, epoch after epoch."""
+        size = self.settings.batch_size
+        per_epoch = len(self.examples) // size
         while self.step < final:
             epoch, done = divmod(self.step, per_epoch)
-            # the epoch's length depends on the schedule only, never on a resume
+            # wherever a run was stopped, its epochs have the same length
             limit = min(per_epoch, self.settings.steps - epoch * per_epoch)
-            for index, batch in enumerate(
-                self.examples.epoch(size, seed, epoch, limit)
-            ):
-                if index >= done and self.step < final:
-                    yield batch
+            batches = self.examples.epoch(size, self.config.seed, epoch, limit)
+            yield from islice(batches, done, done + final - self.step)
 
-    def _update(self, batch) -> float:
+    def _update(self, batch: Batch) -> float:
         rate = learning_rate(self.step, self.settings)
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["rate"]
         self.captioner.train()
         self.optimiser.zero_grad()
+        loss = torch.zeros((), device=self.captioner.device)
         parts = shares(batch, self.settings.micro_batch, self.processes)
-        loss = self.processes.sum(sum(map(self._backpropagate, parts)))
-        self.processes.sum_gradients(list(self.captioner.trainable().values()))
+        for first, part, weight in parts:
+            # dropout follows from the step, so that a resumed run draws the same
+            seed_dropout(self.config.seed, self.step, first)
+            share = weight * self.captioner.loss(*part)
+            share.backward()
+            loss += share.detach()
+        self.processes.sum_gradients(list(self.parameters.values()))
         self.optimiser.step()
         self.step += 1
-        row = {"step": self.step, "train_loss": loss.item(), "learning_rate": rate}
+        train_loss = self.processes.sum(loss).item()
+        row = {"step": self.step, "train_loss": train_loss, "learning_rate": rate}
         self.rows.append(row)
-        return row["train_loss"]
-
-    def _backpropagate(self, part: Part) -> torch.Tensor:
-        """Add a part's gradient to the weights'; return what it adds to the loss."""
-        # dropout is a function of the step, so that a resumed run draws the same
-        seed_dropout(self.config.seed, self.step, part.first)
-        batch = part.batch
-        loss = self.captioner.loss(batch.embeddings, batch.prompts, batch.targets)
-        loss = part.weight * loss
-        loss.backward()
-        return loss.detach()
+        return train_loss
 
     def _validate(self) -> None:
         loss = self._validation_loss()
@@ -263,43 +251,65 @@ class Trainer:
 
     @torch.no_grad()
     def _validation_loss(self) -> float:
-        """Return the mean over the held-out captions' tokens, of all processes."""
+        """Return the mean loss over the held-out captions' tokens, of all processes."""
         self.captioner.eval()
         size = 2 * self.settings.batch_size
         batches = list(self.held_out.in_order(size, self.config.seed))
         sums = torch.zeros(2, dtype=torch.float64)
         for place, batch in enumerate(self.processes.share(batches)):
-            loss = self.captioner.loss(batch.embeddings, batch.prompts, batch.targets)
+            loss = self.captioner.loss(*batch).item()
             if not self.processes.is_filler(place, len(batches)):
-                count = caption_tokens(batch)
-                sums += torch.tensor([loss.item() * count, count], dtype=torch.float64)
+                count = batch.caption_tokens
+                sums += torch.tensor([loss * count, count], dtype=torch.float64)
         total, tokens = self.processes.sum(sums.to(self.captioner.device)).tolist()
         return total / tokens
 
     def _save(self) -> None:
         """Write the log, then the state that a killed run resumes from."""
-        if not self.processes.main:
-            return
-        write_log(self.folder, self.rows, COLUMNS)
-        parameters = self.captioner.trainable()
-        save_state(self.folder, self.step, self.optimiser, parameters)
+        if self.processes.main:
+            write_log(self.folder, self.rows, COLUMNS)
+            save_state(self.folder, self.step, self.optimiser, self.parameters)
 
-    def _resume(self) -> None:
-        parameters = self.captioner.trainable()
-        self.step = load_state(self.folder, self.optimiser, parameters)
-        if self.step:
-            log = read_log(self.folder)
-            log = log[log.step <= self.step]  # a kill may have come before the state
-            self.best_loss = min(log.validation_loss.dropna(), default=self.best_loss)
-            self.rows = log.to_dict("records")
-        self.processes.agree(parameters.values())
+
+def shares(
+    batch: Batch, rows: int | None, processes: Processes
+) -> list[tuple[int, Batch, float]]:
+    """Return this process' parts of a batch; all processes get equally many.
+
+    rows : of a part; None: one part a process
+
+    A part is its first row in the batch, its examples, and its share of the batch's
+    caption tokens. The share is 0 where it repeats the part of another process.
+    """
+    size = len(batch.targets)
+    rows = rows or -(-size // processes.count)
+    firsts = range(0, size, rows)
+    parts = []
+    for place, first in enumerate(processes.share(firsts)):
+        part = batch.rows(first, first + rows)
+        weight = part.caption_tokens / batch.caption_tokens
+        idle = processes.is_filler(place, len(firsts))
+        parts.append((first, part, 0.0 if idle else weight))
+    return parts
+
+
+def seed_dropout(seed: int, step: int, first: int) -> None:
+    """Seed the draws of the part of a batch that begins with row `first`.
+
+    The draws follow from its place alone. Where the size of micro-batches is given, a
+    run thus has the same dropout for any number of processes.
+    """
+    if first == 0:
+        torch.manual_seed(seed * 1_000_003 + step)
+    else:
+        key = np.random.SeedSequence((seed, step, first))
+        torch.manual_seed(int(key.generate_state(1)[0]))
 
 
 def _refuse_another_run(folder: Path, config: Config) -> None:
     path = folder / "config.json"
     if not path.exists():
         return
-    # settings that are newer than the run have had their defaults in it
     there = Config.from_dict(json.loads(path.read_text()))
     if override(there, FREE) != override(config, FREE):
         raise ConfigError(
