@@ -2,27 +2,30 @@
 
 In reading order, the paper first:
 
-- `data/`               datasets, procedural soundscapes, the overlap filter
+- `data/`               clips and captions of the datasets; the overlap filter
 - `clap/`               an audio and a text encoder that share one space; their training
 - `modality_gap.py`     how far apart the two lie, and what brings them together
 - `retrieval/`          datastore, top k, similarity selection; exact or approximate
 - `projection.py`       projection-based decoding, eq. 4
 - `captioner/`          prompt, linear mapper and language model; text-only training
-- `pipeline.py`         all of it on recordings: `DRCap.from_pretrained()`
-- `baselines/`          the other systems of the tables, one file each
-- `evaluation/`         metrics, predictions, bootstrap
+- `systems/`            DRCap and the other systems of the tables, one file each
+- `evaluation/`         metrics and bootstrap
 - `experiments/`        the grid behind the tables: trained, captioned, scored, judged
 
 then what they stand on:
 
 - `config/`             every setting, typed; the defaults are the paper's
-- `audio/`, `assets/`   recordings; pinned third-party weights and data
-- `files/`, `runs/`     files that are whole or not there; the record of a run
-- `processes/`          a job shared by several processes
-- `spaces.py`           what the grid embeds and retrieves in one CLAP model's space
+- `audio.py`            recordings: decoded, checked, cut into windows
+- `assets/`             third-party weights and data, pinned
+- `load.py`, `joint_space.py`  a CLAP model by its name; embeddings in its space, kept
+- `authors/`            the formats of the authors' code
+- `atomic.py`, `cache.py`, `record.py`, `checkpoint.py`  files that are whole or not
+                        there; what is kept, what made it, what a killed run resumes from
+- `processes.py`, `devices.py`, `environment.py`, `paths.py`, `errors.py`
 - `plots/`, `notebook.py`   every figure; what the notebooks share
-- `estimate/`, `doctor.py`  what a profile's jobs take; what this machine has
-- `cli/`                the `drcap` command
+- `cli/`, `doctor.py`   the `drcap` command; what a profile takes and this machine has
+
+The procedural corpora are a package of their own, `soundscapes`.
 """
 
 from importlib import import_module
@@ -31,7 +34,7 @@ __version__ = "0.1.0"
 
 _EXPORTS = {
     "CLAP": "drcap.clap",
-    "load_clap": "drcap.clap",
+    "load_clap": "drcap.load",
     "CaptionDatastore": "drcap.retrieval",
     "select_similar": "drcap.retrieval.similarity_selection",
     "project": "drcap.projection",
@@ -39,7 +42,7 @@ _EXPORTS = {
     "train": "drcap.captioner.train",
     "generate": "drcap.captioner.generate",
     "Config": "drcap.config",
-    "DRCap": "drcap.pipeline",
+    "DRCap": "drcap.systems.drcap",
 }
 __all__ = sorted(_EXPORTS)
 

@@ -1,10 +1,13 @@
 """What a process sets before its work: quiet libraries, threads that sleep when idle.
 
-Neither changes a result.
+Nothing here changes a result.
 """
 
+import contextlib
+import io
 import os
 import warnings
+from collections.abc import Iterator
 
 
 def hush() -> None:
@@ -14,6 +17,21 @@ def hush() -> None:
     warnings.simplefilter("ignore")
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep standard error, and transformers' progress bars, off the screen."""
+    from transformers.utils import logging
+
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        if bars:
+            logging.enable_progress_bar()
 
 
 def set_thread_policy() -> None:

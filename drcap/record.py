@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,19 +19,12 @@ import psutil
 
 from drcap import paths
 from drcap.atomic import sha256
-from drcap.cache import digest
+from drcap.cache import digest, plain
 
 RECORD = "run.json"  # the record's name in a result's folder
 PACKAGES = (
-    "drcap",
-    "torch",
-    "transformers",
-    "peft",
-    "numpy",
-    "faiss-cpu",
-    "onnxruntime",
-    "sentence-transformers",
-    "aac-metrics",
+    *("drcap", "torch", "transformers", "peft", "numpy", "faiss-cpu", "onnxruntime"),
+    *("sentence-transformers", "aac-metrics"),
 )
 
 
@@ -70,7 +62,7 @@ def run_record(
         "packages": {name: _version(name) for name in PACKAGES},
         "machine": machine(),
     }
-    return _plain(record | extra)
+    return json.loads(json.dumps(record | extra, default=_plain_or_text))
 
 
 def made_with(folder: Path, key: object) -> bool:
@@ -116,13 +108,16 @@ def digests(path: Path) -> str | dict[str, str]:
 
 def machine() -> dict:
     """Return the platform, processor, memory and accelerators of this machine."""
+    import torch
+
+    gpus = torch.cuda.device_count()
     return {
         "platform": platform.platform(),
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),
-        "threads": _threads(),
+        "threads": torch.get_num_threads(),  # sums, and so training, depend on them
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-        "accelerators": _accelerators(),
+        "accelerators": [torch.cuda.get_device_name(index) for index in range(gpus)],
     }
 
 
@@ -133,20 +128,6 @@ def _cpu_name() -> str:
         return platform.processor()
     names = [line.split(":", 1)[1].strip() for line in lines if "model name" in line]
     return names[0] if names else platform.machine()
-
-
-def _threads() -> int:
-    """Return torch's thread count: sums, and so training, depend on it."""
-    import torch
-
-    return torch.get_num_threads()
-
-
-def _accelerators() -> list[str]:
-    import torch
-
-    count = torch.cuda.device_count()
-    return [torch.cuda.get_device_name(index) for index in range(count)]
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
@@ -165,14 +146,8 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _plain(value: object) -> object:
-    """Turn dataclasses, tuples and paths into what JSON knows; others into text."""
-    if is_dataclass(value) and not isinstance(value, type):
-        value = asdict(value)
-    if isinstance(value, dict):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple | set):
-        return [_plain(entry) for entry in value]
-    if value is None or isinstance(value, str | int | float):
-        return value
-    return str(value)
+def _plain_or_text(value: object) -> object:
+    try:
+        return plain(value)
+    except TypeError:
+        return str(value)

