@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from drcap.data.soundscapes.dsp import (
+from soundscapes.dsp import (
     SR,
     band,
     burst,
@@ -190,17 +190,3 @@ def bee(rng: np.random.Generator, seconds: float) -> np.ndarray:
     wings = buzz(beat, n) + 0.6 * buzz(1.03 * beat, n) + 0.1 * noise(rng, n)
     wings = band(wings * (1 + 0.4 * band(noise(rng, n), None, 80)), 200, 6_000)
     return finished(wings * wander(rng, n, 1.5, 0.15, 1))
-
-
-GENERATORS: dict[str, Callable[[np.random.Generator, float], np.ndarray]] = {
-    "dog": dog,
-    "cat": cat,
-    "rooster": rooster,
-    "bird_song": bird_song,
-    "crow": crow,
-    "owl": owl,
-    "cricket": cricket,
-    "frog": frog,
-    "horse_gallop": horse_gallop,
-    "bee": bee,
-}

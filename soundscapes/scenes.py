@@ -7,13 +7,12 @@ truth that its captions are made from.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
-from drcap.data.soundscapes.rooms import ROOMS
-from drcap.data.soundscapes.vocabulary import VOCABULARY
+from soundscapes.vocabulary import VOCABULARY
 
 COUNTS = (0.22, 0.43, 0.25, 0.10)  # share of the scenes of one, two, three, four events
 PARTITIONS = {  # foreground events -> sizes of the groups that they may form
@@ -29,6 +28,26 @@ BENEATH_DB = (8.0, 13.0)  # a background is so much fainter than the faintest ev
 FLOOR_DB = (-72.0, -62.0)  # a recorder's own noise
 GAP = (0.15, 0.5)  # seconds between groups
 MOST_BOUTS = 4
+
+
+@dataclass(frozen=True)
+class Room:
+    """A place: indoors or outdoors, its reverberation time in seconds and strength."""
+
+    place: str
+    seconds: float  # until the reverberation has fallen by 60 dB
+    wet: float  # amplitude of the reverberation of a sound one metre away
+
+
+ROOMS = {
+    "open air": Room("outdoors", 0.0, 0.0),
+    "street": Room("outdoors", 0.5, 0.02),
+    "valley": Room("outdoors", 1.2, 0.02),
+    "small room": Room("indoors", 0.3, 0.10),
+    "living room": Room("indoors", 0.5, 0.08),
+    "bathroom": Room("indoors", 0.8, 0.15),
+    "hall": Room("indoors", 1.6, 0.10),
+}
 
 
 @dataclass(frozen=True)
@@ -81,16 +100,6 @@ class Scene:
     def background(self) -> PlacedEvent | None:
         """The event under all others, if there is one."""
         return next((e for e in self.events if e.relation == "background"), None)
-
-    def to_dict(self) -> dict:
-        """Return the scene in what JSON knows."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict) -> "Scene":
-        """Return the scene that `to_dict` described."""
-        events = tuple(PlacedEvent(**event) for event in values["events"])
-        return cls(**(values | {"events": events}))
 
 
 def compose(rng: np.random.Generator, classes: Sequence[str], seconds: float) -> Scene:

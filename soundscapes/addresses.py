@@ -1,7 +1,12 @@
-"""A clip's address: its corpus, subset and index, and what follows from them alone.
+"""Which clips there are: addresses, the ids that follow from them, and copies.
 
-Each clip draws from random numbers of its own, and has an id in the manner of YouTube
-or Freesound that no other clip has.
+A clip's address is its corpus, subset and index. Each clip draws from random numbers of
+its own, and has an id in the manner of YouTube or Freesound that no other clip has.
+
+WavCaps holds clips of AudioCaps and Clotho, so that whoever trains on it and tests on
+these must filter them out. Half of the copies here keep the id of the original and are
+found by it; the others have an id of their own and an altered signal, so that only an
+audio fingerprint finds them.
 """
 
 import base64
@@ -11,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from drcap.config import SoundscapesConfig
+from soundscapes import SoundscapesConfig
 
 SUBSETS = {  # corpus -> its subsets, named as in the real dataset
     "ac": ("train", "val", "test"),
@@ -70,3 +75,39 @@ def _first_numbers(config: SoundscapesConfig) -> dict[tuple[str, str], int]:
     counts = sizes(config)
     first = np.cumsum([0, *counts.values()])[:-1].tolist()
     return dict(zip(counts, first, strict=True))
+
+
+def original_of(weak: Address, config: SoundscapesConfig) -> Address | None:
+    """Return the clip that a clip of scapes-weak is a copy of, or None.
+
+    Copies are spread evenly; each is of another clip as long as there are others.
+    """
+    number = _number(weak.index, config)
+    if _number(weak.index + 1, config) == number:
+        return None
+    originals = _originals(config)
+    return originals[number % len(originals)]
+
+
+def keeps_identity(weak: Address, config: SoundscapesConfig) -> bool:
+    """Say whether a copy has the id of its original, which only one copy can."""
+    number = _number(weak.index, config)
+    return number % 2 == 0 and number < len(_originals(config))
+
+
+def _number(index: int, config: SoundscapesConfig) -> int:
+    """Return how many clips of scapes-weak before this one are copies."""
+    return int(index * config.leaked + 1e-9)
+
+
+@cache
+def _originals(config: SoundscapesConfig) -> list[Address]:
+    """Return all clips that may be copied, in the order in which they are."""
+    clips = [
+        Address(corpus, subset, index)
+        for (corpus, subset), count in sizes(config).items()
+        if corpus != "weak"
+        for index in range(count)
+    ]
+    order = np.random.default_rng([config.seed, len(clips)]).permutation(len(clips))
+    return [clips[place] for place in order]

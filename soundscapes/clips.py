@@ -8,27 +8,45 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from drcap.config import SoundscapesConfig
-from drcap.data.soundscapes import grammar
-from drcap.data.soundscapes.addresses import (
+from soundscapes import SoundscapesConfig, captions, dsp
+from soundscapes.addresses import (
     AUDIOSET,
     FREESOUND,
     Address,
     identity,
-    stream,
-)
-from drcap.data.soundscapes.copies import (
-    Alteration,
-    alteration_of,
     keeps_identity,
     original_of,
+    stream,
 )
-from drcap.data.soundscapes.rendering import render
-from drcap.data.soundscapes.scenes import Scene, compose
-from drcap.data.soundscapes.vocabulary import VOCABULARY, classes_of
+from soundscapes.rendering import render
+from soundscapes.scenes import Scene, compose
+from soundscapes.vocabulary import VOCABULARY, classes_of
 
 AC_SECONDS, CL_SECONDS, WEAK_SECONDS = 10.0, (15.0, 30.0), (5.0, 30.0)
 VARIED_SHARE = 0.5  # of the weak clips that pass for Freesound's: not 10 s long
+# how the copies under an id of their own are altered
+OFFSET = (-0.5, 0.5)  # seconds
+GAIN = (-9.0, -1.0)  # dB
+NOISE = (-62.0, -52.0)  # dB relative to full scale
+CUTOFF = (5_000.0, 12_000.0)  # Hz
+
+
+@dataclass(frozen=True)
+class Alteration:
+    """How a copy differs from the clip that it was made from."""
+
+    offset: float  # seconds cut from the start, or of lead-in if below 0
+    gain: float  # dB
+    noise: float  # dB relative to full scale, white
+    cutoff: float  # Hz, of a low-pass
+
+    def apply(self, wave: np.ndarray, seed: int) -> np.ndarray:
+        """Return what sounds like `wave` (n,), although no two samples agree."""
+        lead = np.zeros(max(0, round(-self.offset * dsp.SR)), dtype=np.float32)
+        wave = np.concatenate([lead, wave[max(0, round(self.offset * dsp.SR)) :]])
+        wave = 10 ** (self.gain / 20) * dsp.band(wave, high=self.cutoff)
+        hiss = dsp.noise(np.random.default_rng(seed), len(wave))
+        return (wave + 10 ** (self.noise / 20) * hiss).clip(-1, 1)
 
 
 @dataclass(frozen=True)
@@ -78,12 +96,10 @@ class SoundscapeClip:
     def file(self) -> str:
         """The path of its recording in the corpus' folder."""
         corpus, subset, _ = self.address
-        folders = {
-            "ac": f"audio/{subset}",
-            "cl": subset,
-            "weak": f"audio/{self.source}",
-        }
-        return f"{folders[corpus]}/{self.name}.flac"
+        folder = subset if corpus == "cl" else f"audio/{subset}"
+        if corpus == "weak":
+            folder = f"audio/{self.source}"
+        return f"{folder}/{self.name}.flac"
 
     def samples(self) -> np.ndarray:
         """Return its sound, (n,) float32 at dsp.SR."""
@@ -112,7 +128,7 @@ def scene_of(address: Address, config: SoundscapesConfig) -> Scene:
 def clip_of(address: Address, config: SoundscapesConfig) -> SoundscapeClip:
     """Return all of a clip but its samples."""
     scene = scene_of(address, config)
-    captions = _captions(address, config, scene)
+    texts = _captions(address, config, scene)
     known_as, original, alteration = address, None, None
     if address.corpus == "weak":
         original = original_of(address, config)
@@ -122,8 +138,18 @@ def clip_of(address: Address, config: SoundscapesConfig) -> SoundscapeClip:
         else:
             alteration = alteration_of(address, config)
     source, source_id = identity(known_as, config)
-    return SoundscapeClip(
-        address, source, source_id, scene, captions, original, alteration
+    facts = (source, source_id, scene, texts, original, alteration)
+    return SoundscapeClip(address, *facts)
+
+
+def alteration_of(weak: Address, config: SoundscapesConfig) -> Alteration:
+    """Return how a copy under an id of its own is altered."""
+    rng = stream(weak, config, "alteration")
+    return Alteration(
+        offset=round(float(rng.uniform(*OFFSET)), 3),
+        gain=round(float(rng.uniform(*GAIN)), 1),
+        noise=round(float(rng.uniform(*NOISE)), 1),
+        cutoff=round(float(rng.uniform(*CUTOFF))),
     )
 
 
@@ -132,9 +158,9 @@ def _captions(
 ) -> tuple[str, ...]:
     rng = stream(address, config, "captions")
     if address.corpus == "weak":
-        return (grammar.weak(scene, rng),)
+        return (captions.weak(scene, rng),)
     if address.corpus == "cl":
-        return grammar.five_clotho_like(scene, rng)
+        return captions.five_clotho_like(scene, rng)
     if address.subset == "train":
-        return (grammar.audiocaps_like(scene, rng),)
-    return grammar.five_references(scene, rng)
+        return (captions.audiocaps_like(scene, rng),)
+    return captions.five_references(scene, rng)

@@ -6,57 +6,50 @@ file appears whole, the recordings before the metadata; a build that was cut sho
 on with the recordings that are missing.
 """
 
-import hashlib
 import json
 import multiprocessing
 import os
+import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+import scipy
 import soundfile
 from filelock import FileLock
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from drcap import paths
-from drcap.config import SoundscapesConfig
-from drcap.data.soundscapes import dsp, layouts
-from drcap.data.soundscapes.addresses import SUBSETS, Address, sizes
-from drcap.data.soundscapes.clips import SoundscapeClip, clip_of
-from drcap.errors import DatasetError
-from drcap.files import atomic_path, write_json
-from drcap.runs.provenance import run_record
+from soundscapes import SoundscapesConfig, dsp, layouts
+from soundscapes.addresses import SUBSETS, Address, sizes
+from soundscapes.clips import SoundscapeClip, clip_of
 
 VERSION = 1  # raised whenever a sound, a scene or a caption comes out differently
 RECORD = "corpora.json"  # written last
 CHUNK = 8  # clips that a process takes at a time
 
 
-def default_folder(config: SoundscapesConfig) -> Path:
-    """Return where the corpora of a configuration lie, built or not."""
-    content = json.dumps([VERSION, asdict(config)])
-    name = hashlib.sha256(content.encode()).hexdigest()[:8]
-    return paths.home() / "corpora" / f"soundscapes-{name}"
+class CorporaError(Exception):
+    """A folder holds corpora of other settings."""
 
 
 def build(
     config: SoundscapesConfig,
-    folder: Path | None = None,
+    folder: Path,
     *,
     processes: int | None = None,
     progress: bool = True,
 ) -> Path:
-    """Write the three corpora, unless they are there, and return their folder.
+    """Write the three corpora to `folder`, unless they are there, and return it.
 
-    folder : by default one in the cache, whose name changes with the configuration
     processes : None: one for each core. The files do not depend on it.
+    Raises CorporaError if `folder` holds corpora of other settings.
     """
-    folder = default_folder(config) if folder is None else Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
         _claim(folder, config)
@@ -64,8 +57,7 @@ def build(
             started = time.time()
             clips = _write_recordings(folder, config, processes, progress)
             _write_metadata(folder, clips, config)
-            record = run_record(started=started, seed=config.seed, config=config)
-            write_json(folder / RECORD, {"version": VERSION} | record)
+            layouts.write_json(folder / RECORD, _record(config, started))
     return folder
 
 
@@ -74,54 +66,55 @@ def _claim(folder: Path, config: SoundscapesConfig) -> None:
     owner = json.loads(json.dumps({"version": VERSION} | asdict(config)))
     path = folder / "config.json"
     if not path.exists():
-        write_json(path, owner)
+        layouts.write_json(path, owner)
     elif json.loads(path.read_text(encoding="utf-8")) != owner:
-        raise DatasetError(
+        raise CorporaError(
             f"{folder}: holds corpora of other settings or of another version (see its "
             "config.json); give another folder, or delete this one"
         )
+
+
+def _record(config: SoundscapesConfig, started: float) -> dict:
+    return {
+        "version": VERSION,
+        "config": asdict(config),
+        "seconds": round(time.time() - started, 1),
+        "python": platform.python_version(),
+        "packages": {module.__name__: module.__version__ for module in (np, scipy)},
+    }
 
 
 def _write_recordings(
     folder: Path, config: SoundscapesConfig, processes: int | None, progress: bool
 ) -> list[SoundscapeClip]:
     """Write each recording that is not there yet; return all clips in their order."""
-    for aside in folder.rglob(".writing-*"):  # what a killed build left
+    for aside in folder.rglob(f"{layouts.ASIDE}*"):
         shutil.rmtree(aside)
     addresses = [
         Address(*subset, index)
         for subset, count in sizes(config).items()
         for index in range(count)
     ]
-    bar = tqdm(
-        _written(addresses, partial(_write_recording, folder, config), processes),
+    write = partial(_write_recording, folder, config)
+    bar = partial(
+        tqdm,
         total=len(addresses),
         desc="building the soundscapes",
         unit="clip",
         delay=2,
         disable=not progress,
     )
-    return list(bar)
-
-
-def _written(
-    addresses: Sequence[Address],
-    write: Callable[[Address], SoundscapeClip],
-    processes: int | None,
-) -> Iterator[SoundscapeClip]:
-    """Apply `write` to each address, in this process or in several new ones."""
     processes = processes or os.cpu_count()
     if processes == 1:
         with threadpool_limits(1):
-            yield from map(write, addresses)
-        return
+            return list(bar(map(write, addresses)))
     with ProcessPoolExecutor(
         processes,
         mp_context=multiprocessing.get_context("spawn"),  # torch's threads do not fork
         initializer=threadpool_limits,
         initargs=(1,),
     ) as pool:
-        yield from pool.map(write, addresses, chunksize=CHUNK)
+        return list(bar(pool.map(write, addresses, chunksize=CHUNK)))
 
 
 def _write_recording(
@@ -131,7 +124,7 @@ def _write_recording(
     clip = clip_of(address, config)
     path = folder / f"scapes-{address.corpus}" / clip.file
     if not path.exists():  # if it exists it is whole
-        with atomic_path(path) as aside:
+        with layouts.whole(path) as aside:
             # the lowest effort: a tenth larger, and twice as fast
             soundfile.write(aside, clip.samples(), dsp.SR, compression_level=0)
     return clip

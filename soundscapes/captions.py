@@ -1,19 +1,53 @@
 """Captions of a scene, from its truth: AudioCaps-like, Clotho-like and weak ones.
 
 In: a Scene and a random generator. Out: a caption, or the five references of a test
-clip. Order and simultaneity follow the scene, though not every event has to be told.
-Weak captions say nothing of order, leave events out and are wrong now and then.
+clip. Groups of events come in their order, joined by words for "then"; the events of a
+group, and a background, are joined by words for "while". Not every event has to be
+mentioned. Weak captions ignore the order, leave events out and err now and then.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from drcap.data.soundscapes.phrases import pick, place_phrase
-from drcap.data.soundscapes.scenes import PlacedEvent, Scene
-from drcap.data.soundscapes.sentences import Sentence
-from drcap.data.soundscapes.vocabulary import VOCABULARY
+from soundscapes.phrases import clause, noun, pick, place_phrase
+from soundscapes.scenes import PlacedEvent, Scene
+from soundscapes.vocabulary import VOCABULARY
 
+# {0} is the text so far; f: a clause in the sentence's form, p: in the present,
+# g: a gerund clause, n: a noun phrase
+THEN = (
+    "{0} followed by {g}",
+    "{0} followed by {n}",
+    "{0}, followed by {g}",
+    "{0}, followed by {n}",
+    "{0} and then {f}",
+    "{0}, then {f}",
+    "{0}, and then {f}",
+    "{0} before {g}",
+    "{0} and afterwards {f}",
+    "{0}, after which {p}",
+)
+WHILE = (
+    "{0} as {p}",
+    "{0} while {p}",
+    "{0} with {g}",
+    "{0} with {n}",
+    "{0} and {f}",
+    "{0} together with {n}",
+    "{0} at the same time as {n}",
+)
+BENEATH = (
+    "{0} with {n} in the background",
+    "{0} with {g} in the background",
+    "{0} as {p} in the background",
+    "{0} while {p} in the background",
+    "{0} over {n}",
+    "{0} and {f} in the background",
+    "{0} over the sound of {n}",
+    "{0} against a background of {n}",
+)
 FORMS = ("present", "present", "progressive", "gerund")
 DETAILS = (0.1, 0.25, 0.4)  # how much training captions say of how an event is heard
 OPENERS = ("first", "at first", "to begin with", "initially")
@@ -33,6 +67,56 @@ VAGUE_WORDS = {
     "people": ("human activity", "someone", "a performance"),
     "impulses": ("a sudden noise", "a short sound", "an abrupt sound"),
 }
+
+
+class Sentence:
+    """A way to tell one scene: its form, and how much detail it goes into."""
+
+    def __init__(
+        self, scene: Scene, rng: np.random.Generator, form: str, detail: float
+    ):
+        self.scene, self.rng, self.form, self.detail = scene, rng, form, detail
+
+    def clause(self, event: PlacedEvent, form: str | None = None) -> str:
+        """Return one event as a clause, in the sentence's own form by default."""
+        return clause(event, self.scene, self.rng, form or self.form, self.detail)
+
+    def noun(self, event: PlacedEvent) -> str:
+        """Return one event as a noun phrase."""
+        return noun(event, self.scene, self.rng, self.detail)
+
+    def join(
+        self, text: str, templates: Sequence[str], group: Sequence[PlacedEvent]
+    ) -> str:
+        """Join a group of one or two events to `text`."""
+        template = pick(self.rng, templates)
+        event, *others = group
+        slot = next(key for key in "fpgn" if f"{{{key}}}" in template)
+        form = {"p": "present", "g": "gerund"}.get(slot)
+        words = self.noun(event) if slot == "n" else self.clause(event, form)
+        text = template.format(text, **{slot: words})
+        for other in others:
+            text = self.join(text, WHILE, [other])
+        return text
+
+    def tell(self, groups: Sequence[Sequence[PlacedEvent]]) -> str:
+        """Return the groups in their order, without the background."""
+        text = self.clause(groups[0][0])
+        for event in groups[0][1:]:
+            text = self.join(text, WHILE, [event])
+        for group in groups[1:]:
+            text = self.join(text, THEN, group)
+        return text
+
+    def whole(self) -> str:
+        """Return all of the scene."""
+        return self.beneath(self.tell(self.scene.groups))
+
+    def beneath(self, text: str) -> str:
+        """Join the scene's background, if it has one, to `text`."""
+        if self.scene.background is None:
+            return text
+        return self.join(text, BENEATH, [self.scene.background])
 
 
 def audiocaps_like(scene: Scene, rng: np.random.Generator) -> str:
@@ -113,17 +197,17 @@ def _ordered(scene: Scene, rng: np.random.Generator) -> str:
         words = [pick(rng, OPENERS), *(pick(rng, NEXT) for _ in parts[2:])]
         words.append(pick(rng, NEXT if len(parts) == 2 else LAST))
         parts = [f"{word} {part}" for word, part in zip(words, parts, strict=True)]
-    told = ", ".join(parts)
+    text = ", ".join(parts)
     if scene.background is None:
-        return _opened(told)
+        return _opened(text)
     always = pick(rng, ("all the while", "throughout", "during all of it"))
-    return _opened(f"{told}, {always} {sentence.clause(scene.background)}")
+    return _opened(f"{text}, {always} {sentence.clause(scene.background)}")
 
 
 def _detailed(scene: Scene, rng: np.random.Generator) -> str:
     """Tell everything, how it is heard, and where."""
-    told = Sentence(scene, rng, pick(rng, FORMS[1:3]), 0.8).whole()
-    return _opened(f"{told} {place_phrase(scene, rng)}")
+    text = Sentence(scene, rng, pick(rng, FORMS[1:3]), 0.8).whole()
+    return _opened(f"{text} {place_phrase(scene, rng)}")
 
 
 def _gerund(scene: Scene, rng: np.random.Generator) -> str:
@@ -138,10 +222,10 @@ def _loose(scene: Scene, rng: np.random.Generator) -> str:
         pick(rng, (" and ", " with ", " plus ")).join(map(sentence.noun, group))
         for group in scene.groups
     ]
-    told = pick(rng, (", then ", " then ", ", followed by ")).join(groups)
+    text = pick(rng, (", then ", " then ", ", followed by ")).join(groups)
     if scene.background is None:
-        return _opened(told)
-    return _opened(f"{told}, {sentence.noun(scene.background)} in background")
+        return _opened(text)
+    return _opened(f"{text}, {sentence.noun(scene.background)} in background")
 
 
 def _clotho_draft(
@@ -151,10 +235,10 @@ def _clotho_draft(
     groups = scene.groups
     if len(scene.events) > 3:  # more than people tell of
         groups = [group[:1] for group in groups]
-    told = sentence.beneath(sentence.tell(groups))
+    text = sentence.beneath(sentence.tell(groups))
     if with_place:
-        told = f"{told} {place_phrase(scene, rng)}"
-    return _opened(told) + "."
+        text = f"{text} {place_phrase(scene, rng)}"
+    return _opened(text) + "."
 
 
 def _keywords(scene: Scene, events: list[PlacedEvent], rng: np.random.Generator) -> str:

@@ -1,10 +1,8 @@
 """Weather and water: rain, wind, thunder, stream, sea waves, dripping, fire."""
 
-from collections.abc import Callable
-
 import numpy as np
 
-from drcap.data.soundscapes.dsp import (
+from soundscapes.dsp import (
     SR,
     band,
     burst,
@@ -105,14 +103,3 @@ def fire(rng: np.random.Generator, seconds: float) -> np.ndarray:
     for start in rng.integers(n, size=int(seconds * rng.uniform(10, 30))):
         place(wave, snaps[rng.integers(8)], start, rng.lognormal(0, 1))
     return finished(wave)
-
-
-GENERATORS: dict[str, Callable[[np.random.Generator, float], np.ndarray]] = {
-    "rain": rain,
-    "wind": wind,
-    "thunder": thunder,
-    "stream": stream,
-    "sea_waves": sea_waves,
-    "dripping": dripping,
-    "fire": fire,
-}

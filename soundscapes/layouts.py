@@ -6,33 +6,52 @@ the scene, and of a copy what it was made from. Training and retrieval never rea
 
 import csv
 import json
-from collections.abc import Iterable, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from drcap.config import SoundscapesConfig
-from drcap.data.audiocaps import COLUMNS
-from drcap.data.clotho import CAPTIONS
-from drcap.data.soundscapes import dsp
-from drcap.data.soundscapes.addresses import AUDIOSET
-from drcap.data.soundscapes.clips import SoundscapeClip, clip_of
-from drcap.data.wavcaps import SOURCES
-from drcap.files import atomic_path, write_json, write_text
+from soundscapes import SoundscapesConfig, dsp
+from soundscapes.addresses import AUDIOSET, FREESOUND
+from soundscapes.clips import SoundscapeClip, clip_of
 
-METADATA = (
+AUDIOCAPS = ("audiocap_id", "youtube_id", "start_time", "caption")
+CLOTHO = ("file_name", *(f"caption_{number}" for number in range(1, 6)))
+CLOTHO_METADATA = (
     *("file_name", "keywords", "sound_id", "sound_link"),
     *("start_end_samples", "manufacturer", "license"),
 )
+WAVCAPS = {AUDIOSET: "as_final.json", FREESOUND: "fsd_final.json"}
 LICENSE = "http://creativecommons.org/publicdomain/zero/1.0/"
 AUTHOR = "soundscapes"
+ASIDE = ".writing-"  # begins the name of a folder that a killed build leaves
+
+
+@contextmanager
+def whole(target: Path) -> Iterator[Path]:
+    """Yield a path beside `target` to write to; it becomes `target` on success."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=ASIDE) as aside:
+        path = Path(aside) / target.name
+        yield path
+        path.replace(target)
+
+
+def write_json(target: Path, value: object) -> None:
+    """Write `value` as indented JSON, whole or not at all."""
+    with whole(target) as path:
+        text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+        path.write_text(text, encoding="utf-8")
 
 
 def write_truth(
     folder: Path, clips: Iterable[SoundscapeClip], config: SoundscapesConfig
 ) -> None:
     """Write truth.jsonl, a line a clip in the order given."""
-    lines = [json.dumps(_truth(clip, config)) for clip in clips]
-    write_text(folder / "truth.jsonl", "\n".join(lines) + "\n")
+    with whole(folder / "truth.jsonl") as path, path.open("w") as stream:
+        for clip in clips:
+            stream.write(json.dumps(_truth(clip, config)) + "\n")
 
 
 def _truth(clip: SoundscapeClip, config: SoundscapesConfig) -> dict:
@@ -44,7 +63,7 @@ def _truth(clip: SoundscapeClip, config: SoundscapesConfig) -> dict:
         "clip_id": clip.clip_id,
         "subset": clip.address.subset,
         "file": clip.file,
-        "scene": clip.scene.to_dict(),
+        "scene": asdict(clip.scene),
         "copy_of": copy_of,
         "alteration": clip.alteration and asdict(clip.alteration),
     }
@@ -58,17 +77,16 @@ def write_audiocaps(folder: Path, subset: str, clips: Sequence[SoundscapeClip]) 
         for caption in clip.captions
     ]
     rows = [(number, *row) for number, row in enumerate(captions, 1)]
-    _write_table(folder / f"{subset}.csv", COLUMNS, rows)
+    _write_table(folder / f"{subset}.csv", AUDIOCAPS, rows)
 
 
 def write_clotho(folder: Path, subset: str, clips: Sequence[SoundscapeClip]) -> None:
     """Write the captions and the metadata of a subset, a row a clip."""
     name = f"clotho_metadata_{subset}.csv"
     rows = [_clotho_metadata(clip) for clip in clips]
-    _write_table(folder / name, METADATA, rows, "iso-8859-1")
+    _write_table(folder / name, CLOTHO_METADATA, rows, "iso-8859-1")
     rows = [(f"{clip.name}.flac", *clip.captions) for clip in clips]
-    header = ("file_name", *CAPTIONS)
-    _write_table(folder / f"clotho_captions_{subset}.csv", header, rows)
+    _write_table(folder / f"clotho_captions_{subset}.csv", CLOTHO, rows)
 
 
 def _clotho_metadata(clip: SoundscapeClip) -> tuple[str, ...]:
@@ -76,7 +94,7 @@ def _clotho_metadata(clip: SoundscapeClip) -> tuple[str, ...]:
         f"{clip.name}.flac",
         ";".join(clip.keywords),
         clip.source_id,
-        _link(clip),
+        f"{AUTHOR}:{clip.source_id}",
         f"[0, {dsp.count(clip.seconds)}]",
         AUTHOR,
         LICENSE,
@@ -88,7 +106,7 @@ def write_wavcaps(folder: Path, subset: str, clips: Sequence[SoundscapeClip]) ->
     for source in sorted({clip.source for clip in clips}):
         entries = [_entry(clip) for clip in clips if clip.source == source]
         content = {"num_captions_per_audio": 1, "data": entries}
-        write_json(folder / "json_files" / source / SOURCES[source], content)
+        write_json(folder / "json_files" / source / WAVCAPS[source], content)
 
 
 def _entry(clip: SoundscapeClip) -> dict:
@@ -101,18 +119,15 @@ def _entry(clip: SoundscapeClip) -> dict:
     }
     if audioset:
         return entry
+    link = f"{AUTHOR}:{clip.source_id}"  # nothing to fetch: the sound is computed
     return entry | {
         "file_name": f"{' '.join(clip.keywords)}.wav",
         "tags": clip.keywords,
         "description": f"Synthesised: {', '.join(clip.keywords)}.",
         "author": AUTHOR,
-        "href": _link(clip),
-        "download_link": _link(clip),
+        "href": link,
+        "download_link": link,
     }
-
-
-def _link(clip: SoundscapeClip) -> str:
-    return f"{AUTHOR}:{clip.source_id}"  # nothing to fetch: the sound is computed
 
 
 def _write_table(
@@ -122,11 +137,8 @@ def _write_table(
     encoding: str = "utf-8",
 ) -> None:
     """Write a CSV whole or not at all."""
-    with atomic_path(path) as aside:
-        with aside.open("w", newline="", encoding=encoding) as stream:
-            writer = csv.writer(stream)
-            writer.writerow(header)
-            writer.writerows(rows)
+    with whole(path) as aside, aside.open("w", newline="", encoding=encoding) as stream:
+        csv.writer(stream).writerows([header, *rows])
 
 
 WRITERS = {"ac": write_audiocaps, "cl": write_clotho, "weak": write_wavcaps}

@@ -8,19 +8,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from drcap.data.soundscapes.events import (
-    animals,
-    home,
-    impulses,
-    music,
-    people,
-    tools,
-    vehicles,
-    weather,
-)
+from soundscapes.events import animals, home, impulses, people, vehicles, weather
+from soundscapes.vocabulary import VOCABULARY
 
-MODULES = (weather, animals, vehicles, home, tools, people, music, impulses)
+_MODULES = (weather, animals, vehicles, home, people, impulses)
 
 GENERATORS: dict[str, Callable[[np.random.Generator, float], np.ndarray]] = {
-    name: generate for module in MODULES for name, generate in module.GENERATORS.items()
+    name: function
+    for module in _MODULES
+    for name, function in vars(module).items()
+    if name in VOCABULARY
 }

@@ -1,10 +1,8 @@
 """Vehicles: engines are pulses through resonances; what passes shifts its pitch."""
 
-from collections.abc import Callable
-
 import numpy as np
 
-from drcap.data.soundscapes.dsp import (
+from soundscapes.dsp import (
     SR,
     band,
     burst,
@@ -134,15 +132,3 @@ def aeroplane(rng: np.random.Generator, seconds: float) -> np.ndarray:
     whine = tone(pitch, n) * (1 + 0.3 * band(noise(rng, n), None, 30))
     hum = band(buzz(rng.uniform(80, 140) * curve(n, (0, 1.1), (1, 0.9)), n), 60, 900)
     return finished((roar + rng.uniform(0.3, 0.8) * hum + 0.06 * whine) * loudness)
-
-
-GENERATORS: dict[str, Callable[[np.random.Generator, float], np.ndarray]] = {
-    "car_passing": car_passing,
-    "engine_idling": engine_idling,
-    "motorcycle": motorcycle,
-    "train": train,
-    "helicopter": helicopter,
-    "siren": siren,
-    "horn": horn,
-    "aeroplane": aeroplane,
-}

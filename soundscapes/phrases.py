@@ -1,8 +1,8 @@
 """One sound event in words: clauses and noun phrases, with what is true of this event.
 
-An event of the vocabulary can be told in four forms: "a dog barks" (present), "a dog is
+An event of the vocabulary has four forms: "a dog barks" (present), "a dog is
 barking" (progressive), "a dog barking" (gerund) and "the barking of a dog" (noun). How
-loud, how far and how often it is heard is only said where the scene says so.
+loud, how far and how often it is heard is stated only where the scene states it.
 """
 
 import re
@@ -10,9 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from drcap.data.soundscapes.rooms import ROOMS
-from drcap.data.soundscapes.scenes import PlacedEvent, Scene
-from drcap.data.soundscapes.vocabulary import VOCABULARY
+from soundscapes.scenes import ROOMS, PlacedEvent, Scene
+from soundscapes.vocabulary import VOCABULARY
 
 LOUD, SOFT = -17.0, -23.0  # dB; levels that people would remark upon
 DISTANT = 15.0  # metres
@@ -76,13 +75,13 @@ def clause(
     sound = VOCABULARY[event.name]
     chosen = pick(rng, sound.clauses)
     verb = inflect(pick(rng, chosen.verbs), form, chosen.plural)
-    told = f"{pick(rng, chosen.subjects)} {verb}"
+    text = f"{pick(rng, chosen.subjects)} {verb}"
     true = qualities(event, scene)
     if true and rng.random() < detail:
-        return f"{told} {pick(rng, ADVERBS[pick(rng, true)])}"
+        return f"{text} {pick(rng, ADVERBS[pick(rng, true)])}"
     manner = pick(rng, sound.manner)
     fits = set(verb.split()).isdisjoint(manner.split())  # not "buzzes around around"
-    return f"{told} {manner}" if fits and rng.random() < detail else told
+    return f"{text} {manner}" if fits and rng.random() < detail else text
 
 
 def noun(
@@ -105,13 +104,9 @@ def with_adjective(phrase: str, adjective: str) -> str:
     """Put an adjective into a noun phrase, behind its article."""
     article, _, rest = phrase.partition(" ")
     if article in ("a", "an"):
-        return f"{article_for(adjective)} {adjective} {rest}"
+        article = "an" if adjective[0] in VOWELS else "a"
+        return f"{article} {adjective} {rest}"
     return f"the {adjective} {rest}" if article == "the" else f"{adjective} {phrase}"
-
-
-def article_for(word: str) -> str:
-    """Return "a" or "an", by the first letter of what follows."""
-    return "an" if word[0] in VOWELS else "a"
 
 
 def inflect(verb: str, form: str, plural: bool) -> str:

@@ -1,10 +1,8 @@
 """Impulses: gunshot, explosion, camera click."""
 
-from collections.abc import Callable
-
 import numpy as np
 
-from drcap.data.soundscapes.dsp import (
+from soundscapes.dsp import (
     band,
     burst,
     count,
@@ -55,10 +53,3 @@ def camera_click(rng: np.random.Generator, seconds: float) -> np.ndarray:
             )
             place(wave, click, count(time + part * gap), gain * rng.uniform(0.8, 1))
     return finished(wave + 2e-4 * noise(rng, len(wave)))
-
-
-GENERATORS: dict[str, Callable[[np.random.Generator, float], np.ndarray]] = {
-    "gunshot": gunshot,
-    "explosion": explosion,
-    "camera_click": camera_click,
-}
