@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from drcap.data.captions import Clip
+from drcap.data.clip import Clip
 from drcap.evaluation.metrics import Scores
 from drcap.experiments.grid import Experiment
 from drcap.experiments.materials import Materials
-from drcap.experiments.results import read_predictions
+from drcap.experiments.run import read_predictions
 
 REFERENCES = 2  # of a clip's captions are shown
 
@@ -25,12 +25,11 @@ class Contrast:
     gain: float  # CIDEr-D of the first less that of the second, points of per cent
 
     def __str__(self) -> str:
-        """Both captions, what was in the prompt and what people would say."""
-        said = [f"{name}: {caption}" for name, caption in self.candidates.items()]
-        references = " / ".join(self.clip.captions[:REFERENCES])
-        gain = f"CIDEr-D {self.gain:+.0f}"
-        first = [f"Retrieved: {self.similar[0]}"] if self.similar else []
-        return "\n".join([*said, *first, f"References: {references}", gain])
+        """Both captions, the first in the prompt, two references and the gain."""
+        lines = [f"{name}: {caption}" for name, caption in self.candidates.items()]
+        lines += [f"Retrieved: {caption}" for caption in self.similar[:1]]
+        lines.append(f"References: {' / '.join(self.clip.captions[:REFERENCES])}")
+        return "\n".join([*lines, f"CIDEr-D {self.gain:+.0f}"])
 
 
 def contrasts(
@@ -46,12 +45,12 @@ def contrasts(
     pair : two names and their experiments, which caption the same clips
     """
     first, second = pair.values()
-    scores = [np.array(results[each].per_clip["cider_d"]) for each in (first, second)]
+    scores = [np.array(results[run].per_clip["cider_d"]) for run in (first, second)]
     gains = 100 * (scores[0] - scores[1])
     order = np.argsort(-gains, kind="stable")
     chosen = list(dict.fromkeys([*order[:count], *order[-count:]]))
     clips = {clip.clip_id: clip for clip in materials.clips(first.test, "test")}
-    records = {name: read_predictions(each, reports) for name, each in pair.items()}
+    records = {name: read_predictions(run, reports) for name, run in pair.items()}
     prompts = next(iter(records.values()))
     return [
         Contrast(

@@ -1,19 +1,23 @@
-"""What was measured of a row: the scores of its seeds, for the tables and the claims.
+"""What was measured of a row: the scores of its seeds, and what it costs (sec. III-B).
 
-A metric that cannot be computed here has a stand-in, which is always shown under its
-own name and never in the metric's place.
+FENSE, where it cannot be computed, has a stand-in, which is always shown under its own
+name and never in the metric's place.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from drcap.evaluation.metrics import SBERT_SIM, Scores
 from drcap.evaluation.tables import TITLES
 from drcap.experiments.grid import ROWS, Experiment, row_experiment
+from drcap.experiments.run import RECORD, folder_of
 
-STAND_INS = {"spice": "spice_py", "spider": "spider_py", "fense": SBERT_SIM}
+STAND_INS = {"fense": SBERT_SIM}
 NOT_COMPUTED = "not among the metrics that were computed"
 
 
@@ -22,11 +26,15 @@ def title(metric: str, measured_by: str = "") -> str:
 
     measured_by : the metric itself or its stand-in, whose name then follows
     """
-    printed = {"spice": "SPICE", "spider": "SPIDEr", "fense": "FENSE", **TITLES}
-    name = printed.get(metric, metric)
+    name = TITLES.get(metric, metric)
     if measured_by in ("", metric):
         return name
-    return f"{name}, ours {printed.get(measured_by, measured_by)}"
+    return f"{name}, ours {TITLES.get(measured_by, measured_by)}"
+
+
+def pair_name(train: str, test: str) -> str:
+    """Name a pair of corpora: "x to y", or "x" if the two are one."""
+    return " to ".join(dict.fromkeys([train, test]))
 
 
 def row_scores(
@@ -39,8 +47,8 @@ def row_scores(
     if row not in ROWS:
         return []
     wanted = row_experiment(row, train, test)
-    found = [each for each in results if replace(each, seed=0) == wanted]
-    return [results[each] for each in sorted(found)]
+    runs = sorted(run for run in results if replace(run, seed=0) == wanted)
+    return [results[run] for run in runs]
 
 
 def lacks(runs: Iterable[Scores], metric: str) -> bool:
@@ -74,3 +82,33 @@ def clip_scores(runs: Iterable[Scores], metric: str) -> np.ndarray:
     values = np.array([scores.per_clip[metric] for scores in runs])
     corpus = np.array([[scores.corpus[metric]] for scores in runs])
     return 100 * (values - values.mean(axis=1, keepdims=True) + corpus)
+
+
+def cost_table(
+    results: Mapping[Experiment, Scores],
+    reports: Path,
+    *,
+    domains: Mapping[str, str],
+    metric: str = "cider_d",
+) -> pd.DataFrame:
+    """Return a line an experiment: row, corpora, seed, the metric in per cent, cost.
+
+    domains : the corpora that are "ac" and "cl", as {"ac": "scapes-ac", ...}
+
+    Costs are trained weights, seconds of training and seconds a caption. Seconds are of
+    the machine of the experiment's run.json and of one of its jobs: they vary from run
+    to run, as nothing else in a table does. FileNotFoundError if a record is missing.
+    """
+    names = {place: row for row, place in ROWS.items()}
+    lines = []
+    for run, scores in results.items():
+        record = (folder_of(run, reports) / RECORD).read_text(encoding="utf-8")
+        line = {
+            "system": names[run.system, run.ablation],
+            "trained on": domains[run.train],
+            "clips of": domains[run.test],
+            "seed": run.seed,
+            title(metric): corpus_score([scores], metric),
+        }
+        lines.append(line | json.loads(record)["cost"])
+    return pd.DataFrame(lines)

@@ -1,7 +1,8 @@
-"""From which corpus the captions of a prompt are (sec. III-B: weak, AC or CL)."""
+"""From which corpus the captions of a prompt are (sec. III-A: weak, AC or CL)."""
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from drcap.experiments.materials import Materials
@@ -30,11 +31,8 @@ def origin_shares(
     """
     rows = {}
     for name, retrieved in prompts.items():
-        found = [match.caption for row in retrieved for match in row[:top_k]]
-        holders = [[c for c, texts in captions.items() if t in texts] for t in found]
-        rows[name] = {
-            corpus: sum((corpus in each) / len(each) for each in holders if each)
-            / len(found)
-            for corpus in captions
-        }
+        texts = [match.caption for matches in retrieved for match in matches[:top_k]]
+        held = np.array([[text in own for own in captions.values()] for text in texts])
+        parts = held / held.sum(axis=1, keepdims=True).clip(1)  # (captions, corpora)
+        rows[name] = parts.sum(axis=0) / len(texts)
     return pd.DataFrame.from_dict(rows, orient="index", columns=list(captions))

@@ -5,39 +5,53 @@ Ours and the paper's are scores of different test clips wherever our corpora sta
 for AudioCaps and Clotho: each block names both.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from drcap.atomic import write_text
 from drcap.errors import ConfigError
 from drcap.evaluation.bootstrap import interval
 from drcap.evaluation.metrics import Scores
+from drcap.evaluation.tables import UNITS, numbered
 from drcap.experiments import paper
-from drcap.experiments.grid import SUPERVISED, TABLES, Experiment, Table
+from drcap.experiments.grid import ROWS, TABLES, Experiment, Table
 from drcap.experiments.measured import (
     STAND_INS,
     clip_scores,
     corpus_score,
     lacks,
+    pair_name,
     reason,
     row_scores,
     title,
 )
-from drcap.experiments.table_pages import to_latex, to_markdown
-from drcap.files import write_text
+from drcap.systems import SYSTEMS
 
-SECTIONS = dict.fromkeys(SUPERVISED, "supervised") | {
-    "Nearest caption": "floor",
-    "Most common caption": "floor",
+NONE = "–"
+NAMES = ("setting", "system")  # columns of text, the others hold numbers
+WITH_COSTS = ("I", "II", "S")
+REMARKS = {  # row -> what ours is
+    "DRCap_LAION": "DRCap, CLAP has seen the targets.",
+    "EnCLAP-large": "its codec is EnCodec in the profile paper, elsewhere a small "
+    "quantiser trained on the source corpus.",
 }
+ESCAPES = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        NONE: "--",
+        **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    }
+)
 
 
 def result_table(
-    name: str,
-    results: Mapping[Experiment, Scores],
-    *,
-    domains: Mapping[str, str],
+    name: str, results: Mapping[Experiment, Scores], *, domains: Mapping[str, str]
 ) -> pd.DataFrame:
     """Collect one of grid.TABLES in full precision: a line a row, domains and metric.
 
@@ -54,17 +68,17 @@ def result_table(
         raise ConfigError(f"unknown table '{name}'; choose one of {', '.join(TABLES)}")
     table = TABLES[name]
     rows = [
-        (section, row, train, test)
-        for train, test in table.pairs
-        for section, row in _rows(table, train, test)
+        (section, row, *pair)
+        for pair in table.pairs
+        for section, row in _rows(table, *pair)
     ]
     runs = [row_scores(results, *row) for _, *row in rows]
-    metrics = _metrics([scores for each in runs for scores in each])
+    metrics = _metrics([scores for seeds in runs for scores in seeds])
     lines = [
         {
             **dict(zip(paper.KEYS, (table.number, *row), strict=True)),
-            "ours_on": _corpora(*row[2:], domains),
-            "paper_on": _corpora(*row[2:], paper.DOMAINS),
+            "ours_on": pair_name(*(domains[name] for name in row[2:])),
+            "paper_on": pair_name(*(paper.DOMAINS[name] for name in row[2:])),
             "metric": metric,
             **_ours(scores, metric),
             **_papers(table.number, *row[1:], metric),
@@ -79,7 +93,7 @@ def result_table(
 def _rows(table: Table, train: str, test: str) -> list[tuple[str, str]]:
     """Return (section, row): the paper's, in its order, or those of a table of ours."""
     printed = paper.paper_rows(table.number, train, test)
-    return printed or [(SECTIONS.get(row, "zero-shot"), row) for row in table.rows]
+    return printed or [(SYSTEMS[ROWS[row][0]].setting, row) for row in table.rows]
 
 
 def _metrics(runs: Sequence[Scores]) -> list[str]:
@@ -87,10 +101,6 @@ def _metrics(runs: Sequence[Scores]) -> list[str]:
     stand_ins = [STAND_INS[name] for name in STAND_INS if lacks(runs, name)]
     computed = {name for scores in runs for name in scores.corpus}
     return [*paper.METRICS, *(name for name in stand_ins if name in computed)]
-
-
-def _corpora(train: str, test: str, names: Mapping[str, str]) -> str:
-    return " to ".join(dict.fromkeys([names[train], names[test]]))
 
 
 def _ours(runs: Sequence[Scores], metric: str) -> dict[str, float]:
@@ -103,7 +113,10 @@ def _ours(runs: Sequence[Scores], metric: str) -> dict[str, float]:
 
 
 def _papers(*key: str) -> dict[str, float]:
-    recomputed = paper.paper_score(*key, column="recomputed")
+    *row, metric = key
+    recomputed = (
+        paper.paper_score(*row, "recomputed") if metric == "spider" else float("nan")
+    )
     return {"paper": paper.paper_score(*key), "recomputed": recomputed}
 
 
@@ -122,8 +135,8 @@ def beside_paper(frame: pd.DataFrame) -> pd.DataFrame:
         measured_by = metric
         if lines["ours"].isna().all() and len(stand_in):
             measured_by = STAND_INS[metric]
-            for column in ("ours", "low", "high"):
-                lines[column] = stand_in[column].to_numpy()
+            columns = ["ours", "low", "high"]
+            lines[columns] = stand_in[columns].to_numpy()
         kept.append(lines.assign(metric=title(metric, measured_by)))
     return pd.concat(kept, ignore_index=True)
 
@@ -146,3 +159,136 @@ def save(
     for path, text in zip(paths, texts.values(), strict=True):
         write_text(path, text)
     return paths
+
+
+def to_markdown(frame: pd.DataFrame) -> str:
+    """Render a `result_table`: a block a pair of domains, then the notes."""
+    marks = numbered(_notes(frame))
+    parts = [" ".join(_legend(frame))]
+    for heading, block in _blocks(frame, marks):
+        align = ["left" if name in NAMES else "right" for name in block]
+        table = block.to_markdown(index=False, disable_numparse=True, colalign=align)
+        parts += [f"**{heading}**", table]
+    parts += [f"{mark} {note}" for note, mark in marks.items()]
+    return "\n\n".join(parts) + "\n"
+
+
+def to_latex(frame: pd.DataFrame) -> str:
+    """Render a `result_table` as a floating table; it needs the package booktabs."""
+    number = frame["table"].iloc[0]
+    table = next(table for table in TABLES.values() if table.number == number)
+    printed = f": ours (the paper's Table {number})" if _printed(frame) else ""
+    marks = {note: f"$^{{{place}}}$" for place, note in enumerate(_notes(frame), 1)}
+    notes = [_escape(" ".join(_legend(frame)))]
+    notes += [f"{mark} {_escape(note)}" for note, mark in marks.items()]
+    return "\n".join(
+        [
+            r"\begin{table*}",
+            r"\centering",
+            rf"\caption{{{_escape(table.title + printed)}.}}",
+            rf"\label{{tab:drcap-{number}}}",
+            r"\footnotesize\setlength{\tabcolsep}{3pt}",
+            *_tabular(frame, marks),
+            *(rf"\par\smallskip {note}" for note in notes),
+            r"\end{table*}",
+            "",
+        ]
+    )
+
+
+def _tabular(frame: pd.DataFrame, marks: Mapping[str, str]) -> Iterator[str]:
+    blocks = list(_blocks(frame, marks, _escape))
+    columns = list(blocks[0][1])
+    align = "".join("l" if name in NAMES else "r" for name in columns)
+    yield rf"\begin{{tabular}}{{{align}}}"
+    yield r"\toprule"
+    yield " & ".join(map(_escape, columns)) + r" \\"
+    for heading, block in blocks:
+        yield r"\midrule"
+        yield rf"\multicolumn{{{len(columns)}}}{{l}}{{{_escape(heading)}}} \\"
+        for cells in block.itertuples(index=False, name=None):
+            yield " & ".join(cells) + r" \\"
+    yield r"\bottomrule"
+    yield r"\end{tabular}"
+
+
+def _blocks(
+    frame: pd.DataFrame,
+    marks: Mapping[str, str],
+    escape: Callable[[str], str] = str,
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield a heading and a table of text for each pair of domains.
+
+    escape : makes text safe for the format; it leaves marks alone
+    """
+    several = frame["section"].nunique() > 1
+    for _, lines in frame.groupby(["train", "test"], sort=False):
+        rows = []
+        for system, cells in lines.groupby("system", sort=False):
+            first = cells.iloc[0]
+            row = {"setting": escape(first.section)} if several else {}
+            row["system"] = escape(system)
+            for line in cells.itertuples():
+                row[title(line.metric)] = _cell(line, marks, escape)
+            for name in ("clips", "seeds"):
+                row[name] = escape(str(first[name] or NONE))
+            rows.append(row)
+        first = lines.iloc[0]
+        heading = f"Ours: {first.ours_on}; the paper: {first.paper_on}"
+        yield heading if _printed(frame) else first.ours_on, pd.DataFrame(rows)
+
+
+def _printed(frame: pd.DataFrame) -> bool:
+    """Tell whether the paper has numbers for the table."""
+    return bool(frame["paper"].notna().any())
+
+
+def _cell(line, marks: Mapping[str, str], escape: Callable[[str], str]) -> str:
+    if not line.seeds:
+        ours = escape(NONE)
+    elif pd.isna(line.ours):
+        ours = "n/a" + marks[line.unavailable]
+    else:
+        ours = f"{line.ours:.1f}"
+    if pd.isna(line.paper):
+        return ours
+    return f"{ours} ({line.paper:.1f}{marks.get(_recomputed(line), '')})"
+
+
+def _notes(frame: pd.DataFrame) -> list[str]:
+    """Return the distinct notes of a table, in the order of its cells."""
+    texts = [
+        text
+        for line in frame.itertuples()
+        for text in (line.unavailable, _recomputed(line))
+    ]
+    return list(dict.fromkeys(filter(None, texts)))
+
+
+def _recomputed(line) -> str:
+    if pd.isna(line.recomputed):
+        return ""
+    return (
+        f"As printed; the mean of {line.system}'s CIDEr and SPICE on {line.paper_on} "
+        f"is {line.recomputed:.2f}."
+    )
+
+
+def _legend(frame: pd.DataFrame) -> Iterator[str]:
+    yield "Each cell: ours (the paper's)." if _printed(frame) else "Ours alone."
+    yield UNITS
+    yield "Ours is the mean over the seeds, on the clips counted in the row;"
+    yield "95 % intervals over clips are in the CSV file of the same name."
+    yield f"{NONE}: not run here; n/a: run, but not computed here."
+    for metric, stand_in in STAND_INS.items():
+        if stand_in in set(frame["metric"]):
+            yield f"{title(stand_in)} stands in for {title(metric)}: another scale."
+    if frame["table"].iloc[0] in WITH_COSTS:
+        yield "What each row costs to train and to run is in costs.md."
+    for row, remark in REMARKS.items():
+        if row in set(frame["system"]):
+            yield f"Our {row}: {remark}"
+
+
+def _escape(text: str) -> str:
+    return text.translate(ESCAPES)
