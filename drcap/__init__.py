@@ -17,10 +17,11 @@ then what they stand on:
 - `config/`             every setting, typed; the defaults are the paper's
 - `audio.py`            recordings: decoded, checked, cut into windows
 - `assets/`             third-party weights and data, pinned
-- `load.py`, `joint_space.py`  a CLAP model by its name; embeddings in its space, kept
+- `load.py`             a CLAP model by its name or its folder
+- `joint_space.py`      embeddings and similar captions in a model's space, kept
 - `authors/`            the formats of the authors' code
-- `atomic.py`, `cache.py`, `record.py`, `checkpoint.py`  files that are whole or not
-                        there; what is kept, what made it, what a killed run resumes from
+- `atomic.py`, `cache.py`   files that are whole or not there; results that are kept
+- `record.py`, `checkpoint.py`   what made a result; what a killed training resumes from
 - `processes.py`, `devices.py`, `environment.py`, `paths.py`, `errors.py`
 - `plots/`, `notebook.py`   every figure; what the notebooks share
 - `cli/`, `doctor.py`   the `drcap` command; what a profile takes and this machine has

