@@ -1,32 +1,33 @@
-"""The datastore of captions (sec. II-B) and its plain top-k search.
+"""The datastore of captions (sec. II-B) and its plain top-k search (eq. 3).
 
 A datastore pairs distinct captions with their CLAP text embeddings. At inference the
 captions nearest to an audio embedding enter the prompt; in training they are drawn by
-`similarity_selection` instead. Embeddings may be halves and mapped from disk; they are
-searched exactly unless an index says otherwise. Checked against brute force.
+`similarity_selection` instead. Checked against brute force.
 """
 
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from drcap import cache
+from drcap.atomic import atomic_folder
 from drcap.clap.batches import encode_captions
 from drcap.clap.encoder import CLAP
 from drcap.errors import ConfigError, DatastoreError
-from drcap.files.embeddings import check_dtype, check_unit_rows
-from drcap.retrieval import datastore_files
-from drcap.retrieval.matches import Match, cosine, distinct, hashes
-from drcap.retrieval.nearest import (
-    Approximate,
+from drcap.retrieval import files
+from drcap.retrieval.index import (
     Exact,
     build_index,
     candidates,
     check_index,
+    read_index,
 )
+from drcap.retrieval.matches import Match, cosine, distinct, hashes
 
 QUERIES = 1_024  # searched at once; bounds the memory
 
@@ -34,10 +35,13 @@ QUERIES = 1_024  # searched at once; bounds the memory
 class CaptionDatastore:
     """Distinct captions with their text embeddings, searchable by inner product.
 
-    captions : N texts, stripped, none blank      embeddings : (N, D) float32, or
-    encoder : fingerprint of the CLAP model       float16 if so given; unit rows
-    that made the embeddings                      index : exact, ivf or hnsw; how to
-                                                  search
+    captions : N texts, stripped, none blank or repeated
+    embeddings : (N, D) float32 or float16, unit rows, perhaps mapped from disk
+    encoder : fingerprint of the CLAP model that made them
+    index : exact, ivf or hnsw; how to search
+
+    DatastoreError for captions and embeddings that do not fit, ConfigError for an
+    unknown index.
     """
 
     def __init__(
@@ -48,15 +52,22 @@ class CaptionDatastore:
         index: str = "exact",
     ):
         check_index(index)
-        half = embeddings.dtype == np.float16
+        dtype = np.float16 if embeddings.dtype == np.float16 else np.float32
         self.captions = list(captions)
-        self.embeddings = np.ascontiguousarray(
-            embeddings, dtype=np.float16 if half else np.float32
-        )
+        self.embeddings = np.ascontiguousarray(embeddings, dtype)
         self.encoder = encoder
         self.index = index
-        _check_rows(self.captions, self.embeddings)
-        self._changed()
+        if self.embeddings.ndim != 2 or len(embeddings) != len(captions):
+            raise DatastoreError(
+                f"{len(captions)} captions do not fit embeddings of shape "
+                f"{embeddings.shape}: expected one row a caption"
+            )
+        if distinct(self.captions) != self.captions:
+            raise DatastoreError(
+                "some captions are repeated, blank or padded with spaces: pass them "
+                "through CaptionDatastore.build"
+            )
+        files.check_unit_rows(self.embeddings)
 
     @classmethod
     def build(
@@ -64,55 +75,69 @@ class CaptionDatastore:
         captions: Iterable[str],
         clap: CLAP,
         *,
-        batch_size: int = 512,
-        progress: bool = True,
         dtype: str = "float32",
         index: str = "exact",
+        **encoding,
     ) -> "CaptionDatastore":
         """Encode the distinct captions in memory, in order of first appearance.
 
-        Texts are compared exactly after stripping; blank ones are left out.
-        `datastore_build.build_datastore` does so on disk, and can be resumed.
+        encoding : options of `encode_captions`: batch_size, progress
+
+        `drcap.retrieval.build.build_datastore` does so on disk and can be resumed.
         """
-        check_dtype(dtype)
+        files.check_dtype(dtype)
         check_index(index)
         texts = distinct(captions)
-        rows = encode_captions(texts, clap, batch_size=batch_size, progress=progress)
+        rows = encode_captions(texts, clap, **encoding)
         return cls(texts, rows.astype(dtype, copy=False), clap.fingerprint, index)
 
     @classmethod
-    def load(cls, folder: Path | str, clap: CLAP | None = None) -> "CaptionDatastore":
-        """Open a saved datastore; given `clap`, require that it made the embeddings.
-
-        These stay on disk and are mapped into memory. DatastoreError if the datastore
-        is missing, damaged, or made by another encoder.
-        """
-        captions, embeddings, manifest = datastore_files.read(Path(folder))
-        kind = manifest.get("index", "exact")
-        datastore = cls(captions, embeddings, manifest["encoder"], kind)
-        datastore._nearest = datastore_files.read_index(
-            Path(folder), manifest, datastore.embeddings
+    def kept(
+        cls, captions: Iterable[str], clap: CLAP, *, progress: bool = True
+    ) -> "CaptionDatastore":
+        """Return the datastore of these captions from the cache, built if it is new."""
+        texts = distinct(captions)
+        folder = cache.keep_folder(
+            "datastores",
+            [files.VERSION, clap.fingerprint, texts],
+            lambda aside: cls.build(texts, clap, progress=progress).save(aside),
         )
+        return cls.load(folder, clap)
+
+    @classmethod
+    def load(cls, folder: Path | str, clap: CLAP | None = None) -> "CaptionDatastore":
+        """Open a saved datastore, its embeddings mapped into memory.
+
+        clap : the encoder that must have made the embeddings; None: any
+
+        DatastoreError if the folder is missing, damaged, or made by another encoder.
+        """
+        folder = Path(folder)
+        captions, embeddings, manifest = files.read(folder)
+        index = manifest["index"]
+        searcher = None
+        if files.INDEX in manifest["sha256"]:
+            searcher = read_index(folder / files.INDEX, index, embeddings)
+        datastore = cls(captions, embeddings, manifest["encoder"], index)
+        if searcher is not None:
+            datastore.searcher = searcher
         if clap is not None and datastore.encoder != clap.fingerprint:
             raise DatastoreError(
                 f"{folder} was made by the encoder {datastore.encoder}, not by "
-                f"{clap.fingerprint}: rebuild it with "
-                f"{datastore_files.build_command(Path(folder))}"
+                f"{clap.fingerprint}: rebuild it with {files.build_command(folder)}"
             )
         return datastore
 
     def save(self, folder: Path | str) -> None:
-        """Write the datastore to `folder` whole or not at all, replacing one there."""
-        datastore_files.write(
-            Path(folder),
-            self.captions,
-            [self.embeddings],
-            dim=self.dim,
-            dtype=self.embeddings.dtype.name,
-            encoder=self.encoder,
-            index=self.index,
-            make_index=lambda _: self.nearest,
-        )
+        """Write the datastore to `folder`, replacing another datastore there.
+
+        DatastoreError if the folder holds anything else.
+        """
+        files.check_target(folder, overwrite=True)
+        with atomic_folder(Path(folder)) as aside:
+            np.save(aside / files.EMBEDDINGS, self.embeddings)
+            self.searcher.save(aside / files.INDEX)
+            files.complete(aside, self.captions, self.encoder, self.index)
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -128,38 +153,49 @@ class CaptionDatastore:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of all that a search depends on, as hex; part of cache keys."""
-        how = [self.embeddings.dtype.name, self.index]
+        options = [self.embeddings.dtype.name, self.index]
         content = [self.encoder, self.captions]
-        content += [] if how == ["float32", "exact"] else how
+        content += [] if options == ["float32", "exact"] else options
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
-    @property
-    def nearest(self) -> Exact | Approximate:
-        """What answers a search, built when it is first needed."""
-        if self._nearest is None:
-            self._nearest = build_index(self.index, self.embeddings)
-        return self._nearest
+    @cached_property
+    def searcher(self) -> Exact:
+        """The search of this datastore's index, built when it is first needed."""
+        return build_index(self.index, self.embeddings)
 
-    @property
+    @cached_property
     def hashes(self) -> np.ndarray:
-        """What tells each caption apart, (N,) uint64; computed once."""
-        if self._hashes is None:
-            self._hashes = hashes(caption.encode() for caption in self.captions)
-        return self._hashes
+        """A hash of each caption, (N,) uint64."""
+        return hashes(caption.encode() for caption in self.captions)
+
+    @cached_property
+    def _row_of(self) -> dict[str, int]:
+        return {caption: row for row, caption in enumerate(self.captions)}
 
     def rows(self, rows: np.ndarray) -> np.ndarray:
         """Return the embeddings of these rows (k,) in memory, (k, D) float32."""
         return self.embeddings[rows].astype(np.float32, copy=False)
 
-    def add(
-        self,
-        captions: Iterable[str],
-        clap: CLAP,
-        *,
-        batch_size: int = 512,
-        progress: bool = True,
-    ) -> int:
-        """Append the captions that are not here yet, encoding only them; count them."""
+    def embeddings_of(self, captions: Sequence[str]) -> np.ndarray:
+        """Return the embeddings of M captions, repeats included: (M, D) float32.
+
+        DatastoreError names a caption that is not in the datastore.
+        """
+        for caption in captions:
+            if caption not in self:
+                raise DatastoreError(
+                    f"the datastore lacks the caption '{caption}': build it from all "
+                    "captions that are used"
+                )
+        return self.rows(self.own_rows(captions, len(captions)))
+
+    def add(self, captions: Iterable[str], clap: CLAP, **encoding) -> int:
+        """Append the captions that are not here yet, encoding only them; count them.
+
+        encoding : as in `build`
+
+        DatastoreError if another encoder made the datastore.
+        """
         if clap.fingerprint != self.encoder:
             raise DatastoreError(
                 f"the datastore was made by the encoder {self.encoder}, not by "
@@ -167,24 +203,21 @@ class CaptionDatastore:
             )
         new = [caption for caption in distinct(captions) if caption not in self]
         if new:
-            rows = encode_captions(new, clap, batch_size=batch_size, progress=progress)
+            rows = encode_captions(new, clap, **encoding).astype(self.embeddings.dtype)
             self.captions += new
-            rows = rows.astype(self.embeddings.dtype)
             self.embeddings = np.concatenate([self.embeddings, rows])
             self._changed()
         return len(new)
 
     def remove(self, captions: Iterable[str]) -> int:
-        """Drop these captions where they are here; encode nothing; count the dropped.
-
-        The others keep their order.
-        """
-        before, kept = len(self), self.rows_without(captions)
-        if len(kept) < before:
+        """Drop these captions where they are here; count them. Encodes nothing."""
+        dropped = self.rows_of(captions)
+        if len(dropped):
+            kept = np.delete(np.arange(len(self)), dropped)
             self.captions = [self.captions[row] for row in kept]
             self.embeddings = self.embeddings[kept]
             self._changed()
-        return before - len(kept)
+        return len(dropped)
 
     def search(
         self,
@@ -195,33 +228,33 @@ class CaptionDatastore:
         own_captions: Sequence[str | None] | None = None,
         exact: bool = False,
     ) -> list[list[Match]]:
-        """Return each query's `top_k` most similar captions, the nearest first.
+        """Return each query's `top_k` most similar captions, the nearest first (eq. 3).
 
-        queries : (B, D), unit rows                returns : B lists of top_k matches,
-        exclude : captions no query may get        or fewer where fewer are allowed
+        queries : (B, D), unit rows; a row of zeros, a silent recording, gets nothing
+        exclude : captions that no query may get
         own_captions : B captions, each withheld from its own query (None: nothing)
         exact : search exactly, whatever the datastore's index
+        returns : B lists of top_k matches, or fewer where fewer are allowed
 
-        Equal similarities are ordered as in the datastore, so that a query's result
-        does not depend on the queries searched with it.
+        Equal similarities are ordered as in the datastore: a query's result does not
+        depend on the others. ConfigError for a negative top_k, ValueError for queries
+        or own captions that do not fit.
         """
         if top_k < 0:
             raise ConfigError(f"top_k is {top_k}: it must not be negative")
         queries = self.check_queries(queries).cpu().contiguous()
         own_rows = self.own_rows(own_captions, len(queries))
         excluded = self.rows_of(exclude)
-        if not min(len(queries), top_k, len(self) - len(excluded)):
-            return [[] for _ in queries]
-        nearest = Exact(self.embeddings) if exact else self.nearest
-        matches = []
-        for start in range(0, len(queries), QUERIES):
-            part = slice(start, start + QUERIES)
-            found = candidates(nearest, queries[part], top_k, excluded)
-            for query, rows, own in zip(
-                queries[part].numpy(), found, own_rows[part], strict=True
-            ):
-                allowed = rows[(rows >= 0) & (rows != own)]
-                matches.append(self._best(query, allowed, top_k))
+        matches: list[list[Match]] = [[] for _ in queries]
+        audible = queries.any(dim=1).nonzero().flatten()
+        if not min(len(audible), top_k, len(self) - len(excluded)):
+            return matches
+        searcher = Exact(self.embeddings) if exact else self.searcher
+        for part in audible.split(QUERIES):
+            rows_found = candidates(searcher, queries[part], top_k, excluded)
+            for place, rows in zip(part.tolist(), rows_found, strict=True):
+                allowed = rows[(rows >= 0) & (rows != own_rows[place])]
+                matches[place] = self._best(queries[place].numpy(), allowed, top_k)
         return matches
 
     def check_queries(self, queries: torch.Tensor | np.ndarray) -> torch.Tensor:
@@ -237,14 +270,8 @@ class CaptionDatastore:
 
     def rows_of(self, captions: Iterable[str]) -> np.ndarray:
         """Return the sorted rows of those of `captions` that are in the datastore."""
-        if isinstance(captions, str):  # its letters would be looked up, and none found
-            raise TypeError("expected a collection of captions, got a single text")
-        rows = {self._row_of.get(caption.strip()) for caption in captions} - {None}
+        rows = {self._row_of.get(caption) for caption in distinct(captions)} - {None}
         return np.array(sorted(rows), dtype=np.int64)
-
-    def rows_without(self, captions: Iterable[str]) -> np.ndarray:
-        """Return the sorted rows of all captions but these."""
-        return np.delete(np.arange(len(self)), self.rows_of(captions))
 
     def own_rows(
         self, own_captions: Sequence[str | None] | None, queries: int
@@ -267,25 +294,10 @@ class CaptionDatastore:
         ]
 
     def _changed(self) -> None:
-        self._row_of = {caption: row for row, caption in enumerate(self.captions)}
-        self._nearest: Exact | Approximate | None = None
-        self._hashes: np.ndarray | None = None
+        for name in ("searcher", "hashes", "_row_of"):
+            self.__dict__.pop(name, None)
 
     def _best(self, query: np.ndarray, rows: np.ndarray, top_k: int) -> list[Match]:
         similarities = cosine(query[None], self.embeddings[rows])
         order = np.lexsort((rows, -similarities))[:top_k]
         return self.matches(rows[order], similarities[order])
-
-
-def _check_rows(captions: list[str], embeddings: np.ndarray) -> None:
-    if embeddings.ndim != 2 or len(embeddings) != len(captions):
-        raise DatastoreError(
-            f"{len(captions)} captions do not fit embeddings of shape "
-            f"{embeddings.shape}: expected one row a caption"
-        )
-    if distinct(captions) != captions:
-        raise DatastoreError(
-            "some captions are repeated, blank or padded with spaces: pass them "
-            "through CaptionDatastore.build"
-        )
-    check_unit_rows(embeddings)

@@ -1,11 +1,11 @@
-"""The captions that are datastore and support where no others are given: AudioCaps'.
+"""AudioCaps' training captions: datastore and support where no others are given.
 
-Its training captions alone, as packaged: no caption of its other splits is among them.
+No caption of AudioCaps' other splits is among them.
 """
 
 import numpy as np
 
-from drcap import assets, paths
+from drcap import assets
 from drcap.clap.encoder import CLAP
 from drcap.data.audiocaps import read_training_captions
 from drcap.retrieval.datastore import CaptionDatastore
@@ -32,15 +32,9 @@ def default_captions(count: int | None = None, seed: int = 0) -> list[str]:
 def default_datastore(
     clap: CLAP, count: int | None = None, seed: int = 0, progress: bool = True
 ) -> CaptionDatastore:
-    """Return `default_captions` in `clap`'s space, encoded once and kept.
+    """Return the datastore of `default_captions`, encoded once and kept in the cache.
 
-    AssetError if they have not been fetched; DatastoreError if what is kept is damaged.
+    AssetError if they have not been fetched; DatastoreError if the copy is damaged.
     """
-    sample = "" if count is None else f"-{count}-seed-{seed}"
-    folder = paths.datastores() / f"audiocaps-{clap.fingerprint}{sample}"
-    if folder.exists():
-        return CaptionDatastore.load(folder, clap)
     captions = default_captions(count, seed)
-    datastore = CaptionDatastore.build(captions, clap, progress=progress)
-    datastore.save(folder)
-    return datastore
+    return CaptionDatastore.kept(captions, clap, progress=progress)

@@ -1,28 +1,38 @@
-"""Similarity selection (sec. II-B): the similar captions of a training prompt.
+"""Similarity selection (sec. II-B, eq. 1): the similar captions of a training prompt.
 
 For each query, k captions are drawn uniformly at random from all captions of the
 datastore whose similarity lies in [sim_min, sim_max]: near enough to inform, too far to
 be copied. Each (query, caption, seed) has a pseudo-random priority and the k smallest
-in the band are kept, so that a draw does not depend on blocks, batches or order. Each
+in the range are kept, so that a draw does not depend on blocks, batches or order. Each
 block of captions is read once and meets all queries, block by block: of 450,000 rows
 on disk no more than a block is in use. Checked against brute force.
+
+The paper's range [0.75, 0.85] belongs to the space of its own CLAP model. In another
+space it may hold no caption at all, or most of them: `counts_in_range` counts them, and
+`refit_range` moves a range to another space at the same quantiles.
 """
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from drcap.errors import ConfigError
-from drcap.files.embeddings import float32
 from drcap.retrieval.datastore import CaptionDatastore
+from drcap.retrieval.files import float32
 from drcap.retrieval.matches import Match, cosine, hashes
 
-# A pair this near an edge of the band is compared again in float64: the matrix product
+# A pair this near an edge of the range is compared again in float64: the matrix product
 # is off by some 1e-6 in float32, and by up to 1e-3 where TF32 is switched on.
 MARGIN = 2e-3
 PAIRS = 2_048  # compared again at once; bounds the gathered rows
-EMPTY = np.iinfo(np.uint64).max  # the priority of a place that nothing has taken
+BINS = 40_000  # of similarities in [-1, 1]: a quantile is exact to 5e-5
+BLOCK = 2_048  # queries, or captions, compared at once; bounds the memory
+NOBODY = np.iinfo(np.uint64).max  # a priority above any other
+
+Rows = np.ndarray  # (N, D) float32, unit rows
+Range = tuple[float, float]  # lowest and highest similarity
 
 
 def select_similar(
@@ -35,156 +45,187 @@ def select_similar(
     seed: int = 0,
     own_captions: Sequence[str | None] | None = None,
     exclude: Collection[str] = (),
-    block_size: int = 2048,
+    block_size: int = BLOCK,
     progress: bool = True,
 ) -> list[list[Match]]:
-    """Draw up to k captions for each query, out of those in the similarity band.
+    """Draw up to k captions for each query, out of those in the similarity range.
 
     query_embeds : (B, D), unit rows; the matrix products run on its device
     own_captions : B captions, each withheld from its own query (None: nothing)
     exclude : captions that no query may get
     block_size : how many queries, and captions, to compare at once; bounds the memory
     returns : B lists of at most k matches in random order, fewer where fewer qualify
+
+    ConfigError for an impossible k or range, ValueError for queries that do not fit.
     """
-    _check(k, sim_min, sim_max)
+    _check_range(sim_min, sim_max)
+    if k < 0:
+        raise ConfigError(f"k is {k}: it must not be negative")
     queries = datastore.check_queries(query_embeds)
     own_rows = datastore.own_rows(own_captions, len(queries))
     if k == 0 or not len(queries):
         return [[] for _ in queries]
     identities = _identities(queries, own_captions)
-    tickets = _tickets(datastore, seed)
-    withheld = np.zeros(len(datastore), dtype=bool)
-    withheld[datastore.rows_of(exclude)] = True
+    tickets = _mix(datastore.hashes ^ _mix(np.array([seed % 2**64], dtype=np.uint64)))
+    allowed = np.delete(np.arange(len(datastore)), datastore.rows_of(exclude))
     draws = [
-        _Draw(queries[part], own_rows[part], identities[part], k)
+        _Draw(queries[part], own_rows[part], identities[part], k, (sim_min, sim_max))
         for part in _parts(len(queries), block_size)
     ]
-    for part in _parts(len(datastore), block_size, progress):
-        block = _Block(part, datastore.embeddings[part], queries.device)
+    for part in _parts(len(allowed), block_size, progress):
+        rows = allowed[part]
+        stored = datastore.embeddings[rows]
+        columns = float32(stored, queries.device).T  # (D, C)
         for draw in draws:
-            draw.add(block, (sim_min, sim_max), tickets[part], withheld[part])
+            draw.add(rows, stored, columns, tickets[rows])
     return [matches for draw in draws for matches in draw.matches(datastore)]
 
 
-class _Block:
-    """Captions that are compared at once: rows of the datastore, (C, D)."""
-
-    def __init__(self, rows: slice, stored: np.ndarray, device: torch.device):
-        self.first = rows.start
-        self.stored = stored  # as the datastore has them, perhaps on disk
-        self.columns = float32(stored, device).T  # (D, C), where the products are
-
-
+@dataclass
 class _Draw:
-    """What B queries have drawn so far: the k pairs of smallest priority, in order.
+    """What B queries have drawn so far: the k pairs of smallest priority of each."""
 
-    queries : (B, D)      own_rows : (B,), -1 for none      identities : (B,) uint64
-    """
+    queries: torch.Tensor  # (B, D)
+    own_rows: np.ndarray  # (B,), -1 for none
+    identities: np.ndarray  # (B,) uint64
+    k: int
+    sim_range: Range
 
-    def __init__(
-        self,
-        queries: torch.Tensor,
-        own_rows: np.ndarray,
-        identities: np.ndarray,
-        k: int,
-    ):
-        self.queries, self.stored = queries, queries.cpu().numpy()
-        self.own_rows = own_rows
-        self.identities = identities
-        self.rows = np.full((len(queries), k), -1, dtype=np.int64)
-        self.priorities = np.full((len(queries), k), EMPTY, dtype=np.uint64)
+    def __post_init__(self):
+        self.stored = self.queries.cpu().numpy()
+        # of the P pairs drawn, ordered by query and priority
+        self.query = self.row = np.empty(0, dtype=np.int64)
+        self.priority = np.empty(0, dtype=np.uint64)
+        # of each query: what a new pair must be below
+        self.limit = np.full(len(self.queries), NOBODY, dtype=np.uint64)
 
     def add(
         self,
-        block: _Block,
-        band: tuple[float, float],
+        rows: np.ndarray,
+        stored: np.ndarray,
+        columns: torch.Tensor,
         tickets: np.ndarray,
-        withheld: np.ndarray,
     ) -> None:
-        """Consider the captions of a block, with their tickets (C,) and bans (C,).
+        """Consider C captions of the datastore, in these rows (C,).
 
-        A pair too late to be drawn is dropped before it is compared again.
+        stored : (C, D), as the datastore has them     columns : (D, C), on the device
+        tickets : (C,) uint64
         """
-        query, column, near = self._near(block, band)
-        priority = _mix(self.identities[query] ^ tickets[column])
-        drawn = (priority < self.priorities[query, -1]) & ~withheld[column]
-        drawn &= self.own_rows[query] != block.first + column
-        query, column, priority = query[drawn], column[drawn], priority[drawn]
-        inside = self._inside(block, band, query, column, near[drawn])
-        self._take(query[inside], block.first + column[inside], priority[inside])
-
-    def _near(
-        self, block: _Block, band: tuple[float, float]
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return query, column and product (P,) of the pairs in or near the band."""
-        products = self.queries @ block.columns  # (B, C)
-        inside = (products >= band[0] - MARGIN) & (products <= band[1] + MARGIN)
+        low, high = self.sim_range
+        products = self.queries @ columns  # (B, C)
+        inside = (products >= low - MARGIN) & (products <= high + MARGIN)
         pairs = inside.flatten().nonzero().flatten()
-        near = products.flatten()[pairs].cpu().numpy()
-        return *np.divmod(pairs.cpu().numpy(), products.shape[1]), near
+        products = products.flatten()[pairs].cpu().numpy()
+        query, column = np.divmod(pairs.cpu().numpy(), len(stored))
+        priority = _mix(self.identities[query] ^ tickets[column])
+        # a pair too late to be drawn is dropped before it is compared again
+        drawn = (priority < self.limit[query]) & (self.own_rows[query] != rows[column])
+        drawn = np.flatnonzero(drawn)
+        drawn = drawn[
+            self._inside(stored, query[drawn], column[drawn], products[drawn])
+        ]
+        self._take(query[drawn], rows[column[drawn]], priority[drawn])
 
     def _inside(
         self,
-        block: _Block,
-        band: tuple[float, float],
+        stored: np.ndarray,
         query: np.ndarray,
         column: np.ndarray,
-        near: np.ndarray,
+        products: np.ndarray,
     ) -> np.ndarray:
-        """Tell which of P pairs lie in the band, (P,) bool; exactly at its edges."""
-        inside = (near > band[0] + MARGIN) & (near < band[1] - MARGIN)
+        """Tell which of P pairs lie in the range, (P,) bool; exactly at its edges."""
+        low, high = self.sim_range
+        inside = (products > low + MARGIN) & (products < high - MARGIN)
         unsure = np.flatnonzero(~inside)
         for start in range(0, len(unsure), PAIRS):
             pairs = unsure[start : start + PAIRS]
-            exact = cosine(self.stored[query[pairs]], block.stored[column[pairs]])
-            inside[pairs] = (exact >= band[0]) & (exact <= band[1])
+            exact = cosine(self.stored[query[pairs]], stored[column[pairs]])
+            inside[pairs] = (exact >= low) & (exact <= high)
         return inside
 
     def _take(self, query: np.ndarray, row: np.ndarray, priority: np.ndarray) -> None:
-        """Keep the best of P pairs and those drawn before, all arrays (P,)."""
-        k = self.rows.shape[1]
+        """Keep each query's best k of P new pairs and those drawn before."""
+        query = np.concatenate([self.query, query])
+        row = np.concatenate([self.row, row])
+        priority = np.concatenate([self.priority, priority])
         order = np.lexsort((priority, query))
-        query, row, priority = query[order], row[order], priority[order]
-        place = np.arange(len(query)) - np.searchsorted(query, query)
-        first = place < k
-        at = query[first], k + place[first]
-        rows = np.hstack([self.rows, np.full_like(self.rows, -1)])  # (B, 2k)
-        priorities = np.hstack([self.priorities, np.full_like(self.priorities, EMPTY)])
-        rows[at], priorities[at] = row[first], priority[first]
-        order = np.argsort(priorities, axis=1, kind="stable")[:, :k]
-        self.rows = np.take_along_axis(rows, order, axis=1)
-        self.priorities = np.take_along_axis(priorities, order, axis=1)
+        ordered = query[order]
+        place = np.arange(len(order)) - np.searchsorted(ordered, ordered)
+        kept = order[place < self.k]
+        self.query, self.row, self.priority = query[kept], row[kept], priority[kept]
+        last = order[place == self.k - 1]
+        self.limit[query[last]] = priority[last]
 
     def matches(self, datastore: CaptionDatastore) -> Iterator[list[Match]]:
         """Yield the matches of each query, with their similarities."""
-        for query, places in zip(self.stored, self.rows, strict=True):
-            rows = places[places >= 0]
+        starts = np.searchsorted(self.query, np.arange(1, len(self.stored)))
+        for query, rows in zip(self.stored, np.split(self.row, starts), strict=True):
             similarities = cosine(query[None], datastore.embeddings[rows])
             yield datastore.matches(rows, similarities)
 
 
-def _check(k: int, sim_min: float, sim_max: float) -> None:
-    if k < 0:
-        raise ConfigError(f"k is {k}: it must not be negative")
-    if not sim_min <= sim_max:
-        raise ConfigError(f"sim_min {sim_min} is not at or below sim_max {sim_max}")
+def counts_in_range(
+    queries: Rows, captions: Rows, sim_min: float, sim_max: float
+) -> np.ndarray:
+    """Count the captions whose similarity lies in the range, of each query: (B,) int64.
+
+    queries : (B, D)      captions : (N, D), a query's own caption among them or not
+
+    ConfigError for an impossible range, ValueError for rows of two spaces.
+    """
+    _check_range(sim_min, sim_max)
+    inside = (
+        ((part >= sim_min) & (part <= sim_max)).sum(axis=1)
+        for part in _similarities(queries, captions)
+    )
+    return np.concatenate(list(inside))
 
 
-def _parts(count: int, block_size: int, progress: bool = False) -> Iterator[slice]:
-    """Yield slices of at most `block_size`, of captions under a progress bar."""
+def refit_range(
+    sim_range: Range, reference: tuple[Rows, Rows], own: tuple[Rows, Rows]
+) -> Range:
+    """Return the range that means in one space what `sim_range` means in another.
+
+    reference, own : the queries and the captions in either space; the range returned
+        cuts the same quantiles off all pairs of `own` as `sim_range` of `reference`
+
+    ConfigError for an impossible range, ValueError for rows of two spaces.
+    """
+    _check_range(*sim_range)
+    below = np.zeros(2)  # pairs below sim_min, and at or below sim_max
+    for part in _similarities(*reference):
+        below += (part < sim_range[0]).sum(), (part <= sim_range[1]).sum()
+    edges, counts = np.linspace(-1, 1, BINS + 1), np.zeros(BINS, dtype=np.int64)
+    for part in _similarities(*own):
+        counts += np.histogram(np.clip(part, -1, 1), bins=edges)[0]
+    shares = np.concatenate([[0], np.cumsum(counts) / counts.sum()])
+    quantiles = below / (len(reference[0]) * len(reference[1]))
+    low, high = np.interp(quantiles, shares, edges)
+    return round(float(low), 4), round(float(high), 4)
+
+
+def _similarities(queries: Rows, captions: Rows) -> Iterator[np.ndarray]:
+    """Yield cosines (block, N), rounded: the order of summation must not matter."""
+    if queries.shape[1:] != captions.shape[1:]:
+        raise ValueError(f"{queries.shape} and {captions.shape} are of two spaces")
+    for part in _parts(len(queries), BLOCK):
+        yield np.round(queries[part] @ captions.T, 6)
+
+
+def _check_range(sim_min: float, sim_max: float) -> None:
+    if not -1 <= sim_min <= sim_max <= 1:  # also of NaN
+        raise ConfigError(
+            f"sim_min {sim_min} and sim_max {sim_max} must rise within [-1, 1]"
+        )
+
+
+def _parts(count: int, size: int, progress: bool = False) -> Iterator[slice]:
+    """Yield slices of at most `size` that make up `count`, under a progress bar."""
     from tqdm import tqdm
 
-    bar = tqdm(
-        total=count,
-        desc="selecting similar captions",
-        unit="caption",
-        delay=2,
-        disable=not progress,
-    )
-    with bar:
-        for start in range(0, count, block_size):
-            yield slice(start, min(start + block_size, count))
-            bar.update(min(block_size, count - start))
+    bar = {"desc": "selecting similar captions", "unit": "caption", "unit_scale": size}
+    for start in tqdm(range(0, count, size), delay=2, disable=not progress, **bar):
+        yield slice(start, min(start + size, count))
 
 
 def _identities(
@@ -197,12 +238,6 @@ def _identities(
         row.tobytes() if text is None else text.strip().encode()
         for text, row in zip(texts, rows, strict=True)
     )
-
-
-def _tickets(datastore: CaptionDatastore, seed: int) -> np.ndarray:
-    """Return a pseudo-random number for each caption and this seed, (N,) uint64."""
-    seeds = np.array([seed % 2**64], dtype=np.uint64)
-    return _mix(datastore.hashes ^ _mix(seeds))
 
 
 def _mix(values: np.ndarray) -> np.ndarray:

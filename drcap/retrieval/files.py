@@ -1,0 +1,136 @@
+"""A caption datastore on disk (sec. II-B): a folder of three or four files.
+
+`captions.parquet` holds the texts, `embeddings.npy` their unit rows in the same order,
+and `index.faiss` an approximate index where one was asked for. `datastore.json` holds
+the format's version, the encoder's fingerprint and the SHA-256 of the others: a damaged
+file is an error and never a wrong caption. Rows are stored at float32 or float16,
+mapped into memory, and always computed with at float32.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from drcap.atomic import sha256
+from drcap.errors import ConfigError, DatastoreError
+
+VERSION = 2  # 1 had embeddings.safetensors
+MANIFEST, CAPTIONS = "datastore.json", "captions.parquet"
+EMBEDDINGS, INDEX = "embeddings.npy", "index.faiss"
+DTYPES = ("float32", "float16")
+CHECKED = 8_192  # rows that are checked at once
+
+
+def check_dtype(dtype: str) -> None:
+    """Raise ConfigError unless embeddings can be stored as `dtype`."""
+    if dtype not in DTYPES:
+        raise ConfigError(f"dtype: '{dtype}' is not stored; use {' or '.join(DTYPES)}")
+
+
+def check_unit_rows(embeddings: np.ndarray) -> None:
+    """Raise DatastoreError unless all rows of (N, D) have unit norm."""
+    for _, block in blocks_of(embeddings, CHECKED):
+        norms = torch.linalg.vector_norm(block, dim=1)
+        if not ((norms - 1).abs() < 1e-3).all():  # also false for NaN
+            raise DatastoreError("the embeddings are not unit rows: normalise them")
+
+
+def float32(rows: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
+    """Return rows (n, D) as a float32 tensor; no copy where they are that already."""
+    if not rows.flags.writeable:  # torch would warn
+        rows = rows.copy()
+    return torch.from_numpy(np.ascontiguousarray(rows)).to(device, torch.float32)
+
+
+def blocks_of(embeddings: np.ndarray, size: int) -> Iterator[tuple[int, torch.Tensor]]:
+    """Yield (first row, block (<= size, D) float32)."""
+    for start in range(0, len(embeddings), size):
+        yield start, float32(embeddings[start : start + size])
+
+
+def build_command(folder: Path, *, overwrite: bool = True) -> str:
+    """Return the command that builds a datastore in `folder`, quoted for a message."""
+    option = " --overwrite" if overwrite else ""
+    return f"`drcap datastore build CAPTIONS_FILE --output {folder}{option}`"
+
+
+def check_target(folder: Path | str, *, overwrite: bool) -> None:
+    """Raise DatastoreError if a datastore must not be written to `folder`.
+
+    Only another datastore may be replaced; any other content is the user's own.
+    """
+    folder = Path(folder)
+    for path in (folder, *folder.absolute().parents):
+        if path.is_file():
+            raise DatastoreError(f"{path} is a file: name a folder for the datastore")
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    if not (folder / MANIFEST).exists():
+        raise DatastoreError(
+            f"{folder} holds other files and no datastore: name another folder"
+        )
+    if not overwrite:
+        raise DatastoreError(f"{folder} exists: name another folder or add --overwrite")
+
+
+def complete(folder: Path, captions: Sequence[str], encoder: str, index: str) -> None:
+    """Write captions and manifest to `folder`, which holds embeddings and any index.
+
+    captions : N texts     encoder : fingerprint of the CLAP model     index : its kind
+    """
+    import pandas as pd
+
+    frame = pd.DataFrame({"caption": list(captions)}, dtype=object)
+    frame.to_parquet(folder / CAPTIONS, index=False)
+    names = [CAPTIONS, EMBEDDINGS, *([INDEX] if (folder / INDEX).exists() else [])]
+    manifest = {"version": VERSION, "encoder": encoder, "index": index}
+    manifest["sha256"] = {name: sha256(folder / name) for name in names}
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+
+
+def read(folder: Path) -> tuple[list[str], np.ndarray, dict]:
+    """Return captions (N), embeddings (N, D) mapped into memory, and the manifest.
+
+    DatastoreError if the folder is missing, is no datastore, is of another version of
+    the format, or was changed since it was written.
+    """
+    import pandas as pd
+
+    if not folder.exists():
+        command = build_command(folder, overwrite=False)
+        raise DatastoreError(f"{folder} does not exist: build it with {command}")
+    if not (folder / MANIFEST).is_file():
+        raise DatastoreError(f"{folder} is not a datastore: it holds no {MANIFEST}")
+    manifest = _read_manifest(folder)
+    for name in {CAPTIONS, EMBEDDINGS, *manifest["sha256"]}:
+        if not (folder / name).is_file():
+            raise damaged(folder, f"{name} is missing")
+        if sha256(folder / name) != manifest["sha256"].get(name):
+            raise damaged(folder, f"{name} has changed since it was written")
+    captions = pd.read_parquet(folder / CAPTIONS)["caption"].tolist()
+    return captions, np.load(folder / EMBEDDINGS, mmap_mode="c"), manifest
+
+
+def _read_manifest(folder: Path) -> dict:
+    """Return the encoder, the index and the SHA-256 of the other files."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        if manifest["version"] == VERSION:
+            known = {"sha256": dict(manifest["sha256"])}
+            return known | {name: manifest[name] for name in ("encoder", "index")}
+    except (ValueError, LookupError, TypeError):  # not UTF-8, JSON, or a manifest
+        raise damaged(folder, f"{MANIFEST} cannot be read") from None
+    raise DatastoreError(
+        f"{folder} has format version {manifest['version']}, this drcap reads "
+        f"{VERSION}: rebuild it with {build_command(folder)}"
+    )
+
+
+def damaged(folder: Path, problem: str) -> DatastoreError:
+    """Return the error of a datastore that is not as it was written."""
+    return DatastoreError(
+        f"{folder} is damaged, {problem}: rebuild it with {build_command(folder)}"
+    )

@@ -1,0 +1,233 @@
+"""Nearest captions by inner product (eq. 3): exactly, or approximately by faiss.
+
+The exact search reads each block of embeddings once a call. An inverted file (IVF) or a
+graph (HNSW) reads a few per cent of the rows and may miss some: `recall` measures how
+many. Both give candidates, which the datastore scores again in float64. Checked against
+numpy.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from drcap.errors import ConfigError
+from drcap.retrieval.files import blocks_of, damaged
+
+if TYPE_CHECKING:
+    import faiss
+
+    from drcap.retrieval.datastore import CaptionDatastore
+
+# how to search -> faiss' own name of the index; both copy the rows at float16
+INDEXES = {"exact": None, "ivf": "IVF{lists},SQfp16", "hnsw": "HNSW32,SQfp16"}
+BLOCK = 8_192  # rows compared at once; with 1,024 queries 32 MB of products
+POINTS = 64  # rows a list of the IVF is fitted to; faiss wants 39 at least
+PROBED = 16  # an IVF searches one list in so many
+EF_BUILD, EF_SEARCH = 80, 128  # breadth of the graph's search
+SPARE = 8  # candidates beyond top_k + 1, among which ties are settled
+TIE = 1e-5  # above the rounding error of a float32 inner product of unit rows
+SAMPLE = 256  # captions that `sampled_recall` draws
+
+Nearest = tuple[np.ndarray, np.ndarray]  # products and rows, (B, count) each
+
+
+def check_index(kind: str) -> None:
+    """Raise ConfigError unless `kind` is a way to search."""
+    if kind not in INDEXES:
+        raise ConfigError(f"index: unknown '{kind}'; known: {', '.join(INDEXES)}")
+
+
+class Exact:
+    """Compares every row of `embeddings`, (N, D) float32 or float16, unit rows."""
+
+    exact = True
+
+    def __init__(self, embeddings: np.ndarray):
+        self.embeddings = embeddings
+
+    def save(self, path: Path) -> None:
+        """Write what is needed beside the embeddings: nothing."""
+
+    def search(
+        self, queries: torch.Tensor, count: int, excluded: np.ndarray
+    ) -> Nearest:
+        """Return the `count` largest products of each query, falling, and their rows.
+
+        queries : (B, D) float32, on the CPU     excluded : (X,) rows that no query may
+        count : at most N                        get, rising
+        returns : (B, count) float32 and int64; -1 where fewer rows are allowed
+        """
+        scores = queries.new_empty(len(queries), 0)
+        rows = torch.empty(len(queries), 0, dtype=torch.int64)
+        for start, block in blocks_of(self.embeddings, BLOCK):
+            products = queries @ block.T  # (B, block)
+            first, last = np.searchsorted(excluded, [start, start + len(block)])
+            products[:, excluded[first:last] - start] = -torch.inf
+            best, places = products.topk(min(count, len(block)), dim=1)
+            scores = torch.cat([scores, best], dim=1)
+            rows = torch.cat([rows, places + start], dim=1)
+            scores, places = scores.topk(min(count, scores.shape[1]), dim=1)
+            rows = rows.gather(1, places)
+        rows = rows.masked_fill(scores == -torch.inf, -1)
+        return scores.numpy(), rows.numpy()
+
+
+class Approximate(Exact):
+    """Searches an index of faiss, built of `embeddings` (N, D)."""
+
+    exact = False
+
+    def __init__(self, embeddings: np.ndarray, index: "faiss.Index"):
+        super().__init__(embeddings)
+        self.index = index
+
+    def search(
+        self, queries: torch.Tensor, count: int, excluded: np.ndarray
+    ) -> Nearest:
+        """Return as `Exact` does, which answers where too few rows were visited."""
+        import faiss
+
+        options = {}
+        if len(excluded):
+            options["sel"] = faiss.IDSelectorNot(faiss.IDSelectorBatch(excluded))
+        if isinstance(self.index, faiss.IndexHNSW):
+            breadth = max(EF_SEARCH, 2 * count)
+            settings = faiss.SearchParametersHNSW(efSearch=breadth, **options)
+        else:
+            probed = -(-self.index.nlist // PROBED)
+            settings = faiss.SearchParametersIVF(nprobe=probed, **options)
+        scores, rows = self.index.search(queries.numpy(), count, params=settings)
+        few = np.flatnonzero(rows[:, -1] < 0)
+        if len(few):
+            scores[few], rows[few] = super().search(queries[few], count, excluded)
+        return scores, rows
+
+    def save(self, path: Path) -> None:
+        """Write the index to one file."""
+        import faiss
+
+        with open(path, "wb") as file:  # a full disk is then an OSError
+            faiss.write_index(self.index, faiss.PyCallbackIOWriter(file.write))
+
+
+def build_index(
+    kind: str, embeddings: np.ndarray, *, seed: int = 0, progress: bool = False
+) -> Exact:
+    """Return what searches embeddings (N, D) in the way called `kind`.
+
+    seed : of the rows that an IVF's lists are fitted to
+
+    ConfigError for an unknown kind.
+    """
+    from tqdm import tqdm
+
+    check_index(kind)
+    if kind == "exact" or not len(embeddings):
+        return Exact(embeddings)
+    index = _empty_index(kind, embeddings, seed)
+    bar = {"desc": "indexing captions", "unit": "caption", "unit_scale": BLOCK}
+    bar |= {"total": -(-len(embeddings) // BLOCK), "disable": not progress}
+    for _, block in tqdm(blocks_of(embeddings, BLOCK), delay=2, **bar):
+        index.add(block.numpy())
+    return Approximate(embeddings, index)
+
+
+def _empty_index(kind: str, embeddings: np.ndarray, seed: int) -> "faiss.Index":
+    """Return an index without rows, the lists of an IVF fitted to a sample of them."""
+    import faiss
+
+    count, dim = embeddings.shape
+    lists = max(1, min(round(2 * count**0.5), count // POINTS))
+    name = INDEXES[kind].format(lists=lists)
+    index = faiss.index_factory(dim, name, faiss.METRIC_INNER_PRODUCT)
+    if kind == "hnsw":
+        index.hnsw.efConstruction = EF_BUILD
+        index.train(np.zeros((1, dim), dtype=np.float32))  # halves need no fitting
+        return index
+    index.by_residual = False  # rows as they are, not their distance from a centre
+    index.cp.seed = seed
+    index.cp.min_points_per_centroid = 1  # no warning about small datastores
+    generator = np.random.default_rng(seed)
+    sample = generator.choice(count, min(count, POINTS * lists), replace=False)
+    index.train(embeddings[np.sort(sample)].astype(np.float32))
+    return index
+
+
+def read_index(path: Path, kind: str, embeddings: np.ndarray) -> Approximate:
+    """Read the index of embeddings (N, D) that `save` wrote.
+
+    DatastoreError if the file holds anything else.
+    """
+    import faiss
+
+    try:
+        index = faiss.read_index(str(path))
+    except RuntimeError:
+        raise damaged(path.parent, f"{path.name} is not an index of faiss") from None
+    expected = {"ivf": faiss.IndexIVF, "hnsw": faiss.IndexHNSW}.get(kind, ())
+    shape = (index.ntotal, index.d)
+    if not isinstance(index, expected) or shape != embeddings.shape:
+        problem = f"{path.name} is not the {kind} index of these embeddings"
+        raise damaged(path.parent, problem)
+    return Approximate(embeddings, index)
+
+
+def candidates(
+    searcher: Exact, queries: torch.Tensor, top_k: int, excluded: np.ndarray
+) -> np.ndarray:
+    """Return rows (B, C), -1 for none, that hold each query's best top_k + 1.
+
+    One more than asked for, as a query's own caption may be among them. C grows until
+    no row left outside can tie with these; an approximate search is asked only once.
+    """
+    allowed = len(searcher.embeddings) - len(excluded)
+    count = min(top_k + 1 + SPARE, allowed)
+    while True:
+        scores, rows = searcher.search(queries, count, excluded)
+        last = min(top_k, count - 1)
+        tied = searcher.exact and (scores[:, last] - scores[:, -1] < TIE).any()
+        if count == allowed or not tied:
+            return rows
+        count = min(2 * count, allowed)
+
+
+def recall(
+    datastore: "CaptionDatastore",
+    queries: torch.Tensor | np.ndarray,
+    top_k: int = 3,
+    *,
+    own_captions: Sequence[str | None] | None = None,
+) -> float:
+    """Return the share of the exact `top_k` that the datastore's own search finds.
+
+    queries, own_captions : as in `CaptionDatastore.search`     returns : in [0, 1]
+
+    A caption as similar as the last of the exact ones counts as one of them.
+    """
+    options = {"top_k": top_k, "own_captions": own_captions}
+    hits = wanted = 0
+    for best, matches in zip(
+        datastore.search(queries, exact=True, **options),
+        datastore.search(queries, **options),
+        strict=True,
+    ):
+        floor = best[-1].similarity if best else 0.0
+        hits += sum(match.similarity >= floor for match in matches)
+        wanted += len(best)
+    return hits / wanted if wanted else 1.0
+
+
+def sampled_recall(
+    datastore: "CaptionDatastore", top_k: int = 3, seed: int = 0
+) -> float:
+    """Return the recall of captions drawn at random that search for their neighbours.
+
+    Audio lies elsewhere in the space: pass its embeddings to `recall` to measure it.
+    """
+    count = min(SAMPLE, len(datastore))
+    rows = np.random.default_rng(seed).choice(len(datastore), count, replace=False)
+    own = [datastore.captions[row] for row in rows]
+    return recall(datastore, datastore.rows(rows), top_k, own_captions=own)
