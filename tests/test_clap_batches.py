@@ -3,8 +3,16 @@ import pytest
 import soundfile
 import torch
 from doubles import ToyCLAP
+from doubles_clap import write_clips
 
-from drcap.clap.batches import encode_captions, encode_recordings, encode_windows
+from drcap.audio import load
+from drcap.clap.batches import (
+    embed_clips,
+    encode_captions,
+    encode_over_time,
+    encode_recordings,
+    encode_windows,
+)
 from drcap.errors import AudioError
 
 SR = ToyCLAP.sr
@@ -41,7 +49,9 @@ def recordings(tmp_path):
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 32])
-def test_windows_are_averaged_by_their_duration(clap, recordings, batch_size):
+def test_windows_are_averaged_by_their_duration_and_silence_is_zeros(
+    clap, recordings, batch_size
+):
     paths, waveforms = recordings
     embeddings = encode_recordings(paths, clap, batch_size=batch_size, progress=False)
     assert embeddings.dtype == np.float32 and embeddings.shape == (4, 32)
@@ -49,18 +59,31 @@ def test_windows_are_averaged_by_their_duration(clap, recordings, batch_size):
     def embed(waveform):
         return clap.encode_audio([waveform])[0].numpy()
 
-    long, short, half, silent = waveforms
+    long, short, half, _ = waveforms
     parts = [long[start * SR : (start + 10) * SR] for start in (0, 10, 20)]
     expected = [
         unit(sum(s * embed(w) for s, w in zip((10, 10, 5), parts, strict=True))),
         embed(short),
         embed(half[10 * SR :]),
-        embed(silent),
     ]
-    np.testing.assert_allclose(embeddings, expected, atol=1e-5)
+    np.testing.assert_allclose(embeddings[:3], expected, atol=1e-5)
+    assert not embeddings[3].any()
 
 
-def test_a_recording_without_an_audible_window_is_zeros(clap):
+def test_the_authors_read_the_beginning_of_the_first_channel(clap, tmp_path):
+    stereo = np.stack([tone(12, 300), tone(12, 900)], axis=1)
+    soundfile.write(tmp_path / "stereo.wav", stereo, SR, subtype="FLOAT")
+    silence = np.zeros(10 * SR, np.float32)
+    late = np.concatenate([silence, tone(4, 700)])
+    soundfile.write(tmp_path / "late.wav", late, SR, subtype="FLOAT")
+    paths = [tmp_path / "stereo.wav", tmp_path / "late.wav"]
+    rows = encode_recordings(paths, clap, beginning=True, progress=False)
+    expected = clap.encode_audio([stereo[: 10 * SR, 0]])[0]
+    np.testing.assert_allclose(rows[0], expected, atol=1e-5)
+    assert not rows[1].any()
+
+
+def test_the_windows_of_a_recording_may_come_one_by_one(clap):
     silence, sound = np.zeros(SR, np.float32), tone(1, 300)
     rows = encode_windows([(0, silence), (2, sound), (0, silence)], 3, clap)
     assert not rows[:2].any()
@@ -72,8 +95,32 @@ def test_an_unreadable_recording_is_named(clap, recordings, tmp_path):
         encode_recordings([recordings[0][0], tmp_path / "none.wav"], clap)
 
 
+def test_windows_over_time_are_followed_by_silence_or_cut(clap, recordings):
+    def encode(waveforms):  # the level of each of two halves of a window
+        halves = [np.array_split(wave, 2) for wave in waveforms]
+        levels = [[[np.abs(half).max()] for half in both] for both in halves]
+        return torch.tensor(np.array(levels, np.float32))
+
+    rows = encode_over_time(recordings[0][:2], clap, encode, 2, progress=False)
+    assert rows.shape == (2, 4, 1)
+    np.testing.assert_allclose(rows[..., 0] > 0.1, [[1] * 4, [1, 1, 0, 0]])
+
+
 def test_captions_come_back_in_their_order(clap):
     captions = ["a dog", "rain falls on a roof", "wind"]
-    found = encode_captions(captions, clap, batch_size=2, progress=False)
-    expected = np.concatenate([clap.encode_text([each]) for each in captions])
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+    rows = encode_captions(captions, clap, batch_size=2, progress=False)
+    expected = np.concatenate([clap.encode_text([text]) for text in captions])
+    np.testing.assert_allclose(rows, expected, atol=1e-6)
+    assert encode_captions([], clap).shape == (0, 32)
+
+
+def test_clips_are_embedded_with_all_their_captions(clap, tmp_path):
+    clips = write_clips(tmp_path, 4)
+    embedded = embed_clips(clips, clap, progress=False)
+    assert embedded.clip_of_text.tolist() == [0, 1, 1, 2, 3, 3]
+    captions = [caption for clip in clips for caption in clip.captions]
+    np.testing.assert_allclose(embedded.text, clap.encode_text(captions), atol=1e-6)
+    np.testing.assert_array_equal(embedded.first_text, embedded.text[[0, 1, 3, 4]])
+    waves = [load(clip.path, clap.sr) for clip in clips]
+    np.testing.assert_allclose(embedded.audio, clap.encode_audio(waves), atol=1e-5)
+    assert 0 <= embedded.scores()["audio_to_text"]["R@1"] <= 1

@@ -12,7 +12,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from drcap.clap import load_clap
+from drcap.clap.laion import LaionCLAP
 from drcap.errors import CheckpointError
 
 WORDS = ["<s>", "<pad>", "</s>", "<unk>", "a", "dog", "barks", "rain", "falls"]
@@ -77,7 +77,7 @@ def reference(folder):
 
 @pytest.fixture(scope="module")
 def clap(folder, reference):
-    return load_clap(folder, device="cpu")
+    return LaionCLAP(str(folder), device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +145,7 @@ def test_counted_positions_may_be_there_or_not(folder, clap, tmp_path, there):
         if there:
             tensors[key] = torch.arange(90)[None]
 
-    other = load_clap(rewrite(folder, tmp_path / "other", change), device="cpu")
+    other = LaionCLAP(rewrite(folder, tmp_path / "other", change), device="cpu")
     captions = ["a dog barks", "rain falls"]
     assert torch.equal(other.encode_text(captions), clap.encode_text(captions))
 
@@ -153,12 +153,12 @@ def test_counted_positions_may_be_there_or_not(folder, clap, tmp_path, there):
 def test_missing_and_unexpected_weights_are_named(folder, clap, tmp_path):
     lacking = rewrite(folder, tmp_path / "1", lambda t: t.pop("logit_scale_a"))
     with pytest.raises(CheckpointError, match="missing keys: logit_scale_a"):
-        load_clap(lacking)
+        LaionCLAP(lacking)
     odd = rewrite(
         folder, tmp_path / "2", lambda t: t.update({"text_odd": torch.zeros(1)})
     )
     with pytest.raises(CheckpointError, match="unexpected keys: text_odd"):
-        load_clap(odd)
+        LaionCLAP(odd)
 
 
 def test_a_fused_model_is_refused(folder, clap, tmp_path):
@@ -166,10 +166,10 @@ def test_a_fused_model_is_refused(folder, clap, tmp_path):
     rewrite(folder, other, lambda tensors: None)
     save_model(other, enable_fusion=True, fusion_type="aff_2d")
     with pytest.raises(CheckpointError, match="fuses crops drawn at random"):
-        load_clap(other)
+        LaionCLAP(other)
 
 
 def test_a_folder_of_another_kind_is_refused(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "clap"}))
     with pytest.raises(CheckpointError, match="cannot be loaded"):
-        load_clap(tmp_path)
+        LaionCLAP(tmp_path)

@@ -3,10 +3,16 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
+from torch.nn import functional as F
 from transformers import AutoTokenizer, BertConfig, BertModel
 
-from drcap.clap import load_clap
-from drcap.clap.model import CLAPModel, TrainedCLAP
+from drcap.clap.model import (
+    CLAPModel,
+    TrainedCLAP,
+    contrastive_loss,
+    embedding_regularisation,
+)
 from drcap.config import clap_profile, override
 from drcap.errors import AssetError, CheckpointError, ConfigError
 
@@ -77,20 +83,22 @@ def test_a_clip_is_followed_by_zeros_and_cropped(clap, waveforms):
 def test_training_mode_keeps_the_normalisation_and_a_frozen_text_encoder(text_model):
     model = make(text_model).train()
     log_mels = torch.randn(2, 126, 32)
-    before = {name: each.clone() for name, each in model.named_buffers()}
+    before = {name: tensor.clone() for name, tensor in model.named_buffers()}
     alone = model.embed_log_mels(log_mels[:1])
     together = model.embed_log_mels(log_mels)
     torch.testing.assert_close(together[:1], alone, atol=1e-5, rtol=0)
-    assert all(torch.equal(each, before[name]) for name, each in model.named_buffers())
+    after = dict(model.named_buffers())
+    assert all(torch.equal(after[name], before[name]) for name in before)
     tokens = model.tokenize(CAPTIONS)
-    assert torch.equal(model.text_features(**tokens), model.text_features(**tokens))
-    assert not model.text_features(**tokens).requires_grad
-    assert model.embed_tokens(**tokens).requires_grad  # its projection learns
+    features = model.text_encoder(**tokens)
+    assert torch.equal(model.text_encoder(**tokens), features)
+    assert not features.requires_grad
+    assert model.embed_text(CAPTIONS).requires_grad  # its projection learns
 
 
 def test_a_trained_text_encoder_learns(text_model):
     model = make(text_model, trained=True).train()
-    model.embed_tokens(**model.tokenize(CAPTIONS)).sum().backward()
+    model.embed_text(CAPTIONS).sum().backward()
     weights = model.text_encoder.parameters()
     assert any(each.grad is not None and each.grad.any() for each in weights)
 
@@ -115,7 +123,7 @@ def test_token_states_are_pooled_without_the_padding(text_model, pooling):
     ids = model.tokenize(CAPTIONS[:1])["input_ids"]
     states = BertModel.from_pretrained(text_model).eval()(ids).last_hidden_state[0]
     expected = states[0] if pooling == "first" else states.mean(0)
-    features = model.text_features(**model.tokenize(CAPTIONS))[0]
+    features = model.text_encoder(**model.tokenize(CAPTIONS))[0]
     torch.testing.assert_close(features, expected, atol=1e-5, rtol=0)
 
 
@@ -138,21 +146,15 @@ def test_the_temperature_starts_as_configured_and_is_learned(text_model):
 def test_a_saved_model_embeds_alike(text_model, waveforms, tmp_path, trained):
     clap = TrainedCLAP(make(text_model, trained))
     clap.save(tmp_path / "model")
-    loaded = load_clap(tmp_path / "model", device="cpu")
+    loaded = TrainedCLAP.load(tmp_path / "model", device="cpu")
     assert loaded.fingerprint == clap.fingerprint
     assert torch.equal(loaded.encode_audio(waveforms), clap.encode_audio(waveforms))
     assert torch.equal(loaded.encode_text(CAPTIONS), clap.encode_text(CAPTIONS))
     written = sorted(path.name for path in (tmp_path / "model").iterdir())
     always = ["config.json", "model.safetensors"]
     assert written == always + ["text_encoder"] * trained
-
-
-def test_a_frozen_text_encoder_is_not_saved(clap, tmp_path):
-    from safetensors.torch import load_file
-
-    clap.save(tmp_path / "model")
     names = load_file(tmp_path / "model" / "model.safetensors")
-    assert not any(name.startswith("text_encoder.") for name in names)
+    assert any(name.startswith("text_encoder.") for name in names) is trained
     assert any(name.startswith("text_projection.") for name in names)
 
 
@@ -169,28 +171,35 @@ def test_the_fingerprint_changes_with_any_weight(text_model):
     ("file", "content", "message"),
     [
         ("config.json", "{", "not JSON"),
-        ("config.json", '{"kind": "clap", "dims": 3}', "dims: unknown key"),
-        ("config.json", None, "does not fit its config.json"),
+        ("config.json", '{"kind": "drcap"}', "not of a CLAP model trained here"),
+        ("config.json", '{"kind": "clap", "dims": 3}', "dims: unknown"),
+        ("config.json", "wider", "does not fit its config.json .*size mismatch"),
         ("model.safetensors", "damaged", "model.safetensors: damaged"),
+        ("config.json", None, "config.json: missing; not a saved CLAP"),
+        ("model.safetensors", None, "model.safetensors: missing; not a saved CLAP"),
     ],
 )
 def test_a_folder_that_is_not_whole_is_refused(clap, tmp_path, file, content, message):
     folder = tmp_path / "model"
     clap.save(folder)
-    if content is None:
+    if content == "wider":
         values = json.loads((folder / file).read_text())
         content = json.dumps(values | {"dim": 31})
-    (folder / file).write_text(content)
+    if content is None:
+        (folder / file).unlink()
+    else:
+        (folder / file).write_text(content)
     with pytest.raises(CheckpointError, match=message):
         TrainedCLAP.load(folder)
 
 
-@pytest.mark.parametrize("file", ["config.json", "model.safetensors"])
-def test_a_missing_file_is_named(clap, tmp_path, file):
-    clap.save(tmp_path / "model")
-    (tmp_path / "model" / file).unlink()
-    with pytest.raises(CheckpointError, match=f"{file}: missing; not a saved CLAP"):
-        TrainedCLAP.load(tmp_path / "model")
+def test_missing_and_unexpected_weights_are_named(clap):
+    weights = clap.model.state_dict()
+    lacking = {n: t for n, t in weights.items() if n != "log_temperature"}
+    with pytest.raises(ValueError, match="missing: log_temperature"):
+        clap.model.load_weights(lacking)
+    with pytest.raises(ValueError, match="unexpected: odd"):
+        clap.model.load_weights({**weights, "odd": torch.zeros(1)})
 
 
 def test_a_missing_text_encoder_is_named():
@@ -202,3 +211,85 @@ def test_heads_that_do_not_divide_their_stage_are_refused(text_model):
     config = override(clap_profile("smoke"), {"audio_encoder": {"heads": (3, 4)}})
     with pytest.raises(ConfigError, match="3 do not divide the width 16 of stage 0"):
         CLAPModel(config)
+
+
+# the loss
+
+
+def rows(count, dim=5, seed=0):
+    draw = torch.Generator().manual_seed(seed)
+    return F.normalize(torch.randn(count, dim, generator=draw), dim=1)
+
+
+def by_hand(audio, text, temperature, clip_ids):
+    """Sum -q log p over every pair of rows, in float64, one row at a time."""
+    cosines = audio.double().numpy() @ text.double().numpy().T
+    total, count = 0.0, len(clip_ids)
+    for scores in (cosines / temperature, cosines.T / temperature):
+        for row in range(count):
+            right = [
+                other for other in range(count) if clip_ids[other] == clip_ids[row]
+            ]
+            log_normaliser = np.log(np.exp(scores[row]).sum())
+            for other in right:
+                total -= (scores[row, other] - log_normaliser) / len(right)
+    return total / (2 * count)
+
+
+@pytest.mark.parametrize(
+    "clip_ids", [[0, 1, 2, 3, 4, 5], [7, 3, 7, 1, 3, 7], [2, 2, 2, 2, 2, 2]]
+)
+@pytest.mark.parametrize("temperature", [0.07, 1.0])
+def test_the_loss_is_the_mean_over_rows_of_both_directions(clip_ids, temperature):
+    audio, text = rows(6, seed=1), rows(6, seed=2)
+    loss = contrastive_loss(audio, text, temperature, torch.tensor(clip_ids))
+    expected = by_hand(audio, text, temperature, clip_ids)
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_without_shared_clips_it_is_the_usual_cross_entropy():
+    audio, text, clip_ids = rows(8, seed=1), rows(8, seed=2), torch.arange(8)
+    cosines = audio @ text.T / 0.1
+    usual = (
+        F.cross_entropy(cosines, clip_ids) + F.cross_entropy(cosines.T, clip_ids)
+    ) / 2
+    torch.testing.assert_close(contrastive_loss(audio, text, 0.1, clip_ids), usual)
+
+
+def test_the_loss_of_matched_swapped_and_equal_embeddings_is_known():
+    audio, clips = torch.eye(4), torch.arange(4)
+    assert contrastive_loss(audio, audio, 0.05, clips) < 1e-6
+    swapped = contrastive_loss(audio, audio.flip(0), 0.05, clips)
+    assert swapped == pytest.approx(20, rel=1e-3)
+    same = F.normalize(torch.ones(4, 3), dim=1)
+    equal = contrastive_loss(same, same, 0.07, clips)
+    assert equal.item() == pytest.approx(np.log(4))
+
+
+def test_neither_the_order_of_pairs_nor_swapping_the_modalities_matters():
+    audio, text = rows(6, seed=1), rows(6, seed=2)
+    clip_ids, order = torch.tensor([0, 1, 1, 2, 3, 0]), torch.tensor([3, 5, 0, 2, 4, 1])
+    loss = contrastive_loss(audio, text, 0.2, clip_ids)
+    shuffled = contrastive_loss(audio[order], text[order], 0.2, clip_ids[order])
+    torch.testing.assert_close(shuffled, loss)
+    torch.testing.assert_close(contrastive_loss(text, audio, 0.2, clip_ids), loss)
+
+
+def test_the_gradient_agrees_with_finite_differences():
+    clip_ids = torch.tensor([0, 1, 0, 2])
+    inputs = (
+        rows(4, seed=1).double().requires_grad_(),
+        rows(4, seed=2).double().requires_grad_(),
+        torch.tensor(0.3, dtype=torch.float64, requires_grad=True),
+    )
+    assert torch.autograd.gradcheck(
+        lambda audio, text, tau: contrastive_loss(audio, text, tau, clip_ids), inputs
+    )
+
+
+def test_the_regularisation_is_the_mean_magnitude_over_the_norm():
+    embeddings = torch.tensor([[3.0, 0.0], [0.0, -4.0]])
+    assert embedding_regularisation(embeddings).item() == pytest.approx(7 / 4 / 5)
+    torch.testing.assert_close(
+        embedding_regularisation(10 * embeddings), embedding_regularisation(embeddings)
+    )

@@ -1,47 +1,10 @@
-"""CLAP models: one interface (encoder.py), one implementation a file."""
+"""CLAP models (sec. II-A): one interface, `CLAP`, and three models that have it.
 
-import json
-from pathlib import Path
+`model.TrainedCLAP` is the paper's, trained here by `train`; `laion.LaionCLAP` is
+LAION's; `tag_bridge.TagBridge` stands in where neither is at hand. `drcap.load_clap`
+loads any of them by name.
+"""
 
 from drcap.clap.encoder import CLAP
-from drcap.errors import ConfigError
 
-__all__ = ["CLAP", "load_clap"]
-
-KNOWN = "tag-bridge, a folder of a trained model, the authors' *.pt, a hub id such as "
-KNOWN += "laion/clap-htsat-unfused"
-
-
-def load_clap(name: str | Path = "tag-bridge", device: str = "auto") -> CLAP:
-    """Return the CLAP model called `name`; ConfigError lists what it may be.
-
-    device : where a model in torch computes; the tag bridge always does on the CPU
-    """
-    name = str(name)
-    folder = Path(name).expanduser()
-    if name == "tag-bridge":
-        from drcap.clap.tag_bridge import TagBridge
-
-        return TagBridge()
-    if folder.suffix == ".pt":
-        from drcap.clap.authors import load_authors
-
-        return load_authors(folder, device=device)
-    if _trained_here(folder):
-        from drcap.clap.model import TrainedCLAP
-
-        return TrainedCLAP.load(folder, device)
-    if folder.is_dir() or name.count("/") == 1 and name[0] not in "./~":
-        from drcap.clap.laion import LaionCLAP
-
-        return LaionCLAP(name, device)
-    raise ConfigError(f"clap: unknown model '{name}'; known: {KNOWN}")
-
-
-def _trained_here(folder: Path) -> bool:
-    """Tell whether a folder holds what `TrainedCLAP.save` writes."""
-    try:
-        values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(values, dict) and values.get("kind") == "clap"
+__all__ = ["CLAP"]

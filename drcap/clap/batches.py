@@ -1,48 +1,83 @@
 """Many captions or recordings through a CLAP model: in batches, with a progress bar.
 
-A recording longer than the model's window is read in windows; its embedding is their
-mean, weighted by duration, at unit norm. Silent windows do not count.
+A recording longer than the model's window is read in windows. Its embedding is the mean
+of those that are not silent, weighted by duration and scaled to unit norm.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch.nn import functional as F
+from tqdm import tqdm
 
 from drcap import audio
 from drcap.clap.encoder import CLAP
+from drcap.data.clip import Clip
+from drcap.evaluation.retrieval_scores import retrieval_scores
+
+
+@dataclass(frozen=True)
+class EmbeddedClips:
+    """N clips and all their captions in the space of one CLAP model."""
+
+    audio: np.ndarray  # (N, D) float32, unit rows; zeros for a silent recording
+    text: np.ndarray  # (M, D) float32, unit rows
+    clip_of_text: np.ndarray  # (M,), the clip that each caption describes
+
+    @property
+    def first_text(self) -> np.ndarray:
+        """Each clip's first caption, (N, D): with `audio`, N pairs."""
+        return self.text[np.unique(self.clip_of_text, return_index=True)[1]]
+
+    def scores(self) -> dict[str, dict[str, float]]:
+        """Return the retrieval scores in both directions, see `retrieval_scores`."""
+        return retrieval_scores(self.audio, self.text, self.clip_of_text)
+
+
+def embed_clips(
+    clips: Sequence[Clip], clap: CLAP, *, progress: bool = True
+) -> EmbeddedClips:
+    """Embed clips whose audio is here, and their captions in order.
+
+    Raises AudioError for a recording that cannot be read.
+    """
+    captions = [caption for clip in clips for caption in clip.captions]
+    return EmbeddedClips(
+        encode_recordings([clip.path for clip in clips], clap, progress=progress),
+        encode_captions(captions, clap, progress=progress),
+        np.repeat(np.arange(len(clips)), [len(clip.captions) for clip in clips]),
+    )
 
 
 def encode_captions(
-    captions: Sequence[str],
-    clap: CLAP,
-    *,
-    batch_size: int = 512,
-    progress: bool = True,
+    captions: Sequence[str], clap: CLAP, *, batch_size: int = 512, progress: bool = True
 ) -> np.ndarray:
     """Encode N captions -> (N, D) float32, unit rows, in the order given."""
-    from tqdm import tqdm
-
     embeddings = np.empty((len(captions), clap.dim), dtype=np.float32)
-    # Alike lengths together save padding; the longest first, so that the estimate of
-    # the time left errs on the safe side.
+    for rows in longest_first(captions, batch_size, "encoding captions", progress):
+        embeddings[rows] = clap.encode_text([captions[row] for row in rows]).numpy()
+    return embeddings
+
+
+def longest_first(
+    captions: Sequence[str], batch_size: int, title: str, progress: bool
+) -> Iterator[list[int]]:
+    """Yield the rows of all captions in batches of like length, behind a progress bar.
+
+    Like lengths save padding. The longest come first, so that the bar does not promise
+    too early an end.
+    """
     order = sorted(range(len(captions)), key=lambda row: -len(captions[row]))
-    bar = tqdm(
-        total=len(captions),
-        desc="encoding captions",
-        unit="caption",
-        delay=2,
-        disable=not progress,
-    )
-    with bar:
+    shown = {"unit": "caption", "delay": 2, "disable": not progress}
+    with tqdm(total=len(captions), desc=title, **shown) as bar:
         for start in range(0, len(order), batch_size):
             rows = order[start : start + batch_size]
-            embeddings[rows] = clap.encode_text([captions[row] for row in rows]).numpy()
+            yield rows
             bar.update(len(rows))
-    return embeddings
 
 
 def encode_windows(
@@ -54,13 +89,13 @@ def encode_windows(
     """Embed `count` recordings by their windows -> (count, D) float32, unit rows.
 
     windows : pairs of a recording's row and a waveform (n,) at `clap.sr`
-    returns : zeros for a recording without an audible window
+    returns : zeros for a recording that is silent throughout
     """
     totals = torch.zeros(count, clap.dim)
     audible = (pair for pair in windows if not audio.is_silent(pair[1]))
     while batch := list(islice(audible, batch_size)):
         rows, waveforms = zip(*batch, strict=True)
-        lengths = torch.tensor([[len(each)] for each in waveforms])
+        lengths = torch.tensor([[len(waveform)] for waveform in waveforms])
         weighted = lengths * clap.encode_audio(waveforms).cpu()
         totals.index_add_(0, torch.tensor(rows), weighted)
     return F.normalize(totals, dim=1)
@@ -71,19 +106,30 @@ def encode_recordings(
     clap: CLAP,
     *,
     batch_size: int = 32,
+    beginning: bool = False,
     progress: bool = True,
 ) -> np.ndarray:
     """Embed N recordings -> (N, D) float32, unit rows, in the order given.
 
-    A recording that is silent throughout has the embedding of its first window.
-    AudioError names a file that cannot be read.
+    beginning : read only the first window of the first channel, as the authors do
+    returns : zeros for a recording that is silent throughout
+
+    Raises AudioError for a file that cannot be read.
     """
-    windows = _windows(paths, clap, progress)
-    embeddings = encode_windows(windows, len(paths), clap, batch_size)
-    for row in (embeddings == 0).all(dim=1).nonzero().flatten():
-        first = next(audio.windows(paths[row], clap.sr, clap.window_seconds))
-        embeddings[row] = clap.encode_audio([first])[0].cpu()
-    return embeddings.numpy()
+    windows = _windows(paths, clap, beginning, progress)
+    return encode_windows(windows, len(paths), clap, batch_size).numpy()
+
+
+def _windows(
+    paths: Sequence[str | Path], clap: CLAP, beginning: bool, progress: bool
+) -> Iterator[tuple[int, np.ndarray]]:
+    bar = {"unit": "recording", "delay": 2, "disable": not progress}
+    for row, path in enumerate(tqdm(paths, desc="encoding recordings", **bar)):
+        if beginning:
+            yield row, audio.first_seconds(path, clap.sr, clap.window_seconds)
+            continue
+        for window in audio.windows(path, clap.sr, clap.window_seconds):
+            yield row, window
 
 
 def encode_over_time(
@@ -96,28 +142,16 @@ def encode_over_time(
 ) -> np.ndarray:
     """Encode N recordings in time: `windows` windows each, (N, windows * T, C) float32.
 
-    encode : from B waveforms to (B, T, C), as `clap.frames` or `clap.log_mels`
+    encode : from B waveforms to (B, T, C), such as `clap.frames` or `clap.log_mels`
 
-    A shorter recording is followed by silence, of a longer one the rest is left out.
+    A shorter recording is followed by silence; a longer one is cut. Raises AudioError
+    for a file that cannot be read.
     """
-    from tqdm import tqdm
-
     silence = np.zeros(round(clap.sr * clap.window_seconds), dtype=np.float32)
     bar = {"unit": "recording", "delay": 2, "disable": not progress}
     rows = []
     for path in tqdm(paths, desc="encoding frames", **bar):
-        heard = islice(audio.windows(path, clap.sr, clap.window_seconds), windows)
-        padded = [*heard, *[silence] * windows][:windows]
+        read = islice(audio.windows(path, clap.sr, clap.window_seconds), windows)
+        padded = [*read, *[silence] * windows][:windows]
         rows.append(encode(padded).flatten(0, 1).numpy())
     return np.stack(rows)
-
-
-def _windows(
-    paths: Sequence[str | Path], clap: CLAP, progress: bool
-) -> Iterator[tuple[int, np.ndarray]]:
-    from tqdm import tqdm
-
-    bar = {"unit": "recording", "delay": 2, "disable": not progress}
-    for row, path in enumerate(tqdm(paths, desc="encoding recordings", **bar)):
-        for window in audio.windows(path, clap.sr, clap.window_seconds):
-            yield row, window

@@ -25,7 +25,7 @@ class CLAP(ABC):
     def encode_audio(self, waveforms: Sequence[np.ndarray]) -> torch.Tensor:
         """Embed B mono waveforms, each (n,) float32 at `sr` Hz -> (B, dim) float32.
 
-        Rows have unit norm. A row does not depend on the rest of its batch.
+        Rows have unit norm and lie on the CPU. A row does not depend on its batch.
         """
 
     @abstractmethod
@@ -35,13 +35,13 @@ class CLAP(ABC):
     def frames(self, waveforms: Sequence[np.ndarray]) -> torch.Tensor:
         """Return the audio encoder's last states over time: (B, T, C) float32.
 
-        ConfigError of a model that has none; only systems that read frames need them.
+        Raises ConfigError if the model has none.
         """
         raise ConfigError(f"clap: {self.fingerprint} has no frames; train a CLAP model")
 
     def log_mels(self, waveforms: Sequence[np.ndarray]) -> torch.Tensor:
         """Return log-mels as the audio encoder reads them: (B, frames, mels) dB.
 
-        ConfigError of a model that reads something else.
+        Raises ConfigError if the model reads something else.
         """
         raise ConfigError(f"clap: {self.fingerprint} gives no log-mels; train a CLAP")

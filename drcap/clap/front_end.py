@@ -1,11 +1,13 @@
-"""The log-mel spectrogram that an audio encoder of CLAP sees, made on any device.
+"""The log-mel spectrogram that an audio encoder of CLAP reads (sec. III-C).
 
-In: waveforms; out: power in mel bands, in dB. The band edges, the scale (Slaney's) and
-the floor are the authors'. Every clip is first padded with zeros or cropped to exactly
-`FrontEndConfig.seconds` (`fixed_length`), so that no embedding depends on its batch.
+In: waveforms; out: power in mel bands, in dB, on any device. Band edges, Slaney's scale
+and the floor are the authors'. A clip is first padded with zeros or cropped to exactly
+`FrontEndConfig.seconds`, so that no embedding depends on its batch. In training,
+SpecAugment changes the result. Checked against librosa.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import librosa
 import numpy as np
@@ -13,7 +15,9 @@ import torch
 from torch import nn
 
 from drcap.audio import fit_length
-from drcap.config import FrontEndConfig
+from drcap.config import FrontEndConfig, SpecAugmentConfig
+
+AUGMENT = 2  # part of the seed, beside ORDER and DRAW of `pairs`
 
 
 class LogMel(nn.Module):
@@ -24,7 +28,7 @@ class LogMel(nn.Module):
         self.config = config
         window = torch.hann_window(config.window)
         filters = torch.from_numpy(mel_filters(config).T.copy())
-        # what the settings give is not saved with the weights
+        # derived from the settings, so not saved with the weights
         self.register_buffer("window", window, persistent=False)
         self.register_buffer("filters", filters, persistent=False)
 
@@ -53,7 +57,7 @@ class LogMel(nn.Module):
 
 
 def mel_filters(config: FrontEndConfig) -> np.ndarray:
-    """Return the mel bands' weights of the FFT's bins, (mels, window / 2 + 1)."""
+    """Return the weights of the mel bands, (mels, window / 2 + 1)."""
     return librosa.filters.mel(
         sr=config.sr,
         n_fft=config.window,
@@ -67,5 +71,46 @@ def fixed_length(
     waveforms: Sequence[np.ndarray], config: FrontEndConfig
 ) -> torch.Tensor:
     """Stack B waveforms, each (n,), cropped or followed by zeros -> (B, samples)."""
-    fitted = [fit_length(each, config.samples) for each in waveforms]
+    fitted = [fit_length(waveform, config.samples) for waveform in waveforms]
     return torch.from_numpy(np.stack(fitted).astype(np.float32, copy=False))
+
+
+@dataclass(frozen=True)
+class SpecAugment:
+    """Roll log-mels, change their level, blank stripes of time and mels, in place.
+
+    The stripes are Park et al.'s (2019); roll and level are ours. What a pair gets
+    depends on the seed, the step and the pair's place in the batch alone.
+    """
+
+    settings: SpecAugmentConfig
+    seed: int
+    blank: torch.Tensor  # (mels,) dB, what fills a stripe
+
+    def __call__(self, log_mels: torch.Tensor, step: int, first: int) -> None:
+        """Change log-mels (n, frames, mels): pairs `first` and on of the batch."""
+        for place, log_mel in enumerate(log_mels, start=first):
+            seed = (self.seed, AUGMENT, step, place)
+            self._augment(log_mel, np.random.default_rng(seed))
+
+    def _augment(self, log_mel: torch.Tensor, random: np.random.Generator) -> None:
+        (frames, mels), settings = log_mel.shape, self.settings
+        if settings.roll:
+            log_mel.copy_(log_mel.roll(int(random.integers(frames)), 0))
+        if settings.gain:
+            log_mel += random.uniform(-settings.gain, settings.gain)
+        count, width = settings.time_stripes, settings.time_width
+        for start, end in _stripes(random, frames, count, width):
+            log_mel[start:end] = self.blank
+        count, width = settings.mel_stripes, settings.mel_width
+        for start, end in _stripes(random, mels, count, width):
+            log_mel[:, start:end] = self.blank[start:end]
+
+
+def _stripes(
+    random: np.random.Generator, length: int, count: int, width: int
+) -> list[tuple[int, int]]:
+    """Draw `count` stripes (start, end) within `length`, each at most `width` wide."""
+    widths = random.integers(min(width, length) + 1, size=count)
+    starts = random.integers(length - widths + 1)
+    return list(zip(starts.tolist(), (starts + widths).tolist(), strict=True))

@@ -10,6 +10,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 from transformers import AutoTokenizer, ClapFeatureExtractor, ClapModel
 
 from drcap.assets import resolve_model
@@ -21,14 +22,14 @@ from drcap.devices import resolve_device
 from drcap.errors import CheckpointError
 
 MAX_TOKENS = 77
-COUNTED = ("position_ids", "token_type_ids")  # 0, 1, 2 ...; old files have them or not
+COUNTED = ("position_ids", "token_type_ids")  # 0, 1, 2 ...; some files have them
 FLOOR = 1e-10  # least power in the logarithm
 
 
 class LaionCLAP(CLAP):
     """A `ClapModel` of transformers, by hub id or from a local folder.
 
-    CheckpointError if it cannot be loaded, lacks weights, or fuses random crops.
+    Raises CheckpointError if it cannot be loaded, lacks weights, or fuses random crops.
     """
 
     def __init__(self, name: str, device: str = "auto"):
@@ -56,7 +57,7 @@ class LaionCLAP(CLAP):
         log_mels = self.front_end(fitted)[:, None]
         with autocast(self.model.device):
             features = self.model.get_audio_features(log_mels)
-        return _unit(features.pooler_output)
+        return F.normalize(features.pooler_output.float(), dim=-1).cpu()
 
     @torch.inference_mode()
     def encode_text(self, captions: Sequence[str]) -> torch.Tensor:
@@ -65,18 +66,16 @@ class LaionCLAP(CLAP):
             return torch.zeros(0, self.dim)
         tokens = self.tokenizer(
             list(captions),
-            **{"truncation": True, "max_length": MAX_TOKENS},
-            **{"padding": "longest", "return_tensors": "pt"},
+            truncation=True,
+            max_length=MAX_TOKENS,
+            padding="longest",
+            return_tensors="pt",
         ).to(self.model.device)
         with autocast(self.model.device):
             features = self.model.get_text_features(
                 tokens["input_ids"], tokens["attention_mask"]
             )
-        return _unit(features.pooler_output)
-
-
-def _unit(rows: torch.Tensor) -> torch.Tensor:
-    return torch.nn.functional.normalize(rows.float(), dim=-1).cpu()
+        return F.normalize(features.pooler_output.float(), dim=-1).cpu()
 
 
 def _read(source: str) -> tuple[ClapModel, ClapFeatureExtractor, object]:
@@ -106,7 +105,6 @@ def _read(source: str) -> tuple[ClapModel, ClapFeatureExtractor, object]:
 
 
 def _front_end(extractor: ClapFeatureExtractor) -> FrontEndConfig:
-    """Return our form of the extractor's settings."""
     return FrontEndConfig(
         sr=extractor.sampling_rate,
         seconds=extractor.max_length_s,

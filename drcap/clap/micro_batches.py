@@ -1,21 +1,25 @@
-"""Batches of training pairs, cut into micro-batches and shared among processes.
+"""Batches of training pairs in micro-batches, and the gradient of a whole batch.
 
-A step's micro-batches lie in its batch one after the other, and each process gets some
+The micro-batches of a step lie in its batch one after the other; each process gets some
 that follow one another. Waveforms are decoded in the background and turned into
 log-mels on the device; cached log-mels come as they are. Then SpecAugment.
+
+A contrastive loss needs all embeddings of its batch, but not all activations at once:
+`backpropagate` computes them twice (Gao et al., 2021).
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from drcap.clap.front_end import SpecAugment
 from drcap.clap.model import CLAPModel
-from drcap.clap.pairs import ORDER, Draws, augment, batches
-from drcap.config import CLAPConfig, CLAPTrainingConfig
+from drcap.clap.pairs import ORDER, Draws, batches
+from drcap.config import CLAPConfig
 from drcap.errors import ConfigError
 from drcap.processes import Processes
 
@@ -31,39 +35,59 @@ class MicroBatch:
     rows: slice  # of the batch
     clips: torch.Tensor  # (n,), an int a clip; equal for the same one
     captions: list[int]  # rows of the training captions
-    log_mels: torch.Tensor  # (n, frames, mels), on the device, stripes blanked
+    log_mels: torch.Tensor  # (n, frames, mels), augmented, on the device
 
 
+@dataclass(frozen=True)
 class MicroBatches:
-    """A process' share of the batches of a run."""
+    """One process' share of the batches of a run.
 
-    def __init__(
-        self, config: CLAPConfig, model: CLAPModel, draws: Draws, processes: Processes
-    ):
-        self.config = config
-        self.settings = config.training
-        self.model = model
-        self.draws = draws
-        self.processes = processes
-        self.per_epoch = len(draws) // self.settings.batch_size
+    Raises ConfigError if the clips fill no batch, or a batch not all processes.
+    """
+
+    config: CLAPConfig
+    model: CLAPModel
+    draws: Draws
+    processes: Processes
+
+    def __post_init__(self):
         if self.per_epoch == 0:
             raise ConfigError(
-                f"training.batch_size: {self.settings.batch_size} is more than the "
-                f"{len(draws)} training clips; lower it"
+                f"training.batch_size: {self.config.training.batch_size} is more than "
+                f"the {len(self.draws)} training clips; lower it"
             )
-        self.share = share(self.settings, processes.index, processes.count)
+        self.share()
+
+    @property
+    def per_epoch(self) -> int:
+        """Number of batches, so of steps, in an epoch."""
+        return len(self.draws) // self.config.training.batch_size
+
+    def share(self) -> list[slice]:
+        """Return the rows of each micro-batch of a batch that this process encodes."""
+        settings, processes = self.config.training, self.processes
+        size, most = settings.batch_size, settings.micro_batch
+        starts = range(0, size, most)
+        parts = [slice(start, min(start + most, size)) for start in starts]
+        if len(parts) < processes.count:
+            raise ConfigError(
+                f"training.micro_batch: {most} cuts a batch of {size} into "
+                f"{len(parts)}, too few for {processes.count} processes; lower it"
+            )
+        index, count = processes.index, processes.count
+        return parts[len(parts) * index // count : len(parts) * (index + 1) // count]
 
     def stream(self, first: int, last: int) -> Iterator[list[MicroBatch]]:
         """Yield this process' micro-batches of the steps from `first` to `last`."""
         drawn = iter(self._load(self._requests(first, last)))
         for step in range(first, last):
-            yield [self._micro_batch(step, rows, *next(drawn)) for rows in self.share]
+            yield [self._micro_batch(step, rows, next(drawn)) for rows in self.share()]
 
     def statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return mean and variance of each mel band, (mels,), in a sample of clips."""
         order = np.random.default_rng((self.config.seed, ORDER, 0))
         sample = order.permutation(len(self.draws))[:SAMPLE].tolist()
-        size = self.settings.micro_batch
+        size = self.config.training.micro_batch
         draws = [(0, clip) for clip in sample]
         requests = [draws[start : start + size] for start in range(0, len(draws), size)]
         sums = torch.zeros(2, self.config.front_end.mels, dtype=torch.float64)
@@ -75,14 +99,14 @@ class MicroBatches:
         return mean.float(), (square - mean**2).float()
 
     def _requests(self, first: int, last: int) -> Iterator[list[tuple[int, int]]]:
-        schedule = (first, last, len(self.draws), self.settings.batch_size)
+        schedule = (first, last, len(self.draws), self.config.training.batch_size)
         for batch in batches(*schedule, self.config.seed):
-            yield from (batch[rows] for rows in self.share)
+            yield from (batch[rows] for rows in self.share())
 
     def _load(self, requests: Iterable[list[tuple[int, int]]]) -> DataLoader:
         cores = (os.cpu_count() or 1) // self.processes.count
         workers = min(MOST_WORKERS, max(1, cores - 1))
-        cached = self.draws.cache is not None
+        cached = self.draws.log_mels is not None
         return DataLoader(
             self.draws, batch_sampler=requests, num_workers=0 if cached else workers
         )
@@ -92,30 +116,49 @@ class MicroBatches:
         crops = crops.to(self.processes.device)
         return crops if crops.dim() == 3 else self.model.front_end(crops)
 
-    def _micro_batch(
-        self,
-        step: int,
-        rows: slice,
-        clips: torch.Tensor,
-        captions: torch.Tensor,
-        crops: torch.Tensor,
-    ) -> MicroBatch:
+    def _micro_batch(self, step: int, rows: slice, drawn: tuple) -> MicroBatch:
+        clips, captions, crops = drawn
         log_mels = self._log_mels(crops)
-        if self.settings.spec_augment.enabled:
+        settings = self.config.training.spec_augment
+        if settings.enabled:
             blank = self.model.normalisation.running_mean
-            place = (self.config.seed, step, rows.start)
-            augment(log_mels, blank, self.settings.spec_augment, *place)
+            SpecAugment(settings, self.config.seed, blank)(log_mels, step, rows.start)
         identities = self.draws.identities[clips].to(log_mels.device)
         return MicroBatch(step, rows, identities, captions.tolist(), log_mels)
 
 
-def share(settings: CLAPTrainingConfig, index: int, count: int) -> list[slice]:
-    """Return the rows of each micro-batch that process `index` of `count` encodes."""
-    size, most = settings.batch_size, settings.micro_batch
-    parts = [slice(start, min(start + most, size)) for start in range(0, size, most)]
-    if len(parts) < count:
-        raise ConfigError(
-            f"training.micro_batch: {most} cuts a batch of {size} into {len(parts)}, "
-            f"too few for {count} processes; lower it"
-        )
-    return parts[len(parts) * index // count : len(parts) * (index + 1) // count]
+def backpropagate(
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    encode: Callable[[MicroBatch], torch.Tensor],
+    micro_batches: Sequence[MicroBatch],
+    batch_size: int,
+    processes: Processes,
+) -> torch.Tensor:
+    """Add the gradient of the whole batch's loss to the `grad` of the weights.
+
+    loss : of the batch's audio and text embeddings, (B, D) each
+    encode : micro-batch -> (2, n, D) float32, audio and text; the same each time
+    micro_batches : this process' share of the batch
+    returns : the loss, a scalar
+
+    Embeddings are computed first, without a graph. Then micro-batch by micro-batch, the
+    loss's gradient with respect to them is carried into the weights. Weights inside
+    `encode` get the gradient of this share, to be summed over the processes; those
+    inside `loss` get the whole gradient in every process.
+    """
+    if len(micro_batches) == 1 and processes.count == 1:
+        value = loss(*encode(micro_batches[0]))
+        value.backward()
+        return value.detach()
+    with torch.no_grad():
+        parts = [encode(micro_batch) for micro_batch in micro_batches]
+        embeddings = parts[0].new_zeros(2, batch_size, parts[0].shape[-1])
+        for micro_batch, part in zip(micro_batches, parts, strict=True):
+            embeddings[:, micro_batch.rows] = part
+        embeddings = processes.sum(embeddings)  # rows of the other processes are zeros
+    embeddings.requires_grad_()
+    value = loss(*embeddings)
+    value.backward()
+    for micro_batch in micro_batches:
+        encode(micro_batch).backward(embeddings.grad[:, micro_batch.rows])
+    return value.detach()

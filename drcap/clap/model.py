@@ -1,16 +1,16 @@
 """The CLAP model (sec. II-A): HTS-AT and a text encoder, projected into one space.
 
-In: waveforms or their log-mels, and captions; out: unit rows of width D. The spectrum's
-batch normalisation always uses statistics fitted once to the training clips, so that an
-embedding never depends on its batch, in training either. A saved model is a folder:
-config.json, model.safetensors and, where the text encoder was trained with the rest,
-`text_encoder/` with its architecture and tokenizer; of a frozen one the name is kept.
+In: waveforms or their log-mels, and captions; out: unit rows of width D. The batch
+normalisation of the spectrum keeps the statistics of the training clips, in training
+too, so that an embedding never depends on its batch. A saved model is a folder:
+config.json, model.safetensors and, if the text encoder was trained with the rest,
+`text_encoder/` with its architecture and tokenizer. A frozen one is kept by its name.
 """
 
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -20,26 +20,88 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
-from transformers import ClapAudioModel
+from transformers import ClapAudioConfig, ClapAudioModel
 
+from drcap.atomic import atomic_folder, write_json
 from drcap.clap.encoder import CLAP
 from drcap.clap.front_end import LogMel, fixed_length
-from drcap.clap.hts_at import hts_at
-from drcap.clap.text_encoder import TextEncoder, described
+from drcap.clap.text_encoder import TextEncoder
 from drcap.config import CLAPConfig
 from drcap.devices import inference_dtype, resolve_device
 from drcap.errors import CheckpointError, ConfigError
-from drcap.files import atomic_folder, write_json
 
 KIND = "clap"
 WEIGHTS = "model.safetensors"
 TEXT_ENCODER = "text_encoder"
 
 
-class CLAPModel(nn.Module):
-    """Audio and text encoder, projections and learned temperature.
+def contrastive_loss(
+    audio: torch.Tensor,
+    text: torch.Tensor,
+    temperature: torch.Tensor | float,
+    clip_ids: torch.Tensor,
+) -> torch.Tensor:
+    """Return the mean cross-entropy of both directions, with shared positives.
 
-    text_encoder : given if it is not to be read from `config.text_encoder.model`
+    audio, text : (B, D) float32, unit rows; row i of both is one pair
+    temperature : > 0, divides the cosines
+    clip_ids : (B,) ints; as in the authors' code, the right answers of a row are all
+        rows of its clip, each with the same share of the target
+    """
+    similarities = audio @ text.T / temperature  # (B, B)
+    same = (clip_ids[:, None] == clip_ids[None, :]).to(similarities)
+    targets = same / same.sum(dim=1, keepdim=True)  # symmetric
+    audio_to_text = F.cross_entropy(similarities, targets)
+    text_to_audio = F.cross_entropy(similarities.T, targets)
+    return (audio_to_text + text_to_audio) / 2
+
+
+def embedding_regularisation(embeddings: torch.Tensor) -> torch.Tensor:
+    """Return the mean magnitude of the components of (B, D) over the norm of all.
+
+    Least where few components carry the embedding; the scale does not matter.
+    """
+    return embeddings.abs().mean() / embeddings.square().sum().sqrt()
+
+
+def hts_at(config: CLAPConfig) -> ClapAudioConfig:
+    """Return the settings of HTS-AT (Chen et al., 2022) as transformers wants them.
+
+    A Swin transformer that sees the spectrogram stretched and folded into a square.
+    Raises ConfigError if the heads do not divide the width of their stage.
+    """
+    settings = config.audio_encoder
+    for stage, heads in enumerate(settings.heads):
+        if (width := settings.width * 2**stage) % heads:
+            raise ConfigError(
+                f"audio_encoder.heads: {heads} do not divide the width {width} of "
+                f"stage {stage}"
+            )
+    return ClapAudioConfig(
+        num_mel_bins=config.front_end.mels,
+        spec_size=settings.spectrogram_size,
+        patch_size=settings.patch_size,
+        patch_stride=(settings.patch_size, settings.patch_size),
+        window_size=settings.window_size,
+        patch_embeds_hidden_size=settings.width,
+        hidden_size=settings.width * 2 ** (len(settings.depths) - 1),
+        depths=list(settings.depths),
+        num_hidden_layers=len(settings.depths),
+        num_attention_heads=list(settings.heads),
+        hidden_dropout_prob=settings.dropout,
+        attention_probs_dropout_prob=settings.dropout,
+    )
+
+
+def projection_head(width: int, dim: int) -> nn.Sequential:
+    """Return the two layers from an encoder's width to that of the joint space."""
+    return nn.Sequential(nn.Linear(width, dim), nn.ReLU(), nn.Linear(dim, dim))
+
+
+class CLAPModel(nn.Module):
+    """Audio and text encoder, projection heads and learned temperature.
+
+    text_encoder : None: read by the name `config.text_encoder.model`
     """
 
     def __init__(self, config: CLAPConfig, text_encoder: TextEncoder | None = None):
@@ -49,8 +111,8 @@ class CLAPModel(nn.Module):
         architecture = hts_at(config)
         self.audio_encoder = ClapAudioModel(architecture)
         self.text_encoder = text_encoder or TextEncoder(config.text_encoder)
-        self.audio_projection = projection(architecture.hidden_size, config.dim)
-        self.text_projection = projection(self.text_encoder.width, config.dim)
+        self.audio_projection = projection_head(architecture.hidden_size, config.dim)
+        self.text_projection = projection_head(self.text_encoder.width, config.dim)
         # its logarithm is learned, so that it stays above 0
         self.log_temperature = nn.Parameter(torch.tensor(math.log(config.temperature)))
 
@@ -81,39 +143,38 @@ class CLAPModel(nn.Module):
         self.normalisation.running_mean.copy_(mean)
         self.normalisation.running_var.copy_(var)
 
-    def audio_features(self, log_mels: torch.Tensor) -> torch.Tensor:
-        """Return what HTS-AT makes of log-mels: (B, frames, mels) dB -> (B, H)."""
-        return self.audio_encoder(input_features=log_mels[:, None]).pooler_output
+    def load_weights(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Load saved weights; raises ValueError that says what does not fit.
+
+        Those of a frozen text encoder may be absent.
+        """
+        try:
+            absent, odd = self.load_state_dict(tensors, strict=False)
+        except RuntimeError as error:  # of another shape
+            raise ValueError(str(error).splitlines()[1].strip()) from None
+        if not self.config.text_encoder.trained:
+            absent = [n for n in absent if not n.startswith("text_encoder.")]
+        for fault, names in {"missing": absent, "unexpected": odd}.items():
+            if names:
+                raise ValueError(f"{fault}: {', '.join(names[:3])}")
 
     def embed_log_mels(self, log_mels: torch.Tensor) -> torch.Tensor:
         """Embed log-mels: (B, frames, mels) dB -> (B, D) float32, unit rows."""
-        projected = self.audio_projection(self.audio_features(log_mels))
-        return F.normalize(projected.float(), dim=-1)
+        features = self.audio_encoder(input_features=log_mels[:, None]).pooler_output
+        return F.normalize(self.audio_projection(features).float(), dim=-1)
 
     def tokenize(self, captions: Sequence[str]) -> dict[str, torch.Tensor]:
-        """Return `input_ids` and `attention_mask` of B captions, (B, T) int64 each."""
-        return self.text_encoder.tokenize(captions)
-
-    def text_features(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor
-    ) -> torch.Tensor:
-        """Return the pooled states of B captions: two (B, T) -> (B, H)."""
-        return self.text_encoder(input_ids, attention_mask)
+        """Return the text encoder's inputs for B captions, on the model's device."""
+        tokens = self.text_encoder.tokenize(captions)
+        return {name: tensor.to(self.device) for name, tensor in tokens.items()}
 
     def project_text(self, features: torch.Tensor) -> torch.Tensor:
         """Project pooled states: (B, H) -> (B, D) float32, unit rows."""
         return F.normalize(self.text_projection(features).float(), dim=-1)
 
-    def embed_tokens(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor
-    ) -> torch.Tensor:
-        """Embed B captions: two (B, T) -> (B, D) float32, unit rows."""
-        return self.project_text(self.text_features(input_ids, attention_mask))
-
-
-def projection(width: int, dim: int) -> nn.Sequential:
-    """Return the two layers from an encoder's width to the joint space's."""
-    return nn.Sequential(nn.Linear(width, dim), nn.ReLU(), nn.Linear(dim, dim))
+    def embed_text(self, captions: Sequence[str]) -> torch.Tensor:
+        """Embed B captions -> (B, D) float32, unit rows."""
+        return self.project_text(self.text_encoder(**self.tokenize(captions)))
 
 
 class TrainedCLAP(CLAP):
@@ -142,8 +203,7 @@ class TrainedCLAP(CLAP):
         """Embed B waveforms, each (n,) float32 at `sr` Hz -> (B, D), on the CPU."""
         if not len(waveforms):
             return torch.zeros(0, self.dim)
-        fitted = fixed_length(waveforms, self.model.config.front_end)
-        log_mels = self.model.front_end(fitted.to(self.model.device))
+        log_mels = self._log_mels(waveforms)
         with autocast(self.model.device):
             return self.model.embed_log_mels(log_mels).cpu()
 
@@ -152,100 +212,71 @@ class TrainedCLAP(CLAP):
         """Embed B captions -> (B, D) float32, unit rows, on the CPU."""
         if not len(captions):
             return torch.zeros(0, self.dim)
-        tokens = self.model.tokenize(captions)
-        tokens = {name: each.to(self.model.device) for name, each in tokens.items()}
         with autocast(self.model.device):
-            return self.model.embed_tokens(**tokens).cpu()
+            return self.model.embed_text(captions).cpu()
 
     @torch.inference_mode()
     def frames(self, waveforms: Sequence[np.ndarray]) -> torch.Tensor:
         """Return HTS-AT's last states, the mean over frequency: (B, T, C) float32."""
-        log_mels = self.log_mels(waveforms).to(self.model.device)
+        log_mels = self._log_mels(waveforms)[:, None]
         with autocast(self.model.device):
-            read = self.model.audio_encoder(input_features=log_mels[:, None])
-            states = read.last_hidden_state  # (B, C, frequencies, T)
+            states = self.model.audio_encoder(input_features=log_mels)
+            states = states.last_hidden_state  # (B, C, frequencies, T)
             return states.mean(dim=2).transpose(1, 2).float().cpu()
 
     @torch.inference_mode()
     def log_mels(self, waveforms: Sequence[np.ndarray]) -> torch.Tensor:
         """Return log-mels of the window's length: (B, frames, mels) dB, on the CPU."""
+        return self._log_mels(waveforms).cpu()
+
+    def _log_mels(self, waveforms: Sequence[np.ndarray]) -> torch.Tensor:
         fitted = fixed_length(waveforms, self.model.config.front_end)
-        return self.model.front_end(fitted.to(self.model.device)).cpu()
+        return self.model.front_end(fitted.to(self.model.device))
 
     def save(self, folder: Path) -> None:
         """Write the model's folder, whole or not at all."""
         trained_text = self.model.config.text_encoder.trained
+        weights = {
+            name: tensor.detach().contiguous()
+            for name, tensor in self.model.state_dict().items()
+            if trained_text or not name.startswith("text_encoder.")
+        }
         with atomic_folder(folder) as aside:
             values = {"kind": KIND, **self.model.config.to_dict()}
             write_json(aside / "config.json", values)
-            save_file(_saved(self.model), aside / WEIGHTS)
+            save_file(weights, aside / WEIGHTS)
             if trained_text:
                 self.model.text_encoder.save(aside / TEXT_ENCODER)
 
     @classmethod
     def load(cls, folder: str | Path, device: str = "auto") -> "TrainedCLAP":
-        """Load what `save` wrote; CheckpointError if it is not whole."""
-        folder = Path(folder)
-        config = _read_config(folder / "config.json")
+        """Load what `save` wrote; raises CheckpointError if it is not whole."""
+        path, weights = Path(folder) / "config.json", Path(folder) / WEIGHTS
+        for file in (path, weights):
+            if not file.is_file():
+                raise CheckpointError(f"{file}: missing; not a saved CLAP model")
+        config = _read_config(path)
         text_encoder = None
         if config.text_encoder.trained:
-            text_encoder = described(config.text_encoder, folder / TEXT_ENCODER)
+            folder = Path(folder) / TEXT_ENCODER
+            text_encoder = TextEncoder.load(config.text_encoder, folder)
         model = CLAPModel(config, text_encoder)
-        _fill(model, folder / WEIGHTS)
+        try:
+            model.load_weights(load_file(weights))
+        except ValueError as error:
+            raise CheckpointError(
+                f"{weights}: does not fit its config.json ({error}); copy both again"
+            ) from None
+        except Exception as error:
+            raise CheckpointError(
+                f"{weights}: damaged ({error}); copy it again"
+            ) from None
         return cls(model.to(resolve_device(device)))
-
-
-def fingerprint(label: str, model: nn.Module, settings: Iterable[object]) -> str:
-    """Return a label that changes with every weight and with the settings given."""
-    written = json.dumps([asdict(part) for part in settings])
-    digest = hashlib.sha256(written.encode())
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.cpu().contiguous().numpy().tobytes())
-    return f"{label}-{digest.hexdigest()[:12]}"
-
-
-def autocast(device: torch.device) -> torch.autocast:
-    """Return the context of inference: bfloat16 on a GPU, float32 on a CPU."""
-    dtype = inference_dtype(device)
-    mixed = dtype is not torch.float32
-    return torch.autocast(device.type, dtype if mixed else None, enabled=mixed)
-
-
-def _saved(model: CLAPModel) -> dict[str, torch.Tensor]:
-    """Return the weights that are saved, by name."""
-    trained_text = model.config.text_encoder.trained
-    return {
-        name: tensor.detach().contiguous()
-        for name, tensor in model.state_dict().items()
-        if trained_text or not name.startswith("text_encoder.")
-    }
-
-
-def _fill(model: CLAPModel, path: Path) -> None:
-    """Load the saved weights; CheckpointError names those that do not fit."""
-    try:
-        found = load_file(path)
-    except FileNotFoundError:
-        raise CheckpointError(f"{path}: missing; not a saved CLAP model") from None
-    except Exception as error:
-        raise CheckpointError(f"{path}: damaged ({error}); copy it again") from None
-    expected = {name: tuple(each.shape) for name, each in _saved(model).items()}
-    shapes = {name: tuple(each.shape) for name, each in found.items()}
-    if odd := sorted(set(expected.items()) ^ set(shapes.items())):
-        name = odd[0][0]
-        raise CheckpointError(
-            f"{path}: does not fit its config.json: expected {name} to be "
-            f"{expected.get(name, 'absent')}, found {shapes.get(name, 'nothing')}"
-        )
-    model.load_state_dict(found, strict=False)
 
 
 def _read_config(path: Path) -> CLAPConfig:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{path}: missing; not a saved CLAP model") from None
     except ValueError as error:
         raise CheckpointError(f"{path}: not JSON ({error}); copy it again") from None
     if not isinstance(values, dict) or values.pop("kind", None) != KIND:
@@ -254,3 +285,19 @@ def _read_config(path: Path) -> CLAPConfig:
         return CLAPConfig.from_dict(values)
     except ConfigError as error:
         raise CheckpointError(f"{path}: {error}") from None
+
+
+def fingerprint(label: str, model: nn.Module, settings: Iterable[object]) -> str:
+    """Return a label that changes with every weight and with the settings given."""
+    parts = json.dumps([asdict(part) for part in settings])
+    digest = hashlib.sha256(parts.encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return f"{label}-{digest.hexdigest()[:12]}"
+
+
+def autocast(device: torch.device, dtype: torch.dtype | None = None) -> torch.autocast:
+    """Return the context of a precision; None: bfloat16 on a GPU, float32 on a CPU."""
+    dtype = dtype or inference_dtype(device)
+    return torch.autocast(device.type, dtype, enabled=dtype is not torch.float32)

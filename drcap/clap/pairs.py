@@ -1,45 +1,50 @@
-"""Training pairs of CLAP: a crop of a clip and one of its captions, drawn each epoch.
+"""Training pairs of CLAP (sec. III-A): a crop of a clip and one of its captions.
 
 An epoch sees each clip once, whatever its number of captions: encoding audio is what
-costs, and a clip of five captions should not count five times. Every draw follows from
-the seed and from what it is for, so a resumed run, another size of the micro-batches
-and several processes all see the same.
+costs. Every draw follows from the seed and from what it is for, so that a resumed run,
+another size of the micro-batches and several processes all see the same. The log-mels
+of whole recordings may be computed once and kept; training then reads crops of them.
 """
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from drcap import audio
-from drcap.clap.log_mels import LogMels
-from drcap.config import FrontEndConfig, SpecAugmentConfig
-from drcap.data.captions import Clip
+from drcap import audio, cache
+from drcap.clap.front_end import LogMel
+from drcap.config import FrontEndConfig
+from drcap.data.clip import Clip
 from drcap.errors import AudioError, DatasetError
 
-ORDER, DRAW, AUGMENT = range(3)  # what random numbers are for; part of their seed
+ORDER, DRAW = range(2)  # what a random number is for, part of its seed; 2 is AUGMENT
+VERSION = 1  # of the kept log-mels; raised when the same settings give others
 
 
-def with_audio(clips: Sequence[Clip], told: bool = True) -> list[Clip]:
-    """Return the clips that have audio and captions; tell of the others on stderr.
+def with_audio(clips: Sequence[Clip], report: bool = True) -> list[Clip]:
+    """Return the clips that have audio and captions; name the others on stderr.
 
-    DatasetError if none has.
+    Raises DatasetError if none has.
     """
     kept = []
     for clip in clips:
         lacking = "no audio" if clip.path is None else "no caption"
         if clip.path is not None and clip.captions:
             kept.append(clip)
-        elif told:
+        elif report:
             name = f"{clip.dataset} clip {clip.clip_id}"
             tqdm.write(f"left out: {name} has {lacking} here", file=sys.stderr)
     if not kept:
         raise DatasetError(
-            f"training clips: none of {len(clips)} has audio and captions; check the "
-            "folder that they were read from"
+            f"none of {len(clips)} clips has audio and captions; check the folder that "
+            "they were read from"
         )
     return kept
 
@@ -60,37 +65,72 @@ def batches(
         yield [(epoch, clip) for clip in batch.tolist()]
 
 
+class LogMels:
+    """The log-mels of whole recordings, computed once and kept as float16."""
+
+    def __init__(self, settings: FrontEndConfig):
+        self.settings = settings
+        self.front_end = LogMel(settings)
+
+    def __call__(self, path: Path) -> np.ndarray:
+        """Return a recording's log-mel, (at least settings.frames, mels) float16, dB.
+
+        One shorter than `settings.seconds` is followed by zeros up to it. Raises
+        AudioError if it cannot be read.
+        """
+        status = path.stat() if path.exists() else None
+        state = status and (status.st_size, status.st_mtime_ns)
+        key = [VERSION, asdict(self.settings), str(path.resolve()), state]
+        return cache.keep("log-mels", key, lambda: self._compute(path))
+
+    def compute_all(self, paths: Sequence[Path], progress: bool = True) -> None:
+        """Compute what is not kept yet; recordings that cannot be read are skipped."""
+        bar = {"total": len(paths), "unit": "clip", "disable": not progress}
+        # decoding, resampling and the FFT release Python's lock
+        with ThreadPoolExecutor(os.cpu_count()) as threads:
+            for _ in tqdm(threads.map(self._try, paths), "computing log-mels", **bar):
+                pass
+
+    def _try(self, path: Path) -> None:
+        try:
+            self(path)
+        except AudioError:
+            pass  # reported when it is drawn
+
+    @torch.inference_mode()
+    def _compute(self, path: Path) -> np.ndarray:
+        waveform = audio.load(path, self.settings.sr)
+        samples = max(len(waveform), self.settings.samples)
+        waveform = torch.from_numpy(audio.fit_length(waveform, samples))
+        return self.front_end(waveform[None])[0].numpy().astype(np.float16)
+
+
+@dataclass(eq=False)
 class Draws(Dataset):
     """What an epoch draws of each clip, by (epoch, clip).
 
     An item is the clip, the row of its caption in `captions`, and a crop: a log-mel
-    (frames, mels) if there is a cache, else a waveform (samples,), float32. A recording
-    that cannot be read is told on stderr, and the next clip takes its place.
+    (frames, mels) if there are `log_mels`, else a waveform (samples,), float32. The
+    next clip takes the place of one that cannot be read, which is named on stderr.
     `identities` (N,) are equal for records of the same clip.
+
+    Raises DatasetError if no clip can be read.
     """
 
-    def __init__(
-        self,
-        clips: Sequence[Clip],
-        settings: FrontEndConfig,
-        seed: int,
-        cache: LogMels | None = None,
-    ):
-        self.clips = clips
-        self.settings = settings
-        self.seed = seed
-        self.cache = cache
-        self.captions = [text for clip in clips for text in clip.captions]
-        counts = [len(clip.captions) for clip in clips]
+    clips: Sequence[Clip]
+    settings: FrontEndConfig
+    seed: int
+    log_mels: LogMels | None = None
+
+    def __post_init__(self):
+        self.captions = [text for clip in self.clips for text in clip.captions]
+        counts = [len(clip.captions) for clip in self.clips]
         self.first_captions = np.cumsum([0, *counts[:-1]])
-        numbers: dict[tuple[str, str], int] = {}
-        self.identities = torch.tensor(
-            [
-                numbers.setdefault((clip.dataset, clip.clip_id), len(numbers))
-                for clip in clips
-            ]
-        )
-        self.told: set[int] = set()
+        names = [(clip.dataset, clip.clip_id) for clip in self.clips]
+        numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+        self.identities = torch.tensor([numbers[name] for name in names])
+        self.reported: set[int] = set()
+        self[0, 0]  # at least one can be read
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -100,65 +140,23 @@ class Draws(Dataset):
         for distance in range(len(self)):
             clip = (wanted + distance) % len(self)
             try:
-                return clip, *self._drawn(epoch, clip)
+                return clip, *self._draw(epoch, clip)
             except AudioError as error:
-                if clip not in self.told:
+                if clip not in self.reported:
                     tqdm.write(f"left out: {error}", file=sys.stderr)
-                self.told.add(clip)
+                self.reported.add(clip)
         raise DatasetError("training clips: none can be read; check their files")
 
-    def check(self) -> None:
-        """Raise DatasetError if none of the clips can be read."""
-        self[0, 0]
-
-    def _drawn(self, epoch: int, clip: int) -> tuple[int, np.ndarray]:
+    def _draw(self, epoch: int, clip: int) -> tuple[int, np.ndarray]:
         random = np.random.default_rng((self.seed, DRAW, epoch, clip))
         caption = random.integers(len(self.clips[clip].captions))
         row = int(self.first_captions[clip] + caption)
-        if self.cache is not None:
-            frames = self.settings.frames
-            start = random.integers(self.cache.frames(clip) - frames + 1)
-            return row, self.cache.crop(clip, start, frames)
+        path = self.clips[clip].path
+        if self.log_mels is not None:
+            whole, frames = self.log_mels(path), self.settings.frames
+            start = random.integers(len(whole) - frames + 1)
+            return row, whole[start : start + frames].astype(np.float32)
         samples = self.settings.samples
-        waveform = audio.load(self.clips[clip].path, self.settings.sr)
+        waveform = audio.load(path, self.settings.sr)
         start = random.integers(max(0, len(waveform) - samples) + 1)
         return row, audio.fit_length(waveform[start:], samples)
-
-
-def augment(
-    log_mels: torch.Tensor,
-    blank: torch.Tensor,
-    settings: SpecAugmentConfig,
-    seed: int,
-    step: int,
-    first: int,
-) -> None:
-    """Roll, change the level, and blank random stripes of time and mels, in place.
-
-    log_mels : (n, frames, mels) dB, pairs `first` and on of the batch of this `step`
-    blank : (mels,), what a stripe is filled with
-    """
-    _, frames, mels = log_mels.shape
-    for place, log_mel in enumerate(log_mels, start=first):
-        random = np.random.default_rng((seed, AUGMENT, step, place))
-        if settings.roll:
-            log_mel.copy_(log_mel.roll(int(random.integers(frames)), 0))
-        if settings.gain:
-            log_mel += random.uniform(-settings.gain, settings.gain)
-        for start, end in _stripes(
-            random, frames, settings.time_stripes, settings.time_width
-        ):
-            log_mel[start:end] = blank
-        for start, end in _stripes(
-            random, mels, settings.mel_stripes, settings.mel_width
-        ):
-            log_mel[:, start:end] = blank[start:end]
-
-
-def _stripes(
-    random: np.random.Generator, length: int, count: int, width: int
-) -> list[tuple[int, int]]:
-    """Draw `count` stripes (start, end) within `length`, each at most `width` wide."""
-    widths = random.integers(min(width, length) + 1, size=count)
-    starts = random.integers(length - widths + 1)
-    return list(zip(starts.tolist(), (starts + widths).tolist(), strict=True))

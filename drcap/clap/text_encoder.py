@@ -1,10 +1,11 @@
-"""The text encoder of a CLAP model: any of transformers' by name, and its tokenizer.
+"""The text encoder of a CLAP model (sec. II-A): any of transformers', by name.
 
-In: captions; out: one pooled state a caption, before the projection. Captions are cut
-at `max_tokens` and padded to the longest of their batch; padding is never attended to.
+In: captions; out: one pooled state a caption, before the projection head. Captions are
+cut at `max_tokens` and padded to the longest of their batch; padding is masked.
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -19,8 +20,10 @@ from drcap.errors import AssetError
 class TextEncoder(nn.Module):
     """Tokenise captions and pool their token states.
 
-    model : the transformer, if it is not to be read from `config.model`
-    tokenizer : its folder or name, if it is not to be read from there either
+    model : the transformer; None: read by the name `config.model`
+    tokenizer : its folder or name; None: `config.model`
+
+    Raises AssetError for a model or tokenizer that cannot be loaded.
     """
 
     def __init__(
@@ -31,30 +34,41 @@ class TextEncoder(nn.Module):
     ):
         super().__init__()
         self.config = config
-        self.model = pretrained(config.model) if model is None else model
-        self.model.pooler = None  # of another task
-        self.model.requires_grad_(config.trained)
+        if model is None:
+            model = _read(AutoModel, config.model, dtype=torch.float32)
+        self.model = model.requires_grad_(config.trained)
+        self.model.pooler = None  # trained for another task
         self.width = self.model.config.hidden_size
         self.tokenizer_source = tokenizer or config.model
-        self._tokenizer = None
+
+    @classmethod
+    def load(cls, config: TextEncoderConfig, folder: Path) -> "TextEncoder":
+        """Build the encoder that `save` described; its weights are random."""
+        architecture = _read(AutoConfig, str(folder))
+        return cls(config, AutoModel.from_config(architecture), str(folder))
+
+    def save(self, folder: Path) -> None:
+        """Write the architecture and the tokenizer, no weights."""
+        self.model.config.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+    @cached_property
+    def tokenizer(self):
+        """The tokenizer, read when it is first needed."""
+        return _read(AutoTokenizer, self.tokenizer_source)
 
     def train(self, mode: bool = True) -> "TextEncoder":
         """Switch dropout on or off; in a frozen encoder it stays off."""
         return super().train(mode and self.config.trained)
 
-    @property
-    def tokenizer(self):
-        """The tokenizer, read when it is first needed; AssetError if it is missing."""
-        if self._tokenizer is None:
-            self._tokenizer = _read(AutoTokenizer, "tokenizer", self.tokenizer_source)
-        return self._tokenizer
-
     def tokenize(self, captions: Sequence[str]) -> dict[str, torch.Tensor]:
         """Return `input_ids` and `attention_mask` of B captions, (B, T) int64 each."""
         tokens = self.tokenizer(
             list(captions),
-            **{"truncation": True, "max_length": self.config.max_tokens},
-            **{"padding": "longest", "return_tensors": "pt"},
+            truncation=True,
+            max_length=self.config.max_tokens,
+            padding="longest",
+            return_tensors="pt",
         )
         return {name: tokens[name] for name in ("input_ids", "attention_mask")}
 
@@ -67,29 +81,13 @@ class TextEncoder(nn.Module):
         weights = attention_mask[..., None].to(states.dtype)
         return (states * weights).sum(1) / weights.sum(1)
 
-    def save(self, folder: Path) -> None:
-        """Write all that `described` needs: architecture and tokenizer, no weights."""
-        self.model.config.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
 
-
-def pretrained(name: str) -> nn.Module:
-    """Return the text model of an asset, folder or hub id; AssetError if missing."""
-    return _read(AutoModel, "text encoder", name, dtype=torch.float32)
-
-
-def described(config: TextEncoderConfig, folder: Path) -> TextEncoder:
-    """Return the encoder that `save` wrote, its weights still to be loaded."""
-    architecture = _read(AutoConfig, "text encoder's config", str(folder))
-    return TextEncoder(config, AutoModel.from_config(architecture), str(folder))
-
-
-def _read(kind: type, what: str, name: str, **options):
+def _read(kind: type, name: str, **options):
     try:
         return kind.from_pretrained(resolve_model(name), **options)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise AssetError(
-            f"{what} '{name}' cannot be loaded ({reason}): give an asset, a folder "
-            "that holds it, or a hub id while online"
+            f"text encoder '{name}': {kind.__name__} cannot be loaded ({reason}): give "
+            "an asset, a folder that holds it, or a hub id while online"
         ) from None

@@ -1,8 +1,7 @@
 """How well a CLAP model does, while it learns, on clips that it does not learn from.
 
-The log-mels of the clips are computed once; each measurement embeds them anew, a whole
-recording by the mean of its windows as `encode_recordings` does, and scores the
-retrieval of captions by audio and the modality gap.
+The clips are decoded once. Each measurement embeds them anew, as `encode_recordings`
+does, and scores the retrieval of captions by audio and the modality gap (Fig. 1).
 """
 
 import sys
@@ -10,39 +9,71 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch.nn import functional as F
 from tqdm import tqdm
 
 from drcap import audio
-from drcap.clap.front_end import fixed_length
-from drcap.clap.loss import contrastive_loss
-from drcap.clap.model import CLAPModel, autocast
-from drcap.clap.texts import Texts
-from drcap.data.captions import Clip
+from drcap.clap.batches import EmbeddedClips, encode_windows, longest_first
+from drcap.clap.model import CLAPModel, TrainedCLAP, autocast, contrastive_loss
+from drcap.clap.pairs import with_audio
+from drcap.data.clip import Clip
 from drcap.errors import AudioError, DatasetError
-from drcap.evaluation.cross_modal import retrieval_scores
 from drcap.modality_gap import gap_statistics
 
 MEASURES = ("validation_loss", "recall_at_10", "gap", "paired")
+AT_ONCE = 256  # captions through a frozen encoder
+
+
+class Texts:
+    """N captions, ready to be embedded again and again while the model learns.
+
+    A frozen text encoder reads each of them once; only its projection works anew.
+    """
+
+    def __init__(
+        self, model: CLAPModel, captions: Sequence[str], progress: bool = True
+    ):
+        self.model = model
+        self.captions = list(captions)
+        self.features = None
+        if not model.config.text_encoder.trained:
+            self._read(progress)
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+    @torch.no_grad()
+    def _read(self, progress: bool) -> None:
+        """Compute the pooled states of all captions, (N, H) float32 on the CPU."""
+        self.model.eval()
+        self.features = torch.empty(len(self), self.model.text_encoder.width)
+        for rows in longest_first(self.captions, AT_ONCE, "reading captions", progress):
+            tokens = self.model.tokenize([self.captions[row] for row in rows])
+            self.features[rows] = self.model.text_encoder(**tokens).cpu()
+
+    def embed(self, rows: Sequence[int]) -> torch.Tensor:
+        """Embed the captions of these rows -> (n, D), unit rows."""
+        if self.features is None:
+            return self.model.embed_text([self.captions[row] for row in rows])
+        return self.model.project_text(self.features[rows].to(self.model.device))
 
 
 class Validation:
     """Clips held out of the training, with all their captions.
 
-    A clip that cannot be read is told on stderr and left out; DatasetError if fewer
-    than two are left.
+    A clip that cannot be read is named on stderr and left out. Raises DatasetError if
+    fewer than two remain.
     """
 
     def __init__(self, model: CLAPModel, clips: Sequence[Clip], progress: bool = True):
         self.model = model
-        self.log_mels: list[torch.Tensor] = []  # of each window, (frames, mels)
-        self.clip_of_window: list[int] = []
-        self.weights: list[float] = []  # of each window, its samples
-        kept = []
+        self.windows: list[tuple[int, np.ndarray]] = []  # the clip, and a waveform
+        settings = model.config.front_end
+        kept: list[Clip] = []
         bar = {"unit": "clip", "delay": 2, "disable": not progress}
-        for clip in tqdm(clips, "reading validation clips", **bar):
+        for clip in tqdm(with_audio(clips), "reading validation clips", **bar):
             try:
-                self._add(clip, len(kept))
+                windows = list(audio.windows(clip.path, settings.sr, settings.seconds))
+                self.windows += [(len(kept), window) for window in windows]
                 kept.append(clip)
             except AudioError as error:
                 tqdm.write(f"left out: {error}", file=sys.stderr)
@@ -51,24 +82,10 @@ class Validation:
                 f"validation: {len(kept)} of {len(clips)} clips can be read; give two "
                 "or more with audio, or none"
             )
-        self.size = len(kept)
-        texts = [caption for clip in kept for caption in clip.captions]
-        self.texts = Texts(model, texts, progress)
+        captions = [caption for clip in kept for caption in clip.captions]
+        self.texts = Texts(model, captions, progress)
         counts = [len(clip.captions) for clip in kept]
-        self.clip_of_text = np.repeat(np.arange(self.size), counts)
-
-    def _add(self, clip: Clip, number: int) -> None:
-        settings = self.model.config.front_end
-        if clip.path is None:
-            raise AudioError(f"{clip.dataset} clip {clip.clip_id}: has no audio here")
-        windows = list(audio.windows(clip.path, settings.sr, settings.seconds))
-        # the rule of `encode_recordings`
-        windows = [each for each in windows if not audio.is_silent(each)] or windows[:1]
-        with torch.inference_mode():
-            waveforms = fixed_length(windows, settings).to(self.model.device)
-            self.log_mels += self.model.front_end(waveforms).cpu()
-        self.clip_of_window += [number] * len(windows)
-        self.weights += [float(len(each)) for each in windows]
+        self.clip_of_text = np.repeat(np.arange(len(kept)), counts)
 
     @torch.inference_mode()
     def measure(self, batch_size: int) -> dict[str, float]:
@@ -79,34 +96,16 @@ class Validation:
         gap, paired : distance of the centroids, and mean cosine of a clip and its first
             caption, see `gap_statistics`
         """
-        self.model.eval()
+        count = self.clip_of_text[-1] + 1
+        clap = TrainedCLAP(self.model)  # without dropout
+        sounds = encode_windows(self.windows, count, clap, batch_size)
         with autocast(self.model.device):
-            audio_rows, text_rows = self._audio(batch_size), self._text(batch_size)
-        first = np.unique(self.clip_of_text, return_index=True)[1]
-        own = text_rows[first]
-        clips = torch.arange(self.size)
-        loss = contrastive_loss(audio_rows, own, self.model.temperature.cpu(), clips)
-        scores = retrieval_scores(
-            audio_rows.numpy(), text_rows.numpy(), self.clip_of_text
-        )
-        gap = gap_statistics(audio_rows.numpy(), own.numpy())
-        recall = scores["audio_to_text"]["R@10"]
+            rows = torch.arange(len(self.texts)).split(batch_size)
+            text = torch.cat([self.texts.embed(part.tolist()).cpu() for part in rows])
+        clips = EmbeddedClips(sounds.numpy(), text.numpy(), self.clip_of_text)
+        own = torch.from_numpy(clips.first_text)
+        loss = contrastive_loss(sounds, own, clap.temperature, torch.arange(count))
+        gap = gap_statistics(clips.audio, clips.first_text)
+        recall = clips.scores()["audio_to_text"]["R@10"]
         values = (loss.item(), recall, gap.distance, gap.paired)
         return dict(zip(MEASURES, values, strict=True))
-
-    def _audio(self, batch_size: int) -> torch.Tensor:
-        """Embed the clips -> (N, D) on the CPU, unit rows."""
-        parts = []
-        for start in range(0, len(self.log_mels), batch_size):
-            log_mels = torch.stack(self.log_mels[start : start + batch_size])
-            parts.append(self.model.embed_log_mels(log_mels.to(self.model.device)))
-        windows = torch.cat(parts).cpu()
-        weighted = windows * torch.tensor(self.weights)[:, None]
-        sums = torch.zeros(self.size, windows.shape[1])
-        sums.index_add_(0, torch.tensor(self.clip_of_window), weighted)
-        return F.normalize(sums, dim=1)
-
-    def _text(self, batch_size: int) -> torch.Tensor:
-        """Embed the captions -> (M, D) on the CPU, unit rows."""
-        rows = torch.arange(len(self.texts)).split(batch_size)
-        return torch.cat([self.texts.embed(part.tolist()).cpu() for part in rows])

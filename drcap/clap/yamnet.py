@@ -1,4 +1,4 @@
-"""YAMNet, the AudioSet tagger that hears for the tag bridge: waveform -> 521 classes.
+"""YAMNet, the AudioSet tagger of the tag bridge: waveform -> 521 class probabilities.
 
 The 8-bit ONNX graph takes log-mel patches of 0.96 s at a hop of 0.48 s; this module
 makes them as YAMNet was trained with: 16 kHz, 25 ms Hann window, 10 ms hop, 64 HTK mel
@@ -17,6 +17,38 @@ WINDOW, HOP, FFT = 400, 160, 512  # samples
 PATCH, PATCH_HOP = 96, 48  # frames
 LOG_OFFSET = 1e-6
 
+# What the tag bridge needs to know of AudioSet's classes besides their names.
+SILENCE = "Silence"
+# The branch of animals; YAMNet's class list follows AudioSet's tree.
+FIRST_ANIMAL, LAST_ANIMAL = "Animal", "Whale vocalization"
+# fmt: off
+PLAIN_NAMES = {  # what a caption would call a class whose own name no caption uses
+    "Bark": "dog barking", "Bleat": "sheep or goat bleating", "Bow-wow": "dog barking",
+    "Buzz": "insect buzzing", "Canidae, dogs, wolves": "dogs and wolves",
+    "Cattle, bovinae": "cow mooing", "Caterwaul": "cat yowling", "Caw": "crow cawing",
+    "Chicken, rooster": "chicken or rooster", "Chirp, tweet": "bird chirping",
+    "Clip-clop": "horse trotting", "Cluck": "chicken clucking", "Coo": "pigeon cooing",
+    "Croak": "frog croaking", "Crowing, cock-a-doodle-doo": "rooster crowing",
+    "Fowl": "poultry", "Gobble": "turkey gobbling", "Growling": "dog growling",
+    "Hiss": "hissing", "Honk": "goose honking", "Hoot": "owl hooting",
+    "Howl": "dog howling", "Meow": "cat meowing", "Moo": "cow mooing",
+    "Neigh, whinny": "horse neighing", "Oink": "pig oinking", "Purr": "cat purring",
+    "Quack": "duck quacking", "Squeal": "squealing", "Whimper (dog)": "dog whimpering",
+    "Yip": "dog yipping",
+}
+UMBRELLAS = (  # families and places rather than sounds: true whenever a member is
+    "Aircraft", "Alarm", "Animal", "Bell", "Bird",
+    "Bird vocalization, bird call, bird song", "Canidae, dogs, wolves",
+    "Domestic animals, pets", "Engine", "Environmental noise", "Fowl", "Glass",
+    "Insect", "Inside, large room or hall", "Inside, public space",
+    "Inside, small room", "Liquid", "Livestock, farm animals, working animals",
+    "Mechanisms", "Motor vehicle (road)", "Music", "Musical instrument", "Noise",
+    "Outside, rural or natural", "Outside, urban or manmade", "Rail transport",
+    "Roaring cats (lions, tigers)", "Sound effect", "Tools", "Vehicle", "Water",
+    "Wild animals", "Wind instrument, woodwind instrument", "Wood",
+)
+# fmt: on
+
 
 class YAMNet:
     """Tag waveforms with AudioSet classes.
@@ -32,9 +64,12 @@ class YAMNet:
     def tag(self, waveform: np.ndarray) -> np.ndarray:
         """Return each patch's class probabilities: (n,) float32, 16 kHz -> (P, 521)."""
         session, constants = self._model
-        patches = self._quantise(log_mel_patches(waveform), constants)
+        patches = log_mel_patches(waveform)
+        levels = np.round(patches / constants["audio_scale"])
+        levels += np.float32(constants["audio_zero_point"])
+        levels = np.clip(levels, 0, 255).astype(np.uint8)
         # the graph's batch dimension is fixed to one
-        scores = [session.run(None, {"audio": p[None, None]})[0] for p in patches]
+        scores = [session.run(None, {"audio": p[None, None]})[0] for p in levels]
         scores = np.concatenate(scores).reshape(len(patches), -1).astype(np.float32)
         centred = scores - np.float32(constants["class_scores_zero_point"])
         logits = centred * constants["class_scores_scale"]
@@ -45,31 +80,20 @@ class YAMNet:
         import onnx
 
         model = onnx.load(self.model_path)
-        names = [
-            f"{tensor}_{kind}"
-            for tensor in ("audio", "class_scores")
-            for kind in ("scale", "zero_point")
-        ]
         constants = {
             tensor.name: onnx.numpy_helper.to_array(tensor)
             for tensor in model.graph.initializer
-            if tensor.name in names
+            if tensor.name.startswith(("audio_", "class_scores_"))
         }
         return _exact_session(model), constants
-
-    @staticmethod
-    def _quantise(patches: np.ndarray, constants: dict[str, np.ndarray]) -> np.ndarray:
-        levels = np.round(patches / constants["audio_scale"])
-        levels += np.float32(constants["audio_zero_point"])
-        return np.clip(levels, 0, 255).astype(np.uint8)
 
 
 def _exact_session(model):
     """Return a session in which sums of 8-bit products do not overflow.
 
     On x86 without VNNI, onnxruntime adds products of unsigned and signed bytes in 16
-    bits, which saturate: other tags come out. Its slower way is exact, but it rewrites
-    zero points, and stops at one that several weights share; so each gets its own.
+    bits, which saturate and change the tags. Its slower way is exact, but it rewrites
+    zero points and fails at one that several weights share: so each gets its own.
     """
     import onnxruntime
 
@@ -81,7 +105,7 @@ def _exact_session(model):
             own.CopyFrom(shared[node.input[2]])
             own.name = node.input[2] = f"{node.output[0]}_own_zero_point"
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors: it warns of the zero points left unused
+    options.log_severity_level = 3  # errors alone: it warns of unused zero points
     options.add_session_config_entry("session.x64quantprecision", "1")
     return onnxruntime.InferenceSession(model.SerializeToString(), options)
 
@@ -99,12 +123,8 @@ def log_mel_patches(waveform: np.ndarray) -> np.ndarray:
     framed = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP][:frames]
     window = np.hanning(WINDOW + 1)[:-1]  # periodic
     spectrum = np.abs(np.fft.rfft(framed * window, FFT))
-    mel = np.log(spectrum @ _mel_filters().T + LOG_OFFSET).astype(np.float32)
+    bands = {"n_mels": 64, "fmin": 125, "fmax": 7500, "htk": True, "norm": None}
+    filters = librosa.filters.mel(sr=SR, n_fft=FFT, **bands)
+    mel = np.log(spectrum @ filters.T + LOG_OFFSET).astype(np.float32)
     starts = range(0, frames - PATCH + 1, PATCH_HOP)
     return np.stack([mel[start : start + PATCH] for start in starts])
-
-
-def _mel_filters() -> np.ndarray:
-    return librosa.filters.mel(
-        sr=SR, n_fft=FFT, n_mels=64, fmin=125, fmax=7500, htk=True, norm=None
-    )

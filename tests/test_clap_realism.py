@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from drcap import assets
+from drcap.clap.realism import ACCEPTED, tagger_check
 from drcap.clap.yamnet import YAMNet
-from drcap.data.soundscapes.events import GENERATORS
-from drcap.data.soundscapes.realism import ACCEPTED, tagger_check
+from soundscapes.events import GENERATORS
 
 pytestmark = pytest.mark.slow
 NOTHING = ("Silence", "Static", "Sine wave", "Radio", "Cacophony")
