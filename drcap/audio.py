@@ -1,0 +1,464 @@
+"""Recordings: found, checked, decoded in blocks, mixed to mono and resampled.
+
+In: a file of any rate, depth and channel count, of a kind that libsndfile reads or,
+where it is installed, ffmpeg. Out: float32 waveforms at the CLAP encoder's rate, (n,).
+Memory does not grow with the file, except in `load`. A file that cannot be trusted is
+an AudioError that names it first; what is only odd is a warning.
+"""
+
+import itertools
+import logging
+import mmap
+import os
+import re
+import shutil
+import struct
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from drcap.errors import AudioError
+
+READABLE = (
+    *(".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".mp2"),
+    *(".aif", ".aiff", ".aifc", ".au", ".snd", ".caf", ".w64", ".rf64"),
+)
+THROUGH_FFMPEG = (
+    *(".m4a", ".mp4", ".m4v", ".mov", ".3gp", ".aac", ".ac3", ".webm", ".mkv", ".mka"),
+    *(".avi", ".flv", ".mpg", ".mpeg", ".wma", ".wmv", ".wv", ".ape", ".amr", ".dts"),
+)
+BLOCK = 65_536  # frames decoded at once
+LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000  # Hz; outside, the header is damaged
+LEAST_TAIL = 1.0  # seconds; a shorter last window says too little
+HIGHEST_PEAK = 4.0  # of a float sample: 12 dB too loud may be, integers may not
+# A 16-bit step is -90 dBFS and an idle recorder hisses near -80; the faintest of 53
+# real clips peaks at -33.
+SILENCE_DBFS = -60.0
+CANCELLED = 0.01  # power of an average, relative to that of unrelated channels
+MISSING_SECONDS = 0.1  # a header may promise so much more without a warning
+# Writers that stream cannot know the length: they leave a value near 2**31 or 2**32.
+UNKNOWN_LENGTH = 0x7FFF_F000
+# An mp3's header counts what its encoder was given: real files decode to a frame less.
+MP3_SLACK = 4 * 1152
+SHORT_DATA = re.compile(
+    r"^\s*(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE
+)
+MELS, FLOOR_DB = 64, -100.0
+WINDOW_SECONDS, HOP_SECONDS = 0.032, 0.010
+
+_log = logging.getLogger(__name__)
+
+
+class _Recording(soundfile.SoundFile):
+    """A file that is read from its start to its end."""
+
+    def seekable(self) -> bool:
+        # else soundfile seeks after each read, which fails in a FLAC of unknown length
+        return False
+
+
+class _Part:
+    """The bytes [start, end) of a file, as a file for libsndfile."""
+
+    def __init__(self, path: Path, start: int, end: int):
+        self.stream, self.start, self.end = path.open("rb"), start, end
+        self.stream.seek(start)
+
+    def tell(self) -> int:
+        return self.stream.tell() - self.start
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = (self.start, self.stream.tell(), self.end)[whence]
+        return self.stream.seek(base + offset) - self.start
+
+    def read(self, size: int) -> bytes:
+        return self.stream.read(min(size, self.end - self.stream.tell()))
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what is no readable file, before any decoder sees it."""
+    try:
+        if path.exists() and not path.is_file():
+            raise AudioError(f"{path}: is a folder or a device; give a recording")
+        with path.open("rb") as stream:
+            empty = not stream.read(1)
+    except FileNotFoundError:
+        raise AudioError(f"{path}: no such file; check the path") from None
+    except OSError as error:
+        raise AudioError(
+            f"{path}: cannot be opened ({error.strerror}); check its permissions"
+        ) from None
+    if empty:
+        raise AudioError(f"{path}: is empty (0 bytes); copy or download it again")
+
+
+def _check_samples(samples: np.ndarray, name: str, place: str = "") -> None:
+    """Raise an AudioError unless all samples are numbers in or near [-1, 1]."""
+    if not np.isfinite(samples).all():
+        raise AudioError(f"{name}: holds NaN or infinite samples{place}")
+    peak = np.abs(samples).max(initial=0)
+    if peak > HIGHEST_PEAK:
+        raise AudioError(
+            f"{name}: holds samples up to {peak:,.1f}{place}, far outside [-1, 1]; "
+            "they are probably integers saved as floats: divide them by the integers' "
+            "largest value, such as 32768, and save them again"
+        )
+
+
+def _open(path: Path, part: _Part | None = None, **raw) -> _Recording:
+    """Open a recording, or a part of it, and check what its header says."""
+    try:
+        recording = _Recording(part or os.fsencode(path), **raw)
+    except (soundfile.SoundFileError, TypeError):  # TypeError: a headerless .raw
+        raise AudioError(
+            f"{path}: is damaged or not audio of a readable kind; "
+            "convert it to wav, flac, ogg or mp3"
+        ) from None
+    rate = recording.samplerate
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+        recording.close()
+        raise AudioError(
+            f"{path}: has a sample rate of {rate} Hz, outside {LOWEST_RATE} to "
+            f"{HIGHEST_RATE}; its header is damaged, export it again"
+        )
+    return recording
+
+
+def _streams(path: Path) -> Iterator[_Recording]:
+    """Yield the streams of a file, opened: one, or several of a chained Ogg file."""
+    recording, size = _open(path), path.stat().st_size
+    if recording.format == "OGG" and len(starts := _ogg_starts(path)) > 1:
+        recording.close()
+        for start, end in itertools.pairwise([*starts, size]):
+            yield _open(path, _Part(path, start, end))
+    elif not recording.frames and (start := _samples_start(path)):
+        _warn(path, "its header states no length; the samples that are there are read")
+        facts = ("samplerate", "channels", "subtype")
+        raw = {name: getattr(recording, name) for name in facts}
+        recording.close()
+        yield _open(
+            path, _Part(path, start, size), format="RAW", endian="LITTLE", **raw
+        )
+    else:
+        yield recording
+
+
+def _ogg_starts(path: Path) -> list[int]:
+    """Return where the chained streams of an Ogg file start."""
+    with path.open("rb") as stream:
+        data = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    first_pages = [m.start() for m in re.finditer(rb"OggS\0[\x02\x06]", data)]
+    # streams side by side (multiplexed) have their first pages next to each other
+    pairs = itertools.pairwise([-1_000, *first_pages])
+    return [start for before, start in pairs if start - before > 300]
+
+
+def _samples_start(path: Path) -> int:
+    """Return where samples follow a WAV header that states a length of 0, or 0."""
+    with path.open("rb") as stream:
+        head = stream.read(BLOCK)
+    start = head.find(b"data\0\0\0\0") + 8
+    name, length = head[start : start + 4], head[start + 4 : start + 8]
+    end = start + 8 + int.from_bytes(length, "little")  # if it is another chunk
+    is_chunk = name.replace(b" ", b"").isalnum() and end <= path.stat().st_size
+    return start if 8 < start < len(head) and not is_chunk else 0
+
+
+def _warn(path: Path, text: str) -> None:
+    _log.warning("%s: %s", path, text)
+
+
+def _truncated(path: Path, seconds: float) -> AudioError:
+    return AudioError(
+        f"{path}: is truncated or damaged, only {seconds:.2f} s can be decoded; "
+        "copy or download it again"
+    )
+
+
+def _by_libsndfile(path: Path) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (rate, frames) block by block; AudioError where a stream breaks off."""
+    for recording in _streams(path):
+        with recording:
+            rate, count = recording.samplerate, 0
+            _check_end(recording, path)
+            try:
+                while len(block := recording.read(BLOCK, "float32", always_2d=True)):
+                    count += len(block)
+                    yield rate, block
+            except soundfile.SoundFileError:
+                raise _truncated(path, count / rate) from None
+            if count < _least_frames(recording):
+                raise _truncated(path, count / rate)
+
+
+def _check_end(recording: _Recording, path: Path) -> None:
+    """Refuse an Ogg stream without its end; warn of samples that a header promises.
+
+    libsndfile reads both without complaint, but notes it in its log.
+    """
+    log, rate = recording.extra_info, recording.samplerate
+    if recording.format == "OGG" and "lacks an end-of-stream bit" in log:
+        raise _truncated(path, recording.frames / rate)
+    if note := SHORT_DATA.search(log):
+        promised, present = map(int, note.groups())
+        missing = recording.frames / rate * (promised / max(present, 1) - 1)
+        if promised < UNKNOWN_LENGTH and missing > MISSING_SECONDS:
+            _warn(path, f"lacks {missing:.1f} s of what its header promises")
+
+
+def _least_frames(recording: _Recording) -> int:
+    """Return the number of frames that a stream must decode to, at least."""
+    if recording.format == "FLAC":
+        # where a streamed flac leaves its length open, libsndfile reports the largest
+        return recording.frames if recording.frames < 2**62 else 0
+    if recording.format == "MP3" and _counts_frames(recording.name):
+        return recording.frames - MP3_SLACK
+    return 0
+
+
+def _counts_frames(path: bytes) -> bool:
+    """Say whether an mp3's first frame counts the rest; else its length is a guess.
+
+    libsndfile guesses well at a constant bit rate. At a variable one it may guess too
+    little and stop there, but nearly every encoder that varies the rate counts.
+    """
+    with open(path, "rb") as stream:
+        tag = stream.read(10)  # of ID3 the last four bytes state its size, in base 128
+        size = sum(byte << 7 * place for place, byte in enumerate(tag[:5:-1]))
+        stream.seek(10 + size if tag.startswith(b"ID3") else 0)
+        frame = stream.read(64)  # the count stands 13 to 36 bytes into the frame
+    return b"Xing" in frame or b"Info" in frame
+
+
+def _by_ffmpeg(path: Path) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (rate, frames) block by block of a file's first audio track."""
+    program = shutil.which("ffmpeg")
+    if program is None:
+        raise AudioError(
+            f"{path}: a {path.suffix} file is read through ffmpeg, which is not "
+            "installed; install it, or convert it to wav, flac, ogg or mp3"
+        )
+    command = [program, "-nostdin", "-v", "error", "-xerror", "-i", f"file:{path}"]
+    command += ["-map", "0:a:0", "-c:a", "pcm_f32be", "-f", "au", "pipe:1"]
+    with tempfile.TemporaryFile() as log:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log) as process:
+            header = process.stdout.read(24)  # of the AU format, big-endian
+            if len(header) == 24:
+                _, start, _, _, rate, channels = struct.unpack(">6I", header)
+                process.stdout.read(start - len(header))
+                while data := process.stdout.read(4 * channels * BLOCK):
+                    frames = np.frombuffer(data, ">f4").reshape(-1, channels)
+                    yield rate, frames.astype(np.float32)
+        log.seek(0)
+        reason = (log.read().decode(errors="replace").split("\n") or [""])[0]
+    if process.returncode:
+        raise AudioError(
+            f"{path}: ffmpeg cannot decode it ({reason}); copy or download it again, "
+            "or convert it to wav, flac, ogg or mp3"
+        )
+    if reason:
+        _warn(path, f"ffmpeg reports: {reason}")
+
+
+def _blocks(path: Path) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (rate, frames (n, channels) float32) of a recording, checked."""
+    _check_file(path)
+    decode = _by_libsndfile
+    if path.suffix.lower() in THROUGH_FFMPEG:
+        decode = _by_ffmpeg
+    seconds = 0.0
+    for rate, frames in decode(path):
+        _check_samples(frames, str(path), f" after {seconds:.1f} s")
+        seconds += len(frames) / rate
+        yield rate, frames
+    if not seconds:
+        raise AudioError(f"{path}: holds no samples; record or export it again")
+
+
+def _mono(path: Path) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (rate, samples (n,)): the channels' mean, or the loudest if they cancel."""
+    warned = False
+    for rate, frames in _blocks(path):
+        samples, powers = frames.mean(axis=1), frames.var(axis=0)
+        loudest = frames[:, powers.argmax()]
+        cancelled = samples.var() < CANCELLED * powers.sum() / len(powers) ** 2
+        if (cancelled or is_silent(samples)) and not is_silent(loudest):
+            samples = loudest
+            if not warned:
+                _warn(path, "its channels cancel when averaged; the loudest is used")
+            warned = True
+        yield rate, samples
+
+
+def _resampled(
+    blocks: Iterable[tuple[int, np.ndarray]], sr: int
+) -> Iterator[np.ndarray]:
+    """Yield blocks of (rate, samples) at `sr` Hz; the rate may change between them."""
+    for rate, group in itertools.groupby(blocks, key=lambda block: block[0]):
+        resampler = soxr.ResampleStream(rate, sr, 1, dtype="float32")
+        for _, samples in group:
+            yield resampler.resample_chunk(samples)
+        yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+def _windows(
+    blocks: Iterable[np.ndarray], sr: int, seconds: float
+) -> Iterator[np.ndarray]:
+    """Yield windows of so many seconds; drop a short tail unless it is all there is."""
+    size, first = round(sr * seconds), True
+    pending = np.zeros(0, np.float32)
+    for block in blocks:
+        pending = np.concatenate([pending, block])
+        while len(pending) >= size:
+            yield pending[:size].copy()
+            pending, first = pending[size:], False
+    if len(pending) and (first or len(pending) >= LEAST_TAIL * sr):
+        yield pending
+
+
+def load(path: str | os.PathLike, sr: int) -> np.ndarray:
+    """Return a whole recording as mono (n,) float32 at `sr` Hz.
+
+    Raises AudioError, as all readers here do, if the file cannot be trusted.
+    """
+    return np.concatenate(list(_resampled(_mono(Path(path)), sr)))
+
+
+def measure(path: str | os.PathLike) -> float:
+    """Decode a whole recording, checked as in `load`; return its length in seconds."""
+    counts = Counter()
+    for rate, frames in _blocks(Path(path)):
+        counts[rate] += len(frames)
+    return sum(count / rate for rate, count in counts.items())
+
+
+def windows(
+    path: str | os.PathLike, sr: int, seconds: float = 10.0
+) -> Iterator[np.ndarray]:
+    """Yield consecutive windows of a recording, each (<= seconds * sr,) float32.
+
+    A tail under LEAST_TAIL seconds is dropped unless it is all there is. A fault late
+    in the file is raised there, as an AudioError.
+    """
+    return _windows(_resampled(_mono(Path(path)), sr), sr, seconds)
+
+
+def first_seconds(
+    path: str | os.PathLike, sr: int, seconds: float = 10.0
+) -> np.ndarray:
+    """Return the beginning of a recording's first channel, (<= seconds * sr,) float32.
+
+    The authors' code reads no more. The rest is not decoded, so not checked either.
+    """
+    channel = ((rate, frames[:, 0]) for rate, frames in _blocks(Path(path)))
+    return next(_windows(_resampled(channel, sr), sr, seconds))
+
+
+def waveform_windows(
+    waveform: np.ndarray, sr: int, seconds: float, *, beginning: bool = False
+) -> list[np.ndarray]:
+    """Return a waveform in windows, float32, the last of them as short as it falls.
+
+    waveform : (n,) samples of any float type in [-1, 1]        sr : of it, in Hz
+    seconds : of a window        beginning : only the first one
+
+    A tail under LEAST_TAIL seconds is dropped, as in a file. Raises AudioError if the
+    waveform is not one.
+    """
+    if waveform.ndim != 1 or not len(waveform):
+        raise AudioError(f"waveform: expected (n,) samples, got {waveform.shape}")
+    if not np.issubdtype(waveform.dtype, np.floating):
+        raise AudioError(
+            f"waveform: expected float samples in [-1, 1], got {waveform.dtype}; "
+            "divide by the type's largest value"
+        )
+    _check_samples(waveform, "waveform")
+    cut = _windows([waveform.astype(np.float32, copy=False)], sr, seconds)
+    return list(itertools.islice(cut, 1 if beginning else None))
+
+
+def fit_length(waveform: np.ndarray, samples: int) -> np.ndarray:
+    """Crop a waveform, or pad its end with zeros -> (samples,)."""
+    return np.pad(waveform[:samples], (0, max(0, samples - len(waveform))))
+
+
+def is_silent(waveform: np.ndarray) -> bool:
+    """Say whether the peak, any constant offset aside, is below SILENCE_DBFS."""
+    if not len(waveform):
+        return True
+    peak = np.abs(waveform - waveform.mean()).max()
+    return bool(peak < 10 ** (SILENCE_DBFS / 20))
+
+
+def find_recordings(
+    paths: Iterable[str | os.PathLike], recursive: bool = False
+) -> list[Path]:
+    """Return the recordings meant by `paths`, in order, each once.
+
+    A file stays as given even if it does not exist: whoever reads it reports it. A
+    folder stands for its recordings, sorted, with those of its subfolders and of the
+    folders that are linked there if `recursive`. Raises AudioError if it has none.
+    """
+    recordings: dict[str, Path] = {}
+    for path in map(Path, paths):
+        for recording in _inside(path, recursive) if path.is_dir() else [path]:
+            recordings.setdefault(os.path.abspath(recording), recording)
+    return list(recordings.values())
+
+
+def _inside(folder: Path, recursive: bool) -> list[Path]:
+    """Return the recordings of a folder, sorted; hidden files and folders skipped."""
+    recordings, visited, waiting = [], set(), [str(folder)]
+    while waiting:  # linked folders last: a recording goes by its own path if it can
+        for here, subfolders, names in os.walk(waiting.pop(0), onerror=_refuse_folder):
+            kept = subfolders if recursive else []
+            subfolders[:] = sorted(name for name in kept if not name.startswith("."))
+            if (real := os.path.realpath(here)) in visited:
+                subfolders.clear()
+                continue
+            visited.add(real)
+            linked = (Path(here, name) for name in subfolders)
+            waiting += [str(path) for path in linked if path.is_symlink()]
+            recordings += [
+                Path(here, name)
+                for name in names
+                if name.lower().endswith(READABLE + THROUGH_FFMPEG) and name[0] != "."
+            ]
+    if not recordings:
+        raise AudioError(
+            f"{folder}: holds no recordings (wav, flac, ogg, mp3 and the like)"
+            + ("" if recursive else "; subfolders are searched only if asked for")
+        )
+    return sorted(recordings)
+
+
+def _refuse_folder(error: OSError) -> None:
+    raise AudioError(f"{error.filename}: cannot be listed ({error.strerror})")
+
+
+def log_mel(waveform: np.ndarray, sr: int) -> np.ndarray:
+    """Return the log-mel spectrogram of a mono waveform -> (MELS, T) float32, in dB.
+
+    Columns are HOP_SECONDS apart, the first centred on the first sample. 0 dB is a sine
+    of full scale at the centre of a mel band; nothing is below FLOOR_DB.
+    """
+    import librosa
+
+    window = round(WINDOW_SECONDS * sr)
+    power = librosa.feature.melspectrogram(
+        y=fit_length(waveform, max(len(waveform), window)),
+        sr=sr,
+        n_fft=window,
+        hop_length=round(HOP_SECONDS * sr),
+        n_mels=MELS,
+        norm=None,
+    )
+    full_scale = (window / 4) ** 2  # a full-scale sine's peak under a Hann window
+    quietest = np.float32(1e-30)  # keeps the logarithm finite
+    return np.maximum(10 * np.log10(power / full_scale + quietest), FLOOR_DB)
