@@ -1,95 +1,35 @@
-"""Figures of the CLAP model: its input, training, retrieval and modality gap."""
+"""Figures of the joint space: retrieval, the modality gap, similarities, projection."""
 
-import textwrap
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.ticker import StrMethodFormatter
 
-from drcap.plots.captioning import SPECTROGRAM_COLOURS, draw_spectrogram
-from drcap.plots.style import COLOURS, INK, PALE, headline, styled
+from drcap.plots.style import (
+    COLOURS,
+    INK,
+    PALE,
+    PER_CENT,
+    THOUSANDS,
+    grouped_bars,
+    headline,
+    panels,
+    styled,
+)
 
 AUDIO, TEXT = COLOURS[:2]  # colours of the two modalities
-DIRECTIONS = {
-    "audio_to_text": "audio to text",
-    "text_to_audio": "text to audio",
-}
+DIRECTIONS = {"audio_to_text": "Audio to text", "text_to_audio": "Text to audio"}
 RECALLS = ("R@1", "R@5", "R@10")
-COSINE_COLOURS = dict(
-    zip(
-        ("within audio", "within text", "unpaired", "paired"),
-        (AUDIO, TEXT, COLOURS[5], COLOURS[2]),
-        strict=True,
-    )
-)
+COSINE_COLOURS = {
+    "within audio": AUDIO,
+    "within text": TEXT,
+    "unpaired": COLOURS[5],
+    "paired": COLOURS[2],
+}
 LINES_SHOWN = 40  # between a clip and its caption; more would hide the points
-
-
-@styled
-def plot_encoder_input(
-    log_mel: np.ndarray, square: np.ndarray, patch_size: int, seconds: float
-) -> Figure:
-    """Show a log-mel spectrogram and the square of patches that HTS-AT makes of it.
-
-    log_mel : (frames, mels), dB     square : (side, side), as the encoder folds it
-    patch_size : side of a patch     seconds : duration of the spectrogram
-    """
-    figure, (mel, folded) = plt.subplots(
-        1, 2, figsize=(9.2, 3.6), width_ratios=(1.7, 1)
-    )
-    colours = plt.get_cmap("magma", SPECTROGRAM_COLOURS)
-    edges = (0, seconds, 0, log_mel.shape[1])
-    picture = {"origin": "lower", "aspect": "auto", "cmap": colours}
-    mel.imshow(log_mel.T, extent=edges, **picture)
-    mel.set(xlabel="Time (s)", ylabel="Mel band")
-    folded.imshow(square, **picture | {"aspect": "equal"})
-    side = len(square)
-    for place in np.arange(0, side + 1, patch_size) - 0.5:
-        folded.axhline(place, color="white", linewidth=0.25, alpha=0.6)
-        folded.axvline(place, color="white", linewidth=0.25, alpha=0.6)
-    folded.set(xlabel="Frame, within a piece of time", ylabel="Mel band of each piece")
-    pieces, patches = side // log_mel.shape[1], (side // patch_size) ** 2
-    mel.set_title(
-        f"{seconds:g} s become {pieces} pieces of {side} frames, in {patches:,} patches"
-    )
-    return figure
-
-
-@styled
-def plot_clap_training(log: pd.DataFrame) -> Figure:
-    """Show a CLAP training log: losses, the recall on validation and learning rate.
-
-    log : columns step, loss, learning_rate and, NaN within epochs, validation_loss and
-        recall_at_10
-    """
-    figure, (loss, recall, rate) = plt.subplots(
-        3, 1, figsize=(7.2, 5.6), sharex=True, height_ratios=(3, 2, 1)
-    )
-    steps = log.dropna(subset="loss")
-    width = max(1, len(steps) // 50)
-    smooth = steps.loss.rolling(width, min_periods=1).mean()
-    loss.plot(steps.step, steps.loss, color=COLOURS[0], alpha=0.22, linewidth=0.7)
-    loss.plot(steps.step, smooth, label=f"training, mean of {width} steps")
-    measured = log.dropna(subset="recall_at_10")
-    loss.plot(measured.step, measured.validation_loss, ".-", label="validation")
-    recall.plot(measured.step, measured.recall_at_10, ".-", color=COLOURS[2])
-    rate.plot(steps.step, steps.learning_rate, color=COLOURS[5])
-    first, last = measured.recall_at_10.iloc[[0, -1]]
-    loss.set_title(f"R@10 on validation clips goes from {first:.2f} to {last:.2f}")
-    loss.set(ylabel="Contrastive loss (nats)")
-    recall.set(ylabel="R@10, audio to text", ylim=(0, 1))
-    rate.set(xlabel="Step", ylabel="Learning rate", ylim=(0, None))
-    rate.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
-    rate.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    for axes in (loss, recall, rate):
-        axes.grid(axis="y")
-    loss.legend()
-    return figure
 
 
 @styled
@@ -99,17 +39,16 @@ def plot_cross_modal(
 ) -> Figure:
     """Show recall at 1, 5 and 10 in both directions, a bar a domain, with chance.
 
-    scores : domain -> what `drcap.evaluation.cross_modal.retrieval_scores` returns
-    chance : what `drcap.evaluation.cross_modal.chance` returns
+    scores : domain -> what `drcap.evaluation.retrieval_scores.retrieval_scores` returns
+    chance : what `drcap.evaluation.retrieval_scores.chance` returns
     """
-    figure, panels = plt.subplots(1, 2, figsize=(9.2, 3.6), sharey=True)
-    width = 0.8 / len(scores)
-    for axes, (direction, title) in zip(panels, DIRECTIONS.items(), strict=True):
-        for number, (domain, found) in enumerate(scores.items()):
-            places = np.arange(len(RECALLS)) + (number - (len(scores) - 1) / 2) * width
-            values = [found[direction][name] for name in RECALLS]
-            bars = axes.bar(places, values, width * 0.92, label=domain)
-            axes.bar_label(bars, [f"{value:.2f}" for value in values], padding=2)
+    figure, row = panels(2, 3.6, sharey=True)
+    for axes, (direction, title) in zip(row, DIRECTIONS.items(), strict=True):
+        values = {
+            domain: [found[direction][name] for name in RECALLS]
+            for domain, found in scores.items()
+        }
+        grouped_bars(axes, values, RECALLS, "{:.2f}".format, width=0.8)
         for place, name in enumerate(RECALLS):
             axes.hlines(
                 chance[direction][name],
@@ -118,44 +57,14 @@ def plot_cross_modal(
                 linestyle=":",
                 label="chance" if place == 0 else None,
             )
-        axes.set_xticks(range(len(RECALLS)), RECALLS)
-        axes.tick_params(axis="x", length=0)
-        axes.set(xlabel=title.capitalize(), ylim=(0, 1))
-        axes.grid(axis="y")
-    panels[0].set_ylabel("Share of queries")
-    panels[1].legend(loc="upper left")
-    found = ", ".join(
-        f"{each['audio_to_text']['R@10']:.1%} of {domain}"
-        for domain, each in scores.items()
+        axes.set(xlabel=title, ylim=(0, 1))
+    row[0].set_ylabel("Share of queries")
+    row[1].legend(loc="upper left")
+    first_ten = ", ".join(
+        f"{found['audio_to_text']['R@10']:.1%} of {domain}"
+        for domain, found in scores.items()
     )
-    headline(figure, f"A right caption is among the first ten for {found}")
-    return figure
-
-
-@styled
-def plot_examples(
-    waveforms: Sequence[np.ndarray], sr: int, texts: Sequence[str], title: str
-) -> Figure:
-    """Show recordings below one another, each spectrogram beside its own text.
-
-    waveforms : each (n,), mono at `sr` Hz     texts : as many, with line breaks
-    """
-    figure, rows = plt.subplots(
-        len(waveforms),
-        2,
-        figsize=(9.2, 1.9 * len(waveforms) + 0.6),
-        width_ratios=(1, 1.15),
-        squeeze=False,
-    )
-    for (mel, beside), waveform, text in zip(rows, waveforms, texts, strict=True):
-        draw_spectrogram(mel, waveform, sr, scale=False)
-        lines = [textwrap.fill(line, 58) for line in text.splitlines()]
-        beside.text(0, 0.95, "\n".join(lines), va="top", fontsize=9)
-        beside.set_axis_off()
-    for mel in rows[:-1, 0]:
-        mel.set_xlabel("")
-    headline(figure, title)
-    return figure
+    return headline(figure, f"A right caption is among the first ten for {first_ten}")
 
 
 @styled
@@ -177,8 +86,7 @@ def plot_modality_gap(
             axes.set(xticks=[], yticks=[], title=model if axes is row[0] else "")
     above = {"loc": "lower right", "bbox_to_anchor": (1.02, 0.99)}
     grid[0, -1].legend(**above, ncols=2, markerscale=1.6)
-    headline(figure, title)
-    return figure
+    return headline(figure, title)
 
 
 def _draw_pairs(axes: Axes, audio: np.ndarray, text: np.ndarray) -> None:
@@ -195,10 +103,8 @@ def plot_cosines(cosines: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
 
     cosines : model -> what `drcap.modality_gap.sampled_cosines` returns
     """
-    figure, panels = plt.subplots(
-        1, len(cosines), figsize=(9.2, 3.4), sharey=True, squeeze=False
-    )
-    for axes, (model, kinds) in zip(panels[0], cosines.items(), strict=True):
+    figure, row = panels(len(cosines), 3.4, sharey=True)
+    for axes, (model, kinds) in zip(row, cosines.items(), strict=True):
         for kind, colour in COSINE_COLOURS.items():
             inside = np.clip(kinds[kind], -1, 1)  # rounding goes a little beyond
             counts, edges = np.histogram(inside, np.linspace(-1, 1, 41))
@@ -209,37 +115,56 @@ def plot_cosines(cosines: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
         nearer = "nearer to its caption" if own > others else "nearer to other clips"
         axes.set_title(f"{model}: a clip is\n{nearer} ({own:.2f} against {others:.2f})")
         axes.set(xlabel="Cosine similarity", xlim=(-0.8, 1))
-        axes.yaxis.set_major_formatter("{x:.0%}")
+        axes.yaxis.set_major_formatter(PER_CENT)
         axes.grid(axis="y")
-    panels[0, 0].set_ylabel("Share of pairs")
-    panels[0, -1].legend(loc="upper left")
+    row[0].set_ylabel("Share of pairs")
+    row[-1].legend(loc="upper left")
     return figure
 
 
 @styled
-def plot_gap_over_training(log: pd.DataFrame) -> Figure:
-    """Show how gap, cosine of pairs and recall develop in CLAP training.
-
-    log : columns step, gap, paired and recall_at_10, NaN where nothing was measured
-    """
-    measured = log.dropna(subset="gap")
-    figure, panels = plt.subplots(1, 3, figsize=(9.2, 3.0))
-    shown = {
-        "gap": ("Distance of the centroids", COLOURS[3], None),
-        "paired": ("Mean cosine of pairs", COLOURS[2], None),
-        "recall_at_10": ("R@10, audio to text", COLOURS[0], 1),
-    }
-    for axes, (column, (label, colour, top)) in zip(panels, shown.items(), strict=True):
-        axes.plot(measured.step, measured[column], ".-", color=colour)
-        axes.set(xlabel="Step", ylabel=label)
-        lowest, highest = measured[column].min(), measured[column].max()
-        axes.set_ylim(min(0, 1.1 * lowest), top or 1.1 * max(highest, 0.01))
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-        axes.grid(axis="y")
-    first, last = measured.iloc[0], measured.iloc[-1]
-    headline(
-        figure,
-        f"Training takes R@10 from {first.recall_at_10:.2f} to "
-        f"{last.recall_at_10:.2f} and the gap from {first.gap:.2f} to {last.gap:.2f}",
+def plot_similarity_histogram(
+    similarities: Sequence[float], band: tuple[float, float]
+) -> Figure:
+    """Show how cosine similarities are spread, and the share inside `band`."""
+    values, (low, high) = np.asarray(similarities, dtype=float), band
+    share = ((values >= low) & (values <= high)).mean()
+    figure, axes = plt.subplots(figsize=(7.2, 3.4))
+    axes.axvspan(low, high, color=COLOURS[1], alpha=0.25, linewidth=0, zorder=0)
+    axes.axvline(low, color=COLOURS[1], linewidth=0.8)
+    axes.axvline(high, color=COLOURS[1], linewidth=0.8)
+    axes.hist(values, bins=np.arange(-1, 1.02, 0.02), color=COLOURS[0], alpha=0.9)
+    axes.set(
+        xlabel="Cosine similarity",
+        ylabel="Pairs of captions",
+        xlim=(min(values.min(), low) - 0.03, 1.0),
+        title=f"{share:.1%} of the similarities lie in [{low:g}, {high:g}]",
     )
+    axes.yaxis.set_major_formatter(THOUSANDS)
+    axes.grid(axis="y")
+    return figure
+
+
+@styled
+def plot_effective_support(
+    temperatures: np.ndarray, captions: np.ndarray, chosen: float
+) -> Figure:
+    """Show how many captions eq. 4 averages over, a line a recording.
+
+    temperatures : (T,)     captions : (T, B)     chosen : the temperature in use
+    """
+    figure, axes = plt.subplots(figsize=(7.2, 3.6))
+    middle = np.median(captions, axis=1)
+    axes.loglog(temperatures, captions, color=COLOURS[0], alpha=0.25, linewidth=0.8)
+    axes.loglog(temperatures, middle, color=COLOURS[0], label="median recording")
+    axes.axvline(chosen, color=COLOURS[1], label=f"in use: tau = {chosen:g}")
+    at_chosen = np.exp(np.interp(chosen, temperatures, np.log(middle)))
+    axes.set(
+        xlabel="Temperature tau",
+        ylabel="Effective number of captions",
+        title=f"At tau = {chosen:g} a caption rests on some {at_chosen:,.0f} others",
+    )
+    axes.yaxis.set_major_formatter(THOUSANDS)
+    axes.grid()
+    axes.legend()
     return figure

@@ -30,8 +30,7 @@ def plot_flows(flows: Mapping[str, Sequence[str]], title: str) -> Figure:
                 axes.annotate("", *ends, arrowprops=arrow)
     axes.set(xlim=(-0.65, longest), ylim=(0.55 - len(flows), 0.5))
     axes.set_axis_off()
-    headline(figure, title)
-    return figure
+    return headline(figure, title)
 
 
 def _box(axes, column: int, height: float, text: str) -> None:

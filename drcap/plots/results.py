@@ -1,4 +1,4 @@
-"""Figures of the results: differences beside the paper's, losses, sweeps, retrieval.
+"""Figures of results: scores, differences beside the paper's, sweeps, datastores.
 
 Lines through a point are 95 % intervals over clips; the paper's numbers have none.
 """
@@ -9,46 +9,59 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import StrMethodFormatter
+from matplotlib.lines import Line2D
+from matplotlib.ticker import NullFormatter
 
 from drcap.evaluation.bootstrap import interval
-from drcap.plots.style import COLOURS, INK, OURS, PAPERS, headline, styled
+from drcap.plots.style import (
+    COLOURS,
+    INK,
+    LEGEND_ABOVE,
+    OURS,
+    PALE,
+    PAPERS,
+    PER_CENT,
+    THOUSANDS,
+    grouped_bars,
+    headline,
+    panels,
+    styled,
+)
 
-CURVES = ("train_loss", "validation_loss")
 SWEPT = {"cider_d": "CIDEr-D (per cent)", "copied": "Captions copied from the prompt"}
-LEGEND_ABOVE = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1.0), "borderpad": 0}
+INDEXES = ("exact", "ivf", "hnsw")
+JOBS = {
+    "build on disk": ("build", "seconds"),
+    "index: ivf": ("search, ivf", "index_seconds"),
+    "index: hnsw": ("search, hnsw", "index_seconds"),
+    "select": ("select", "seconds"),
+    "project": ("project", "seconds"),
+}
+MEMORY_LIMIT = 4.0  # GB that any job may have resident
 
 
 @styled
-def plot_differences(frame: pd.DataFrame, label: str, title: str) -> Figure:
-    """Show differences of two systems with their intervals, and the paper's beside.
-
-    frame : columns group, metric, difference, low, high, paper_difference, in points
-        of per cent, NaN where there is none; a panel a group
-    """
-    groups = list(frame.groupby("group", sort=False))
-    tall = 1.5 + 0.42 * max(len(lines) for _, lines in groups)
-    same = all(
-        list(lines["metric"]) == list(groups[0][1]["metric"]) for _, lines in groups
+def plot_counts(
+    counts: Mapping[str, int], total: int, label: str, title: str
+) -> Figure:
+    """Show how many of `total` there are of each kind, with 95 % Wilson intervals."""
+    names, share = list(counts)[::-1], np.array([*counts.values()])[::-1] / total
+    figure, axes = plt.subplots(figsize=(7.2, 1.3 + 0.42 * len(names)))
+    axes.barh(names, share, 0.6, color=COLOURS[0], alpha=0.85)
+    spread = 1.96**2 / total
+    centre = (share + spread / 2) / (1 + spread)
+    reach = np.sqrt(share * (1 - share) * spread + spread**2 / 4) / (1 + spread)
+    axes.errorbar(
+        centre, names, xerr=reach, fmt="none", ecolor=INK, elinewidth=1, capsize=3
     )
-    figure, panels = plt.subplots(
-        1, len(groups), figsize=(9.2, tall), sharex=True, sharey=same, squeeze=False
-    )
-    for axes, (name, lines) in zip(panels[0], groups, strict=True):
-        places = np.arange(len(lines))[::-1]
-        axes.axvline(0, color=INK, linewidth=0.8)
-        axes.hlines(places, lines["low"], lines["high"], color=COLOURS[0])
-        axes.plot(lines["difference"], places, label="ours", **OURS)
-        paper = {"label": "the paper's", "markersize": 7}
-        axes.plot(lines["paper_difference"], places, **paper, **PAPERS)
-        axes.set_yticks(places, [textwrap.fill(text, 21) for text in lines["metric"]])
-        axes.set(xlabel=label, ylim=(-0.6, len(lines) - 0.4))
-        axes.set_title(name, fontsize=10)
-        axes.tick_params(axis="y", length=0)
-        axes.grid(axis="x")
-    panels[0, -1].legend(loc="best", fontsize=9)
-    headline(figure, title)
+    for place, number in enumerate(reversed(counts.values())):
+        axes.text(1.03, place, f"{number} of {total}", va="center")
+    axes.set(xlabel=f"{label} (lines: 95 % intervals)", title=title, xlim=(0, 1))
+    axes.xaxis.set_major_formatter(PER_CENT)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x")
     return figure
 
 
@@ -62,52 +75,90 @@ def plot_counts_in_range(
     wanted : how many are to be drawn; as many or more count as one kind
     """
     figure, axes = plt.subplots(figsize=(7.8, 3.8))
-    width = 0.82 / len(counts)
+    shares = {
+        name: np.bincount(np.minimum(found, wanted), minlength=wanted + 1) / len(found)
+        for name, found in counts.items()
+    }
     kinds = [*map(str, range(wanted)), f"{wanted} or more"]
-    for number, (name, found) in enumerate(counts.items()):
-        kept = np.minimum(found, wanted)
-        share = np.bincount(kept, minlength=wanted + 1) / len(kept)
-        places = np.arange(wanted + 1) + (number - (len(counts) - 1) / 2) * width
-        bars = axes.bar(places, share, width * 0.92, label=name)
-        axes.bar_label(bars, [f"{part:.0%}" for part in share], padding=2, fontsize=8)
-    axes.set_xticks(range(wanted + 1), kinds)
-    axes.tick_params(axis="x", length=0)
+    grouped_bars(axes, shares, kinds, "{:.0%}".format, fontsize=8)
     axes.set(xlabel="Captions inside the range", ylabel="Share of training captions")
-    axes.yaxis.set_major_formatter("{x:.0%}")
+    axes.yaxis.set_major_formatter(PER_CENT)
     axes.margins(y=0.12)
-    axes.grid(axis="y")
     axes.legend(fontsize=8)
-    headline(figure, title)
-    return figure
+    return headline(figure, title)
 
 
 @styled
-def plot_losses(logs: Mapping[str, pd.DataFrame]) -> Figure:
-    """Show training against validation loss, a panel a run, on one scale.
+def plot_differences(frame: pd.DataFrame, label: str, title: str) -> Figure:
+    """Show differences of two systems with their intervals, and the paper's beside.
 
-    logs : run -> its log, with columns step, train_loss and validation_loss (NaN
-        between validations)
+    frame : columns group, metric, difference, low, high, paper_difference, in points
+        of per cent, NaN where there is none; a panel a group
     """
-    figure, panels = plt.subplots(
-        1, len(logs), figsize=(9.2, 3.6), sharey=True, squeeze=False
+    groups = list(frame.groupby("group", sort=False))
+    tall = 1.5 + 0.42 * max(len(lines) for _, lines in groups)
+    same = len({tuple(lines["metric"]) for _, lines in groups}) == 1
+    figure, row = panels(len(groups), tall, sharex=True, sharey=same)
+    for axes, (name, lines) in zip(row, groups, strict=True):
+        places = np.arange(len(lines))[::-1]
+        axes.axvline(0, color=INK, linewidth=0.8)
+        axes.hlines(places, lines["low"], lines["high"], color=COLOURS[0])
+        axes.plot(lines["difference"], places, label="ours", **OURS)
+        paper = {"label": "the paper's", "markersize": 7}
+        axes.plot(lines["paper_difference"], places, **paper, **PAPERS)
+        axes.set_yticks(places, [textwrap.fill(text, 21) for text in lines["metric"]])
+        axes.set(xlabel=label, ylim=(-0.6, len(lines) - 0.4))
+        axes.set_title(name, fontsize=10)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="x")
+    row[-1].legend(loc="best", fontsize=9)
+    return headline(figure, title)
+
+
+@styled
+def plot_systems(
+    frame: pd.DataFrame, metrics: Sequence[str], title: str, own: str = "DRCap"
+) -> Figure:
+    """Show the scores of every system: a column a pair of domains, a row a metric.
+
+    frame : what `drcap.experiments.tables.beside_paper` returns, of a table or several
+    metrics : some of its metrics        own : the system whose row stands out
+
+    A system has its row in every panel, also where it was not run.
+    """
+    systems = list(frame["system"].unique())[::-1]  # from the bottom up
+    blocks = list(frame.groupby(["ours_on", "paper_on"], sort=False))
+    figure, grid = plt.subplots(
+        len(metrics),
+        len(blocks),
+        figsize=(11.6, 0.9 + len(metrics) * (0.7 + 0.25 * len(systems))),
+        sharey=True,
+        squeeze=False,
     )
-    gaps = []
-    for axes, (name, log) in zip(panels[0], logs.items(), strict=True):
-        smooth = log["train_loss"].rolling(max(1, len(log) // 20), min_periods=1).mean()
-        measured = log.dropna(subset="validation_loss")
-        axes.plot(log["step"], smooth, label="training, running mean")
-        axes.plot(
-            measured["step"], measured["validation_loss"], ".-", label="validation"
-        )
-        gap = measured["validation_loss"].iloc[-1] - smooth.iloc[-1]
-        gaps.append(f"{gap:.2f} ({name})")
-        axes.set(xlabel="Step", title=name)
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-        axes.grid(axis="y")
-    panels[0, 0].set_ylabel("Loss (nats per token)")
-    panels[0, -1].legend()
-    headline(figure, f"Validation loss less training loss: {', '.join(gaps)}")
-    return figure
+    for row, metric in zip(grid, metrics, strict=True):
+        for axes, (_, block) in zip(row, blocks, strict=True):
+            lines = block[block["metric"] == metric]
+            places = [systems.index(name) for name in lines["system"]]
+            axes.hlines(places, lines["low"], lines["high"], color=COLOURS[0])
+            axes.plot(lines["ours"], places, **OURS)
+            axes.plot(lines["paper"], places, markersize=6, **PAPERS)
+            axes.set_yticks(np.arange(len(systems)), systems)
+            axes.set(xlim=(0, None), ylim=(-0.6, len(systems) - 0.4))
+            axes.tick_params(axis="y", length=0)
+            axes.grid(axis="x")
+            place = systems.index(own)
+            axes.axhspan(place - 0.5, place + 0.5, color=PALE, alpha=0.5, zorder=0)
+            label = f"{metric} (per cent)"
+            axes.set_xlabel(textwrap.fill(label, 30, break_on_hyphens=False))
+    in_paper = frame["paper"].notna().any()
+    for axes, ((ours_on, paper_on), _) in zip(grid[0], blocks, strict=True):
+        paper = f"\nthe paper: {paper_on}" if in_paper else ""
+        axes.set_title(ours_on + paper, fontsize=10)
+    if in_paper:
+        marks = {"ours": OURS, "the paper's": PAPERS}
+        handles = [Line2D([], [], label=name, **mark) for name, mark in marks.items()]
+        figure.legend(handles=handles, loc="upper right", ncols=2, borderpad=0)
+    return headline(figure, title)
 
 
 @styled
@@ -119,8 +170,8 @@ def plot_sweep(
     sweeps : captioner -> what `drcap.experiments.sweeps.sweep` returns
     label : what the variants are settings of        clips : how many were captioned
     """
-    figure, panels = plt.subplots(1, 2, figsize=(9.2, 3.6))
-    for axes, (column, name) in zip(panels, SWEPT.items(), strict=True):
+    figure, (scores, copies) = panels(2, 3.6)
+    for axes, (column, name) in zip((scores, copies), SWEPT.items(), strict=True):
         for number, (captioner, table) in enumerate(sweeps.items()):
             mark = "os^D"[number % 4] + "-"
             axes.plot(table["variant"], table[column], mark, label=captioner)
@@ -128,13 +179,12 @@ def plot_sweep(
         axes.set(xlabel=label, ylabel=name, ylim=(0, 1.1 * highest or 1))
         axes.margins(x=0.12)
         axes.grid(axis="y")
-    panels[1].set_ylim(0, 1)
-    panels[1].yaxis.set_major_formatter("{x:.0%}")
-    panels[0].set_title(f"{clips} validation clips", fontsize=10)
+    scores.set_title(f"{clips} validation clips", fontsize=10)
+    copies.set_ylim(0, 1)
+    copies.yaxis.set_major_formatter(PER_CENT)
     if len(sweeps) > 1:
-        panels[1].legend(**LEGEND_ABOVE, ncols=len(sweeps))
-    headline(figure, title)
-    return figure
+        copies.legend(**LEGEND_ABOVE, ncols=len(sweeps))
+    return headline(figure, title)
 
 
 @styled
@@ -154,14 +204,11 @@ def plot_gain(
     axes.scatter(table["similarity"], table["gain"], s=9, color=COLOURS[5], alpha=0.6)
     means = [interval(table["gain"].to_numpy()[part]) for part in parts]
     places = [table["similarity"].to_numpy()[part].mean() for part in parts]
-    low, high = ([getattr(each, side) for each in means] for side in ("low", "high"))
+    low, high = ([getattr(mean, side) for mean in means] for side in ("low", "high"))
     axes.vlines(places, low, high, color=COLOURS[0], linewidth=2)
-    axes.plot(
-        *(places, [each.mean for each in means]),
-        "o-",
-        color=COLOURS[0],
-        label=f"means of {len(parts)} parts of the clips",
-    )
+    legend = f"means of {len(parts)} parts of the clips"
+    middle = [mean.mean for mean in means]
+    axes.plot(places, middle, "o-", color=COLOURS[0], label=legend)
     spread = table["gain"].abs().quantile(0.97)
     reach = 1.1 * max(spread, *np.abs(low), *np.abs(high), 1e-3)
     outside = int((table["gain"].abs() > reach).sum())
@@ -190,8 +237,58 @@ def plot_origins(shares: pd.DataFrame, title: str) -> Figure:
         axes.bar_label(bars, texts, label_type="center", color="white", fontsize=9)
         left = left + part
     axes.set(xlim=(0, 1), xlabel="Share of captions")
-    axes.xaxis.set_major_formatter("{x:.0%}")
+    axes.xaxis.set_major_formatter(PER_CENT)
     axes.tick_params(axis="y", length=0)
     axes.legend(**LEGEND_ABOVE, ncols=len(shares.columns), fontsize=9)
-    headline(figure, title)
-    return figure
+    return headline(figure, title)
+
+
+@styled
+def plot_scale(results: Sequence[dict]) -> Figure:
+    """Show seconds a job, milliseconds a query and peak memory over the captions.
+
+    results : one of each size, as `benchmarks/scale.py` writes them to result.json
+    """
+    figure, (jobs, search, memory) = plt.subplots(1, 3, figsize=(11.6, 3.9))
+    for label, (job, name) in JOBS.items():
+        _draw_sizes(jobs, results, label, [size[job][name] for size in results])
+    for index in INDEXES:
+        spent = [size[f"search, {index}"]["milliseconds"] for size in results]
+        _draw_sizes(search, results, index, spent)
+    for name in ("resident", "allocated"):
+        largest = [
+            max(
+                job[name]
+                for job in size.values()
+                if isinstance(job, dict) and name in job
+            )
+            for size in results
+        ]
+        _draw_sizes(memory, results, name, np.array(largest) / 1e9)
+    limit = {"color": INK, "linewidth": 0.8, "linestyle": "--", "label": "the limit"}
+    memory.axhline(MEMORY_LIMIT, **limit)
+    memory.legend(fontsize=8, loc="center left")
+    jobs.set(ylabel="Time of a job (s)")
+    search.set(ylabel="Time of a query, of 64 at once (ms)")
+    memory.set(ylabel="Peak memory of the largest job (GB)", yscale="linear", ylim=0)
+    return headline(figure, "What a datastore takes as it grows")
+
+
+def _largest(size: dict, name: str) -> float:
+    """Return the most memory that any job of a size had, in GB."""
+    jobs = (job for job in size.values() if isinstance(job, dict) and name in job)
+    return max(job[name] for job in jobs) / 1e9
+
+
+def _draw_sizes(
+    axes: Axes, results: Sequence[dict], label: str, values: Sequence[float]
+) -> None:
+    sizes = [size["captions"] for size in results]
+    axes.plot(sizes, values, "o-", markersize=4, label=label)
+    axes.set(xscale="log", yscale="log", xlabel="Captions (N)")
+    axes.set_xticks(sizes)
+    axes.xaxis.set_major_formatter(THOUSANDS)
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.tick_params("x", rotation=30)
+    axes.grid(True, which="major")
+    axes.legend(fontsize=8)

@@ -3,14 +3,16 @@
 import functools
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from drcap.files import atomic_path
+from drcap.atomic import atomic_path
 
 INK, PALE = "#2b2f36", "#d9dde3"
 COLOURS = ("#2f6db3", "#e08a2b", "#3f9b6e", "#b8507a", "#7a68b8", "#8c9099")
@@ -42,6 +44,8 @@ STYLE = {
     "legend.frameon": False,
     "image.interpolation": "nearest",
 }
+LEGEND_ABOVE = {"loc": "lower left", "bbox_to_anchor": (-0.02, 1.0), "borderpad": 0}
+THOUSANDS, PER_CENT = "{x:,.0f}", "{x:.0%}"  # of an axis's numbers
 LARGEST_FIGURE = 150_000  # bytes; figures are committed
 
 
@@ -58,9 +62,42 @@ def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     return drawn
 
 
-def headline(figure: Figure, title: str) -> None:
+def headline(figure: Figure, title: str) -> Figure:
     """Write the one thing that a figure of several panels shows above them all."""
     figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=12)
+    return figure
+
+
+def panels(count: int, height: float, **options) -> tuple[Figure, Sequence[Axes]]:
+    """Return a figure of `count` panels beside one another, and the panels."""
+    figure, [row] = plt.subplots(
+        1, count, figsize=(9.2, height), squeeze=False, **options
+    )
+    return figure, row
+
+
+def grouped_bars(
+    axes: Axes,
+    bars: Mapping[str, Sequence[float]],
+    kinds: Sequence[str],
+    text: Callable[[float], str],
+    width: float = 0.82,
+    **style,
+) -> None:
+    """Draw a group of bars a kind, one of each name, with their values above them.
+
+    bars : name -> its value of each kind, NaN where there is none
+    text : what is written above a bar        width : of a group
+    style : of that text
+    """
+    width /= len(bars)
+    for number, (name, values) in enumerate(bars.items()):
+        places = np.arange(len(kinds)) + (number - (len(bars) - 1) / 2) * width
+        drawn = axes.bar(places, np.nan_to_num(values), width * 0.92, label=name)
+        axes.bar_label(drawn, [text(value) for value in values], padding=2, **style)
+    axes.set_xticks(range(len(kinds)), kinds)
+    axes.tick_params(axis="x", length=0)
+    axes.grid(axis="y")
 
 
 def png(figure: Figure) -> bytes:
