@@ -4,8 +4,6 @@ A notebook's parameters become one `Notebook`; printed, it shows the configurati
 where that differs from the paper's. Tables and figures are shown as they are written.
 """
 
-import hashlib
-import json
 import platform
 import textwrap
 import time
@@ -20,17 +18,17 @@ import torch
 from IPython.display import Audio, Image, Markdown
 from matplotlib.figure import Figure
 
+from drcap import cache, paths
 from drcap import config as configs
-from drcap import paths
 from drcap.assets import asset_path
+from drcap.atomic import write_json, write_text
 from drcap.audio import find_recordings
 from drcap.config import CLAPConfig, Config, override
 from drcap.devices import resolve_device
-from drcap.files import write_json, write_text
-from drcap.messages import hush
-from drcap.pipeline import Captioned
+from drcap.environment import hush
 from drcap.plots import png, save_figure
-from drcap.runs.provenance import run_record
+from drcap.record import run_record
+from drcap.systems.base import Captioned
 
 SMOKE_RECORDINGS = 3  # so many are enough to see that a notebook runs
 VERSIONS = ("torch", "transformers", "peft", "faiss-cpu")
@@ -56,7 +54,7 @@ class Notebook:
         versions = [f"{name} {version(name)}" for name in VERSIONS]
         lines = {
             "profile": f"{self.profile}, on {resolve_device()}",
-            **_described(self.config.to_dict(), asdict(self.paper)),
+            **_described(asdict(self.config), asdict(self.paper)),
             "versions": ", ".join([f"python {platform.python_version()}", *versions]),
         }
         indent = max(INDENT, *(len(key) + 2 for key in lines))
@@ -73,11 +71,8 @@ class Notebook:
 
     def run_folder(self, label: str, config: Settings) -> Path:
         """Return where a training run of `config` lives; the same one at each call."""
-        content = json.dumps(config.to_dict(), sort_keys=True)
-        digest = hashlib.sha256(content.encode()).hexdigest()[:8]
-        return paths.runs() / "-".join(
-            [self.name, self.profile, f"seed-{config.seed}", label, digest]
-        )
+        name = f"{self.name}-{self.profile}-seed-{config.seed}-{label}"
+        return cache.run_folder(name, config)
 
     def table(self, frame: pd.DataFrame, stem: str, note: str = "") -> Markdown:
         """Write tables/<stem>.csv and .md, and show the latter."""
@@ -116,7 +111,7 @@ class Notebook:
             **extra,
         )
         write_json(path, record)
-        files = [each.relative_to(self.reports) for each in [*self.written, path]]
+        files = [file.relative_to(self.reports) for file in [*self.written, path]]
         lines = [f"- `{file.as_posix()}`" for file in files]
         if following:
             lines += ["", f"Next: [{following}]({following}.ipynb)"]
@@ -197,25 +192,23 @@ def _cell(value: object) -> str:
 
 def _described(values: dict[str, Any], reference: dict[str, Any]) -> dict[str, str]:
     """Return one line a section, each differing value beside the reference's."""
-    plain = {key: v for key, v in values.items() if not isinstance(v, dict)}
-    sections = {key: v for key, v in values.items() if isinstance(v, dict)}
-    lines = {"general": _settings(plain, reference)}
-    return lines | {
+    sections = {key: value for key, value in values.items() if isinstance(value, dict)}
+    plain = {key: value for key, value in values.items() if key not in sections}
+    return {"general": _settings(plain, reference)} | {
         key: _settings(section, reference[key]) for key, section in sections.items()
     }
 
 
 def _settings(values: dict[str, Any], reference: dict[str, Any]) -> str:
     """List the settings; None, which leaves a choice to others, is passed over."""
-    return ", ".join(
-        f"{key} {_text(value)}{_remark(value, reference[key])}"
-        for key, value in values.items()
-        if value is not None
-    )
-
-
-def _remark(value: object, reference: object) -> str:
-    return "" if reference in (value, None) else f" (paper: {_text(reference)})"
+    texts = []
+    for key, value in values.items():
+        paper = reference[key]
+        differs = paper not in (value, None)
+        if value is not None:
+            remark = f" (paper: {_text(paper)})" if differs else ""
+            texts.append(f"{key} {_text(value)}{remark}")
+    return ", ".join(texts)
 
 
 def _text(value: object) -> str:
