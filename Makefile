@@ -18,12 +18,17 @@ unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --no-compile
 IN_VENV := PATH="$(CURDIR)/$(BIN):$$PATH"
 
+PYTEST := $(BIN)/python -m pytest --numprocesses $(CORES) --maxprocesses 8 \
+    --dist loadfile --no-loadscope-reorder
+MEMORY ?= $(shell $(BIN)/python -c "from drcap.doctor import memory_facts; \
+    print(int(1024 * memory_facts()['available_gib']))" 2>/dev/null || echo 8000)
+
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test lint notebooks bench clean
+.PHONY: help setup reproduce test test-graph test-all lint notebooks bench clean
 .DELETE_ON_ERROR:
 
 help:  ## list what can be made
-	@sed -n 's/^\([a-z]*\):.*  ## /\1\t/p' Makefile | expand -t 12
+	@awk -F ':.*  ## ' '/^[a-z-]*:.*  ## / {printf "%-12s%s\n", $$1, $$2}' Makefile
 
 setup: $(READY)  ## make .venv, install the package, fetch weights and data
 	$(BIN)/drcap assets fetch
@@ -40,13 +45,17 @@ $(READY): pyproject.toml requirements-no-deps.txt
 
 reproduce: setup  ## run what is stale of the run graph; fills reports/$(PROFILE)
 	# No lock: a killed run would leave it behind, and every file is placed whole.
-	$(IN_VENV) snakemake --cores $(CORES) --resources gpu=1 \
-	    --config profile=$(PROFILE) seeds="$(SEEDS)" only="$(ONLY)" \
+	$(IN_VENV) snakemake --cores $(CORES) --resources gpu=1 mem_mb=$(MEMORY) \
+	    --config profile=$(PROFILE) seeds='"$(SEEDS)"' only='"$(ONLY)"' \
 	    --rerun-incomplete --nolock --quiet host reason
 
-test: setup lint  ## lint, then run every test
-	$(BIN)/python -m pytest --numprocesses $(CORES) --maxprocesses 8 \
-	    --dist loadfile --no-loadscope-reorder
+test: setup lint  ## lint, then run every test but the whole smoke graph
+	$(PYTEST) -m "not graph"
+
+test-graph: setup  ## kill the whole smoke graph on its way, and run it to its end
+	$(PYTEST) -m graph
+
+test-all: test test-graph  ## both
 
 lint: $(READY)  ## check style and format
 	$(BIN)/ruff check

@@ -1,85 +1,98 @@
 """What this machine has, and what each profile of the package needs of it, as data.
 
-Nothing is fetched, no model is loaded, and a missing part is a fact, not an error.
+Nothing is fetched and no model is loaded. A missing part is a fact, not an error.
 """
 
 import os
+import re
 import shutil
 import subprocess
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
 
 from drcap import assets, paths
-from drcap.runs.provenance import run_record
+from drcap.errors import MetricError
 
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")  # a container's own memory limit
 
 
-@dataclass(frozen=True)
-class Needs:
-    """What a profile asks of a machine, starting from an empty cache."""
-
-    disk_gib: float
-    memory_gib: float
-    gpu_memory_gib: float  # 0: no GPU needed
-    time: str
-
-
-# Estimates with room to spare. Smoke and demo hold the fetched assets (0.5 GiB) and a
-# few copies of SmolLM2 in memory; the demo's corpora take 2.1 GiB. Paper holds
-# Vicuna-7B (13 GiB in half precision) and corpora of the real ones' sizes.
+# What a profile needs, from an empty cache on, with room to spare. Smoke and demo hold
+# the fetched assets (0.5 GiB) and a few copies of SmolLM2 in memory; the demo's corpora
+# take 2.1 GiB. Paper holds Vicuna-7B (13 GiB in half precision) and corpora of the real
+# ones' sizes.
+_COLUMNS = ("disk_gib", "memory_gib", "gpu_memory_gib", "time")
 PROFILE_NEEDS = {
-    "smoke": Needs(1.5, 6, 0, "minutes on two CPU cores"),
-    "demo": Needs(6, 10, 0, "about an hour on two CPU cores"),
-    "paper": Needs(240, 32, 24, "days on one GPU"),
+    "smoke": (1.5, 6, 0, "minutes on two CPU cores"),
+    "demo": (6, 10, 0, "about an hour on two CPU cores"),
+    "paper": (240, 32, 24, "days on one GPU"),
 }
 
 
 def collect() -> dict:
     """Gather the facts: packages, machine, disk, Java, assets, profiles; JSON-ready."""
+    from drcap.devices import cpu_is_faster_in_bf16
+    from drcap.record import run_record
+
     record = run_record()
     disk, memory, gpus = disk_facts(), memory_facts(), gpu_facts()
     return {
         "python": record["python"],
         "packages": record["packages"],
-        "processor": processor_facts(record["machine"]),
+        "processor": {
+            "name": record["machine"]["cpu"],
+            "cores": _cores(),
+            "bfloat16": cpu_is_faster_in_bf16(),
+        },
         "gpus": gpus,
+        "driver": driver_problem(),
         "memory": memory,
         "disk": disk,
         "java": java_facts(),
         "assets": asset_facts(),
         "profiles": {
-            name: {**asdict(needs), "lacks": lacks(needs, disk, memory, gpus)}
-            for name, needs in PROFILE_NEEDS.items()
+            name: needs | {"lacks": lacks(needs, disk, memory, gpus)}
+            for name, needs in profile_needs().items()
         },
     }
 
 
-def processor_facts(machine: dict) -> dict:
-    """Return the processor's name, its usable cores, whether bfloat16 is fast."""
-    from drcap.devices import cpu_is_faster_in_bf16
-
-    affinity = getattr(os, "sched_getaffinity", None)  # absent outside Linux
-    cores = len(affinity(0)) if affinity else os.cpu_count()
-    fast = cpu_is_faster_in_bf16()
-    return {"name": machine["cpu"], "cores": cores, "bfloat16": fast}
+def profile_needs() -> dict[str, dict]:
+    """Return what each profile needs: disk, memory and GPU memory in GiB, time."""
+    return {
+        name: dict(zip(_COLUMNS, needs, strict=True))
+        for name, needs in PROFILE_NEEDS.items()
+    }
 
 
 def gpu_facts() -> list[dict]:
-    """Return each visible GPU's name, memory and bfloat16 support."""
+    """Return the name, memory and bfloat16 support of each GPU that torch sees."""
     import torch
 
-    found = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
+    gpus = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
     return [
         {
             "name": gpu.name,
             "memory_gib": _gib(gpu.total_memory),
             "bfloat16": gpu.major >= 8,  # in hardware, from compute capability 8.0
         }
-        for gpu in found
+        for gpu in gpus
     ]
+
+
+def driver_problem() -> str | None:
+    """Return a message where nvidia-smi lists GPUs that torch cannot use, else None."""
+    listed, gpus = _run("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
+    if not (listed and gpus):
+        return None
+    import torch
+
+    if torch.cuda.is_available():
+        return None
+    return (
+        f"nvidia-smi sees {gpus.splitlines()[0]}, torch {torch.__version__} does not: "
+        "jobs run on the CPU until the driver is updated"
+    )
 
 
 def memory_facts() -> dict:
@@ -100,19 +113,21 @@ def disk_facts() -> dict:
     return {"home": str(home), "free_gib": _gib(shutil.disk_usage(existing).free)}
 
 
-def java_facts() -> dict | None:
-    """Return the path and version of the Java that the metrics run, or None."""
-    java = shutil.which(os.environ.get("AAC_METRICS_JAVA_PATH", "java"))
-    if java is None:
-        return None
+def java_facts() -> dict:
+    """Return the folder of the metrics' Java, its version, or the problem with it."""
+    from drcap.evaluation.java import java_home
+
     try:
-        told = subprocess.run(
-            [java, "-version"], capture_output=True, text=True, check=True, timeout=60
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    first = next(iter(told.stderr.splitlines()), "")
-    return {"path": java, "version": first}
+        home = java_home()
+    except MetricError as error:
+        return {"path": None, "version": None, "problem": str(error)}
+    _, printed = _run(str(home / "bin" / "java"), "-version")
+    version = re.search(r'version "([^"]+)"', printed)  # options may print lines first
+    return {
+        "path": str(home),
+        "version": version and version[1],
+        "problem": None if version else f"does not start: {printed[:200]}",
+    }
 
 
 def asset_facts() -> dict[str, dict]:
@@ -125,17 +140,30 @@ def asset_facts() -> dict[str, dict]:
     return facts
 
 
-def lacks(needs: Needs, disk: dict, memory: dict, gpus: list[dict]) -> list[str]:
+def lacks(needs: dict, disk: dict, memory: dict, gpus: list[dict]) -> list[str]:
     """Name what a profile needs and this machine does not have."""
-    missing = []
-    if disk["free_gib"] < needs.disk_gib:
-        missing.append(f"{needs.disk_gib} GiB of free disk")
-    if memory["total_gib"] < needs.memory_gib:
-        missing.append(f"{needs.memory_gib} GiB of memory")
     largest = max((gpu["memory_gib"] for gpu in gpus), default=0)
-    if largest < needs.gpu_memory_gib:
-        missing.append(f"a GPU of {needs.gpu_memory_gib} GiB")
-    return missing
+    here = {
+        "disk_gib": (disk["free_gib"], "{} GiB of free disk"),
+        "memory_gib": (memory["total_gib"], "{} GiB of memory"),
+        "gpu_memory_gib": (largest, "a GPU of {} GiB"),
+    }
+    missing = [name for name, (has, _) in here.items() if has < needs[name]]
+    return [here[name][1].format(needs[name]) for name in missing]
+
+
+def _run(*command: str) -> tuple[bool, str]:
+    """Return whether a command succeeds, and all that it prints or why it cannot."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.SubprocessError) as error:
+        return False, str(error)
+    return done.returncode == 0, (done.stdout + done.stderr).strip()
+
+
+def _cores() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)  # absent outside Linux
+    return len(affinity(0)) if affinity else os.cpu_count()
 
 
 def _gib(count: int) -> float:

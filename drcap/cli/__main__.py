@@ -1,6 +1,82 @@
-"""`python -m drcap.cli`, for launchers that start a module in several processes."""
+"""The `drcap` command: a user's mistake is one line on stderr and exit code 2.
 
-from drcap.cli import main
+An interrupt is exit code 130. Other exceptions are faults of the package and keep
+their traceback.
+"""
+
+import sys
+
+import typer
+from typer.core import TyperGroup
+
+from drcap.cli import (
+    authors,
+    caption,
+    data,
+    datastore,
+    evaluate,
+    experiment,
+    machine,
+    train,
+)
+from drcap.environment import set_thread_policy
+from drcap.errors import DRCapError
+
+
+class Commands(TyperGroup):
+    """Adds to "No such option" what to do where a file's name begins with "-"."""
+
+    def invoke(self, ctx):
+        """Run the subcommand."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if type(error).__name__ == "NoSuchOption":  # typer's, or click's in older
+                error.message += " (for a file of that name: ./-NAME, or -- -NAME)"
+            raise
+
+
+app = typer.Typer(
+    cls=Commands,
+    help="DRCap: zero-shot audio captioning, trained on captions alone.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("caption")(caption.caption)
+app.command("evaluate")(evaluate.evaluate)
+app.add_typer(train.app, name="train")
+app.command("experiment")(experiment.experiment)
+app.add_typer(datastore.app, name="datastore")
+app.add_typer(data.app, name="data")
+app.add_typer(authors.app, name="import")
+app.add_typer(machine.app, name="assets")
+app.command("doctor")(machine.doctor)
+
+
+def main() -> None:
+    """Run the command line; see the module's docstring for its exit codes."""
+    set_thread_policy()
+    for stream in (sys.stdout, sys.stderr):  # a name that the console cannot print
+        stream.reconfigure(errors="backslashreplace")
+    try:
+        app()
+    except DRCapError as error:
+        _stop(str(error))
+    except OSError as error:
+        _stop(_one_line(error))
+
+
+def _one_line(error: OSError) -> str:
+    if error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return (str(error) or type(error).__name__).splitlines()[0]
+
+
+def _stop(message: str) -> None:
+    print(f"drcap: {message}", file=sys.stderr)
+    sys.exit(2)
+
 
 if __name__ == "__main__":
     main()

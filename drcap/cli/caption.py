@@ -5,30 +5,24 @@ import sys
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from drcap.cli import options
+from drcap.cli.options import argument, option
 
 if TYPE_CHECKING:
-    from drcap.pipeline import Captioned
+    from drcap.systems.base import Captioned
 
 
 def caption(
-    paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Recordings or folders.")
-    ],
-    recursive: Annotated[
-        bool, typer.Option("--recursive", help="Search folders within folders.")
-    ] = False,
+    paths: argument(list[Path], "PATH...", "Recordings or folders."),
+    recursive: option(bool, "Search folders within folders.", "--recursive") = False,
     as_json: options.AsJson = False,
     datastore: options.Datastore = None,
     support: options.Support = None,
-    captions: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Captions to use as datastore and support."),
-    ] = None,
+    captions: option(Path | None, "File that serves as datastore and support.") = None,
     top_k: options.TopK = None,
     beams: options.Beams = None,
     device: options.Device = "auto",
@@ -44,12 +38,12 @@ def caption(
     """
     from drcap.audio import find_recordings
 
-    wanted = options.CaptionOptions(
+    chosen = options.CaptionOptions(
         datastore, support, top_k, beams, no_retrieval, no_projection, captions
     )
     recordings = find_recordings(paths, recursive=recursive)
     model = options.load_model(checkpoint, device)
-    results = model.caption_stream(recordings, **wanted.settings(model.clap))
+    results = model.caption_stream(recordings, **chosen.settings(model.clap))
     if _print_all(results, len(recordings), as_json):
         raise typer.Exit(2)
 

@@ -3,39 +3,36 @@
 import json
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
+from drcap import paths
 from drcap.cli import options
+from drcap.cli.options import option
 from drcap.errors import AudioError, DatasetError
-from drcap.files import write_json
 
 if TYPE_CHECKING:
-    from drcap.data.audiocaps import AudioCaps
-    from drcap.evaluation.metrics import Scores
-    from drcap.evaluation.predict import Predictions
+    from drcap.data.clip import Clip
+    from drcap.systems.predictions import Predictions
 
-SPLITS = {"audiocaps": ("train", "val", "test")}
+OUTPUT = "reports/evaluation/DATASET-SPLIT"
+SPLITS = {
+    "audiocaps": ("train", "val", "test"),
+    "clotho": ("development", "validation", "evaluation"),
+}
 
 
 def evaluate(
-    dataset: Annotated[str, typer.Option(help="audiocaps")],
-    root: Annotated[Path, typer.Option(metavar="DIR", help="The data set's folder.")],
-    split: Annotated[str, typer.Option(help="train, val or test")],
+    dataset: option(str, "audiocaps or clotho"),
+    root: option(Path, "The data set's folder."),
+    split: option(str, "As the data set names it."),
     as_json: options.AsJson = False,
-    output: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", show_default="evaluation/<dataset>-<split>"),
-    ] = None,
-    metrics: Annotated[
-        str | None,
-        typer.Option(metavar="A,B,C", show_default="all that can be computed here"),
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="Only the first N clips.")
-    ] = None,
+    output: option(Path | None, "Folder of the results.", default=OUTPUT) = None,
+    metrics: option(str | None, "A,B,C", default="all that are available") = None,
+    limit: option(int | None, "Only the first N clips.", min=1) = None,
     datastore: options.Datastore = None,
     support: options.Support = None,
     top_k: options.TopK = None,
@@ -52,59 +49,86 @@ def evaluate(
     code is 2. Under `accelerate launch -m drcap.cli evaluate` processes share
     the clips.
     """
+    from drcap.atomic import write_json
     from drcap.evaluation.metrics import check_names, score
-    from drcap.evaluation.predict import caption_clips, write_predictions
+    from drcap.evaluation.tables import score_table, to_markdown
     from drcap.processes import Processes
+    from drcap.record import RECORD, run_record
+    from drcap.systems.predictions import caption_dataset, write_predictions
 
     started = time.time()
     names = [name.strip() for name in metrics.split(",")] if metrics else None
     check_names(names or ())
-    wanted = options.CaptionOptions(
+    chosen = options.CaptionOptions(
         datastore, support, top_k, beams, no_retrieval, no_projection
     )
-    found = _read_clips(dataset, root, split)
+    clips, missing = read_clips(dataset, root, split)
+    folder = options.writable(output or default_folder() / f"{dataset}-{split}")
     processes = Processes(device)
     model = options.load_model(checkpoint, str(processes.device))
-    predictions = caption_clips(
-        model, found.clips[:limit], processes, **wanted.settings(model.clap)
+    predictions = caption_dataset(
+        model, clips[:limit], processes, **chosen.settings(model.clap)
     )
-    if not processes.main:  # one of them scores and tells
+    if not processes.main:  # one of them scores and reports
         return
-    output = output or Path("evaluation") / f"{dataset}-{split}"
     # before the scoring: hours of captioning must not be lost to a failing metric
-    write_predictions(output / "predictions.jsonl", predictions)
+    file = folder / "predictions.jsonl"
+    write_predictions(file, predictions.clips, predictions.captioned)
     _report_failures(predictions)
     scores = score(predictions.candidates, predictions.mult_references, names)
     summary = {
         "dataset": dataset,
         "split": split,
         "clips": scores.clips,
-        "missing_clips": len(found.missing),
+        "missing_clips": len(missing),
         "failed_clips": len(predictions.failed),
         "scores": scores.corpus,
         "unavailable": scores.unavailable,
         "seconds": round(time.time() - started, 1),
-        "predictions": str(output / "predictions.jsonl"),
+        "predictions": str(file),
     }
-    write_json(output / "scores.json", summary | {"per_clip": scores.per_clip})
-    write_json(
-        output / "run.json",
-        _run_record(
-            started,
-            model.config,
-            [*_tables(root, split), checkpoint, datastore, support],
-            options={"device": device, "limit": limit, "caption": wanted},
-            missing_clips=found.missing,
-            failed_clips=predictions.failed,
-        ),
+    write_json(folder / "scores.json", summary | {"per_clip": scores.per_clip})
+    inputs = [*_tables(root, split), *filter(None, (checkpoint, datastore, support))]
+    record = run_record(
+        started=started,
+        config=model.config,
+        seed=model.config.seed,
+        inputs=[path for path in map(Path, inputs) if path.exists()],
+        options={"device": device, "limit": limit, "caption": asdict(chosen)},
+        missing_clips=list(missing),
+        failed_clips=[asdict(result) for result in predictions.failed],
     )
-    print(json.dumps(summary) if as_json else _page(summary, scores))
+    write_json(folder / RECORD, record)
+    if as_json:
+        print(json.dumps(summary))
+    else:
+        print(HEADLINE.format(**summary))
+        print(to_markdown(score_table({"DRCap": scores})).rstrip())
     if predictions.failed:
         raise typer.Exit(2)
 
 
-def _read_clips(dataset: str, root: Path, split: str) -> "AudioCaps":
+HEADLINE = (
+    "{dataset} {split}: {clips} clips scored, {missing_clips} missing, "
+    "{failed_clips} failed, {seconds} s\nPredictions: {predictions}\n"
+)
+
+
+def default_folder() -> Path:
+    """Return reports/evaluation, in the checkout where the package runs from one."""
+    checkout = (paths.REPOSITORY / "pyproject.toml").exists()
+    return (paths.REPORTS if checkout else Path("reports")) / "evaluation"
+
+
+def read_clips(
+    dataset: str, root: Path, split: str
+) -> tuple[list["Clip"], tuple[str, ...]]:
+    """Return a split's clips whose recordings are here, and the ids of the others.
+
+    Raises DatasetError for an unknown data set or split, or malformed annotations.
+    """
     from drcap.data.audiocaps import read_audiocaps
+    from drcap.data.clotho import read_clotho
 
     if dataset not in SPLITS:
         known = ", ".join(SPLITS)
@@ -112,43 +136,25 @@ def _read_clips(dataset: str, root: Path, split: str) -> "AudioCaps":
     if split not in SPLITS[dataset]:
         known = ", ".join(SPLITS[dataset])
         raise DatasetError(f"{dataset} has no split {split!r}: choose from {known}")
-    found = read_audiocaps(root, split)
-    if found.missing:
+    read = read_audiocaps if dataset == "audiocaps" else read_clotho
+    listed = read(root, split)
+    if listed.missing:
         print(
-            f"drcap: {len(found.missing)} clips of {dataset} {split} have no recording "
-            f"under {root} and are left out",
+            f"drcap: {len(listed.missing)} clips of {dataset} {split} have no "
+            f"recording under {root} and are left out",
             file=sys.stderr,
         )
-    return found
+    return listed.clips, listed.missing
 
 
 def _report_failures(predictions: "Predictions") -> None:
-    for failure in predictions.failed:
-        print(f"drcap: {failure['error']}", file=sys.stderr)
+    for result in predictions.failed:
+        print(f"drcap: {result.error}", file=sys.stderr)
     if not predictions.captioned:
         count = len(predictions.failed)
         raise AudioError(f"none of the {count} clips can be read: nothing to score")
 
 
 def _tables(root: Path, split: str) -> list[Path]:
-    return [*root.glob(f"{split}*.csv"), *root.glob(f"dataset/{split}*.csv")]
-
-
-def _run_record(started: float, config, inputs: list, **extra) -> dict:
-    from drcap.runs.provenance import run_record
-
-    existing = [Path(path) for path in inputs if path and Path(path).exists()]
-    return run_record(
-        started=started, config=config, seed=config.seed, inputs=existing, **extra
-    )
-
-
-def _page(summary: dict, scores: "Scores") -> str:
-    from drcap.evaluation.tables import score_table, to_markdown
-
-    headline = (
-        "{dataset} {split}: {clips} clips scored, {missing_clips} missing, "
-        "{failed_clips} failed, {seconds} s\nPredictions: {predictions}"
-    ).format(**summary)
-    table = to_markdown(score_table({"DRCap": scores})).rstrip()
-    return f"{headline}\n\n{table}"
+    patterns = (f"{split}*.csv", f"dataset/{split}*.csv", f"**/*captions_{split}.csv")
+    return sorted({path for pattern in patterns for path in root.glob(pattern)})

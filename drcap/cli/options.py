@@ -1,5 +1,9 @@
 """Options that the commands share, and what they mean to a captioner."""
 
+import json
+import os
+import tomllib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,55 +14,44 @@ from drcap.errors import ConfigError
 
 if TYPE_CHECKING:
     from drcap.clap import CLAP
-    from drcap.pipeline import DRCap
+    from drcap.systems.drcap import DRCap
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Checkpoint = Annotated[
-    str | None,
-    typer.Option(
-        metavar="DIR", help="A trained captioner.", show_default="the shipped one"
-    ),
-]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-Datastore = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="DIR",
-        help="Datastore to retrieve similar captions from.",
-        show_default="AudioCaps' training captions",
-    ),
-]
-Support = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="DIR",
-        help="Datastore to project audio embeddings onto.",
-        show_default="AudioCaps' training captions",
-    ),
-]
-TopK = Annotated[
-    int | None,
-    typer.Option(
-        min=0, help="Similar captions in the prompt.", show_default="the captioner's"
-    ),
-]
-Beams = Annotated[
-    int | None,
-    typer.Option(
-        min=1, help="Beams of the beam search.", show_default="the captioner's"
-    ),
-]
-NoRetrieval = Annotated[
-    bool, typer.Option("--no-retrieval", help="Prompt without similar captions.")
-]
-NoProjection = Annotated[
-    bool, typer.Option("--no-projection", help="Use audio embeddings as they are.")
-]
+
+def option(kind: Any, text: str, *names: str, default: str = "", **more: Any) -> Any:
+    """Return the annotation of an option; `text` is its help, `default` is shown."""
+    shown = {"show_default": default} if default else {}
+    return Annotated[kind, typer.Option(*names, help=text, **shown, **more)]
+
+
+def argument(kind: Any, metavar: str, text: str) -> Any:
+    """Return the annotation of an argument."""
+    return Annotated[kind, typer.Argument(metavar=metavar, help=text)]
+
+
+CAPTIONS = "AudioCaps' training captions"  # datastore and support where none is given
+AsJson = option(bool, "Print JSON.", "--json")
+Profile = option(str, "smoke, demo, paper, smoke-real or demo-real.")
+Seed = option(int, "Of weights, order and draws.", min=0)
+Setting = option(list[str] | None, "Change a setting: KEY=VALUE.", "--set")
+Device = option(str, "auto, cpu, cuda or cuda:N.")
+Checkpoint = option(str | None, "A trained captioner.", default="the shipped one")
+Datastore = option(Path | None, "Datastore to retrieve from.", default=CAPTIONS)
+Support = option(Path | None, "Datastore to project onto.", default=CAPTIONS)
+TopK = option(int | None, "Captions in a prompt.", min=0, default="the captioner's")
+Beams = option(int | None, "Of the beam search.", min=1, default="the captioner's")
+NoRetrieval = option(bool, "Prompt without similar captions.", "--no-retrieval")
+NoProjection = option(bool, "Use audio embeddings as they are.", "--no-projection")
+EXCLUDING = (
+    ("captions", "datastore"),
+    ("captions", "support"),
+    ("datastore", "no_retrieval"),
+    ("support", "no_projection"),
+)
 
 
 @dataclass(frozen=True)
 class CaptionOptions:
-    """How to caption, as the command line says it.
+    """How to caption, as the command line says it; ConfigError if it says two things.
 
     captions : a file that serves as datastore and support; excludes the two folders
     """
@@ -72,37 +65,25 @@ class CaptionOptions:
     captions: Path | None = None
 
     def __post_init__(self):
-        given = {
-            "--captions": self.captions,
-            "--datastore": self.datastore,
-            "--support": self.support,
-            "--no-retrieval": self.no_retrieval,
-            "--no-projection": self.no_projection,
-        }
-        for first, second in (
-            ("--captions", "--datastore"),
-            ("--captions", "--support"),
-            ("--datastore", "--no-retrieval"),
-            ("--support", "--no-projection"),
-        ):
-            if given[first] and given[second]:
+        for pair in EXCLUDING:
+            if all(getattr(self, name) for name in pair):
+                first, second = (f"--{name.replace('_', '-')}" for name in pair)
                 raise ConfigError(f"{first} and {second} exclude each other: drop one")
 
     def settings(self, clap: "CLAP") -> dict[str, Any]:
         """Return the keywords of `DRCap.caption_stream`; None leaves it the choice."""
-        from drcap.data.captions import read_captions
+        from drcap.data.clip import read_captions
         from drcap.retrieval import CaptionDatastore
 
-        def load(folder: Path | None) -> CaptionDatastore | None:
-            return CaptionDatastore.load(folder, clap) if folder else None
-
-        datastore, support = load(self.datastore), load(self.support)
+        folders = {"datastore": self.datastore, "support": self.support}
+        given = {
+            name: folder and CaptionDatastore.load(folder, clap)
+            for name, folder in folders.items()
+        }
         if self.captions:
-            datastore = CaptionDatastore.build(read_captions(self.captions), clap)
-            support = datastore
-        return {
-            "datastore": datastore,
-            "support": support,
+            captions = CaptionDatastore.build(read_captions(self.captions), clap)
+            given = dict.fromkeys(given, captions)
+        return given | {
             "top_k": self.top_k,
             "num_beams": self.beams,
             "retrieval": False if self.no_retrieval else None,
@@ -110,10 +91,50 @@ class CaptionOptions:
         }
 
 
+def changed(config: Any, settings: list[str] | None, **more: Any) -> Any:
+    """Return `config` with settings such as "training.steps=12", and with `more`.
+
+    A value is TOML's, else text. Raises ConfigError for what is no KEY=VALUE, and as
+    `override` does.
+    """
+    from drcap.config import override
+
+    config = override(config, more)
+    for text in settings or ():
+        key, equals, value = text.partition("=")
+        try:
+            values = tomllib.loads(text if equals else "")
+        except tomllib.TOMLDecodeError:
+            values = {}
+            with suppress(tomllib.TOMLDecodeError):
+                values = tomllib.loads(f"{key} = {json.dumps(value.strip())}")
+        if not values:
+            raise ConfigError(f"--set {text}: expected KEY=VALUE, as training.steps=12")
+        config = override(config, values)
+    return config
+
+
 def load_model(checkpoint: str | None, device: str) -> "DRCap":
     """Load a captioner, keeping the libraries' own messages and bars off the screen."""
-    from drcap.messages import hush
-    from drcap.pipeline import DRCap
+    from drcap.environment import hush
+    from drcap.systems.drcap import DRCap
 
     hush()
     return DRCap.from_pretrained(checkpoint, device=device)
+
+
+def writable(folder: Path) -> Path:
+    """Make a folder for results, before the work that fills it, and return it.
+
+    Raises ConfigError if it is a file, or cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        problem = None if os.access(folder, os.W_OK) else "cannot be written"
+    except FileExistsError:
+        problem = "is a file"
+    except OSError as error:
+        problem = str(error.strerror)
+    if problem:
+        raise ConfigError(f"{folder}: {problem}; name another folder")
+    return folder
