@@ -1,18 +1,19 @@
-"""What all tests share: a tiny language model, an order, a process a core.
+"""What all tests share: threads, a tiny language model, what each marker needs.
 
-Tests that load real models need the fetched assets: without them they fail.
+`slow` tests load real models and `graph` tests run the whole smoke graph: without the
+fetched assets they fail. `gpu` tests are skipped where there is no accelerator.
 """
 
 import os
 
+import pytest
+
+from drcap import assets, environment
+
+environment.set_thread_policy()
 # of processes that have a core each, threads are in the way; torch reads this on import
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-import pytest
-from doubles import tiny_language_model
-
-from drcap import assets
 
 
 def pytest_collection_modifyitems(items):
@@ -21,13 +22,21 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_runtest_setup(item):
-    if item.get_closest_marker("slow"):
-        missing = [each.name for each in assets.select() if assets.problem(each)]
+    """Fail a test whose assets are missing; skip one whose accelerator is."""
+    if item.get_closest_marker("slow") or item.get_closest_marker("graph"):
+        missing = [asset.name for asset in assets.select() if assets.problem(asset)]
         if missing:
             pytest.fail(f"no {', '.join(missing)}: run `make setup`", pytrace=False)
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs an accelerator")
 
 
 @pytest.fixture(scope="session")
 def language_model(tmp_path_factory) -> str:
     """The folder of a tiny language model."""
+    from doubles import tiny_language_model
+
     return str(tiny_language_model(tmp_path_factory.mktemp("language-model")))

@@ -7,15 +7,15 @@ class Killed(Exception):
 
 def kill_at(monkeypatch, owner, name, call, after=False):
     """Raise Killed at the given call of owner.name, before or after its work."""
-    calls, original = iter(range(1, 1000)), getattr(owner, name)
+    original, calls = getattr(owner, name), 0
 
     def fatal(*arguments, **options):
-        last = next(calls) == call
-        if last and not after:
-            raise Killed
-        result = original(*arguments, **options)
-        if last:
-            raise Killed
-        return result
+        nonlocal calls
+        calls += 1
+        if calls != call:
+            return original(*arguments, **options)
+        if after:
+            original(*arguments, **options)
+        raise Killed
 
     monkeypatch.setattr(owner, name, fatal)

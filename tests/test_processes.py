@@ -1,8 +1,11 @@
+"""Alone; several processes that share a job are in test_captioner_processes.py."""
+
 import pytest
 import torch
 from torch import nn
 
-from drcap.processes import Processes
+from drcap.errors import ConfigError
+from drcap.processes import Processes, launch
 
 
 @pytest.fixture
@@ -24,7 +27,9 @@ def test_alone_a_process_is_the_main_one_and_changes_nothing(processes):
         pass
 
 
-def test_sharding_is_asked_for_by_the_launcher_and_needs_two(processes, monkeypatch):
+def test_weights_are_sharded_for_a_launcher_that_asks_and_two_processes(
+    processes, monkeypatch
+):
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     assert not processes.sharded
     processes.count = 2
@@ -33,9 +38,8 @@ def test_sharding_is_asked_for_by_the_launcher_and_needs_two(processes, monkeypa
     assert not processes.sharded
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 4])
-@pytest.mark.parametrize("total", [0, 1, 5, 8])
-def test_items_are_shared_evenly_and_what_is_repeated_is_known(processes, count, total):
+@pytest.mark.parametrize(("count", "total"), [(1, 5), (2, 0), (3, 1), (3, 5), (4, 8)])
+def test_items_are_shared_evenly_and_fillers_are_recognised(processes, count, total):
     processes.count, kept = count, []
     lengths = set()
     for processes.index in range(count):
@@ -48,3 +52,9 @@ def test_items_are_shared_evenly_and_what_is_repeated_is_known(processes, count,
                 kept.append(item)
     assert len(lengths) == 1
     assert sorted(kept) == list(range(total))
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ConfigError, match=r"2 are too many for 1 GPU\(s\)"):
+        launch("drcap.cli", ["doctor"], 2)

@@ -1,4 +1,4 @@
-"""What the project's own files say, and whether they say the same."""
+"""Whether the project's own files agree with one another."""
 
 import re
 import subprocess
@@ -19,12 +19,12 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 def tracked_files():
-    told = subprocess.run(
+    listing = subprocess.run(
         ["git", "-C", ROOT, "ls-files", "-z"], capture_output=True, text=True
     )
-    if told.returncode:
+    if listing.returncode:
         pytest.skip("not a git repository: an unpacked archive, say")
-    files = [ROOT / name for name in told.stdout.split("\0") if name]
+    files = [ROOT / name for name in listing.stdout.split("\0") if name]
     return [path for path in files if path.is_file()]
 
 

@@ -3,16 +3,21 @@ import json
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
-from drcap.errors import ConfigError
-from drcap.runs.run_folder import (
+from drcap.checkpoint import (
     load_state,
     read_log,
     refuse_another_run,
     save_state,
+    saved_step,
+    saved_weights,
+    timed,
+    training_seconds,
     write_log,
 )
+from drcap.errors import ConfigError
 
 
 def test_a_log_is_read_back_to_the_last_bit(tmp_path):
@@ -57,7 +62,30 @@ def test_a_restored_state_goes_on_bit_for_bit(tmp_path):
 
 def test_a_folder_without_a_state_starts_at_step_0(tmp_path):
     model, optimiser, parameters = trained(0)
-    assert load_state(tmp_path, optimiser, parameters) == 0
+    assert load_state(tmp_path, optimiser, parameters) == saved_step(tmp_path) == 0
+
+
+def test_only_time_in_which_steps_were_trained_counts(tmp_path):
+    assert training_seconds(tmp_path) == 0
+    _, optimiser, parameters = trained(2)
+    with timed(tmp_path):
+        save_state(tmp_path, 2, optimiser, parameters)
+    spent = training_seconds(tmp_path)
+    assert saved_step(tmp_path) == 2 and spent > 0
+    with timed(tmp_path):
+        pass
+    assert training_seconds(tmp_path) == spent
+
+
+def test_weights_are_counted_without_indices(tmp_path):
+    tensors = {
+        "a": torch.zeros(2, 3, dtype=torch.bfloat16),
+        "row": torch.zeros(7).long(),
+    }
+    (tmp_path / "best").mkdir()
+    save_file(tensors, tmp_path / "best" / "model.safetensors")
+    save_file({"b": torch.zeros(4)}, tmp_path / "other.safetensors")
+    assert saved_weights(tmp_path) == 10
 
 
 def test_another_runs_folder_is_refused_by_what_differs(tmp_path):

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from drcap import paths
+from drcap import paths, record
+from drcap.atomic import write_json
 from drcap.config import Config
-from drcap.runs import provenance
-from drcap.runs.provenance import digests, git_state, run_record
+from drcap.record import RECORD, digests, git_state, made_with, run_record
 
 
 @dataclass
@@ -37,28 +37,25 @@ def repository(tmp_path):
 
 def test_the_record_is_json_and_says_what_ran_where(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["/usr/bin/drcap", "evaluate", "--limit", "2"])
-    record = json.loads(json.dumps(run_record(seed=3, config=Config(), note="hello")))
-    assert record["command"] == ["drcap", "evaluate", "--limit", "2"]
-    assert record["python"] == platform.python_version()
-    assert record["packages"]["torch"] == version("torch")
-    assert record["seed"] == 3 and record["note"] == "hello"
-    assert record["config"]["captioner"]["lora_r"] == 8
-    assert record["machine"]["cores"] >= 1 and record["machine"]["cpu"]
+    run = json.loads(json.dumps(run_record(seed=3, config=Config(), note="hello")))
+    assert run["command"] == ["drcap", "evaluate", "--limit", "2"]
+    assert run["python"] == platform.python_version()
+    assert run["packages"]["torch"] == version("torch")
+    assert run["seed"] == 3 and run["note"] == "hello"
+    assert run["config"]["captioner"]["lora_r"] == 8
+    assert run["machine"]["cores"] >= 1 and run["machine"]["cpu"]
 
 
 def test_paths_dataclasses_and_tuples_become_plain_values():
-    record = run_record(config=Settings(Path("/data"), (0.5, 1.0)), sizes={1, 2})
-    assert record["config"] == {"folder": "/data", "rates": [0.5, 1.0]}
-    assert sorted(record["sizes"]) == [1, 2]
+    run = run_record(config=Settings(Path("/data"), (0.5, 1.0)), sizes={1, 2})
+    assert run["config"] == {"folder": "/data", "rates": [0.5, 1.0]}
+    assert sorted(run["sizes"]) == [1, 2]
 
 
-def test_time_runs_from_the_given_start():
-    record = run_record(started=time.time() - 60)
-    assert 60 <= record["seconds"] < 65
-    assert record["started"].endswith("+00:00")
-
-
-def test_time_runs_from_the_start_of_the_process_when_none_is_given():
+def test_time_runs_from_the_given_start_or_that_of_the_process():
+    run = run_record(started=time.time() - 60)
+    assert 60 <= run["seconds"] < 65
+    assert run["started"].endswith("+00:00")
     assert run_record()["seconds"] > 0
 
 
@@ -71,8 +68,8 @@ def test_inputs_are_hashed_file_by_file(tmp_path):
         "deep/b": hashlib.sha256(b"bee").hexdigest(),
     }
     assert digests(tmp_path) == expected
-    record = run_record(inputs=[tmp_path / "a"])
-    assert record["inputs"] == {str(tmp_path / "a"): expected["a"]}
+    run = run_record(inputs=[tmp_path / "a"])
+    assert run["inputs"] == {str(tmp_path / "a"): expected["a"]}
 
 
 def test_a_missing_input_is_an_error_and_not_an_empty_hash(tmp_path):
@@ -98,5 +95,21 @@ def test_a_machine_without_git_still_gets_a_record(repository, monkeypatch):
 
 
 def test_a_package_that_is_not_installed_has_no_version(monkeypatch):
-    monkeypatch.setattr(provenance, "PACKAGES", ("no-such-package",))
+    monkeypatch.setattr(record, "PACKAGES", ("no-such-package",))
     assert run_record()["packages"] == {"no-such-package": None}
+
+
+def test_a_result_is_up_to_date_where_its_record_has_the_key_of_now(tmp_path):
+    key = {"config": Config(), "captions": ["a dog"]}
+    assert not made_with(tmp_path, key)
+    write_json(tmp_path / RECORD, run_record(key=key, config=Config()))
+    assert made_with(tmp_path, key)
+    assert not made_with(tmp_path, key | {"captions": ["a cat"]})
+    for damaged in ("", "{", "[]", "{}", '{"key": null}'):
+        (tmp_path / RECORD).write_text(damaged)
+        assert not made_with(tmp_path, key)
+
+
+def test_a_record_without_a_key_is_up_to_date_with_none(tmp_path):
+    write_json(tmp_path / RECORD, run_record())
+    assert not made_with(tmp_path, None)
