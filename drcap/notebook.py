@@ -204,9 +204,8 @@ def _settings(values: dict[str, Any], reference: dict[str, Any]) -> str:
     texts = []
     for key, value in values.items():
         paper = reference[key]
-        differs = paper not in (value, None)
+        remark = "" if paper in (value, None) else f" (paper: {_text(paper)})"
         if value is not None:
-            remark = f" (paper: {_text(paper)})" if differs else ""
             texts.append(f"{key} {_text(value)}{remark}")
     return ", ".join(texts)
 

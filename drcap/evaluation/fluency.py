@@ -5,9 +5,9 @@ faulty candidates is the fluency error rate (FER). aac-metrics computes both fro
 models given here. Checked against its own `fense` and classifier on random weights.
 """
 
-import pickle
 from functools import cache
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from sentence_transformers import SentenceTransformer
@@ -20,8 +20,7 @@ from drcap.evaluation import engine
 from drcap.evaluation.engine import Score
 
 CHECKPOINT = "echecker_clotho_audiocaps_base.ckpt"
-PENALTY = 0.9  # of a faulty candidate's score, as in FENSE and SPIDEr-FL
-_HEAD_WIDTH = 64  # of every size of BERT
+BERT = BertConfig()  # the shape of bert-base-uncased
 
 
 class ErrorDetector(nn.Module):
@@ -29,8 +28,8 @@ class ErrorDetector(nn.Module):
 
     def __init__(self, state_dict: dict[str, torch.Tensor]):
         super().__init__()
-        self.encoder = BertModel(_configuration(state_dict))
         self.clf = nn.Linear(*reversed(state_dict["clf.weight"].shape))
+        self.encoder = BertModel(BERT)
         # a buffer of older versions of BERT, which newer ones do not keep
         ignored = "encoder.embeddings.position_ids"
         self.load_state_dict({k: v for k, v in state_dict.items() if k != ignored})
@@ -61,7 +60,7 @@ def similarity(asset: str, candidates: list, mult_references: list) -> Score:
 
     asset : the sentence encoder's. Raises AssetError if it is not fetched.
     """
-    encoder = _encoder(asset_path(asset))
+    encoder = _encoder(str(asset_path(asset)))
     return engine.call("sbert_sim", candidates, mult_references, sbert_model=encoder)
 
 
@@ -71,30 +70,18 @@ def error_rate(candidates: list[str]) -> Score:
     Raises AssetError if a model is not fetched, MetricError if it is another file.
     """
     folder, words = asset_path("fense-echecker"), asset_path("all-minilm-l6-v2")
+    vocabulary = str(words / "vocab.txt")  # bert-base-uncased's too
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return engine.call(
         "fer",
         candidates,
         echecker=_detector(folder / CHECKPOINT).to(device),
-        echecker_tokenizer=_tokenizer(words / "vocab.txt"),  # bert-base-uncased's too
+        echecker_tokenizer=BertTokenizer(vocabulary, do_lower_case=True),
         device=device,
     )
 
 
-def penalise(scores: Score, errors: Score) -> Score:
-    """Take nine tenths off the score of each faulty candidate."""
-    pairs = zip(scores[1], errors[1], strict=True)
-    return engine.mean([score * (1 - PENALTY * faulty) for score, faulty in pairs])
-
-
-@cache
-def _encoder(folder: Path) -> CachingEncoder:
-    return CachingEncoder(str(folder))
-
-
-@cache
-def _tokenizer(vocabulary: Path) -> BertTokenizer:
-    return BertTokenizer(str(vocabulary), do_lower_case=True)
+_encoder = cache(CachingEncoder)
 
 
 @cache
@@ -104,24 +91,14 @@ def _detector(path: Path) -> ErrorDetector:
         stored = torch.load(path, map_location="cpu", weights_only=False)
         with torch.random.fork_rng(devices=[]):  # random weights, soon replaced
             return ErrorDetector(stored["state_dict"]).eval()
-    except (KeyError, TypeError, RuntimeError, pickle.UnpicklingError) as error:
+    except (
+        AttributeError,
+        LookupError,
+        TypeError,
+        RuntimeError,
+        UnpicklingError,
+    ) as error:
         raise MetricError(
             f"{path} is not the detector of fluency errors ({error}): "
             "run `drcap assets fetch --force fense-echecker`"
         ) from error
-
-
-def _configuration(state_dict: dict[str, torch.Tensor]) -> BertConfig:
-    embeddings = "encoder.embeddings.{}_embeddings.weight".format
-    layers = {name.split(".")[3] for name in state_dict if ".encoder.layer." in name}
-    first = "encoder.encoder.layer.0.intermediate.dense.weight"
-    words, width = state_dict[embeddings("word")].shape
-    return BertConfig(
-        vocab_size=words,
-        hidden_size=width,
-        num_hidden_layers=len(layers),
-        num_attention_heads=width // _HEAD_WIDTH,
-        intermediate_size=len(state_dict[first]),
-        max_position_embeddings=len(state_dict[embeddings("position")]),
-        type_vocab_size=len(state_dict[embeddings("token_type")]),
-    )

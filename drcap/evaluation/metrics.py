@@ -20,6 +20,7 @@ from drcap.evaluation.engine import Score
 from drcap.evaluation.spice import spice
 
 SBERT_SIM = "sbert_sim[all-MiniLM-L6-v2]"  # published FENSE uses another model
+PENALTY = 0.9  # of a faulty candidate's score, in FENSE and SPIDEr-FL
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,8 @@ def sbert_sim(asset: str, texts: Texts) -> Score:
 
 def penalised(scores: Score, texts: Texts) -> Score:
     """Take nine tenths off the scores of candidates with a fluency error."""
-    return _fluency().penalise(scores, texts.score("fer"))
+    pairs = zip(scores[1], texts.score("fer")[1], strict=True)
+    return engine.mean([value * (1 - PENALTY * faulty) for value, faulty in pairs])
 
 
 def _fluency():
