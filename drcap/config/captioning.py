@@ -1,6 +1,5 @@
 """Settings of the captioner: retrieval, projection, language model, training."""
 
-from dataclasses import field
 from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
@@ -117,11 +116,11 @@ class Config(Settings):
     clap: str = "tag-bridge"
     captions: PositiveInt | None = None  # of the default collection: a sample
     seed: NonNegativeInt = 0
-    captioner: CaptionerConfig = field(default_factory=CaptionerConfig)
-    retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
-    projection: ProjectionConfig = field(default_factory=ProjectionConfig)
-    training: TrainingConfig = field(default_factory=TrainingConfig)
-    generation: GenerationConfig = field(default_factory=GenerationConfig)
+    captioner: CaptionerConfig = CaptionerConfig()
+    retrieval: RetrievalConfig = RetrievalConfig()
+    projection: ProjectionConfig = ProjectionConfig()
+    training: TrainingConfig = TrainingConfig()
+    generation: GenerationConfig = GenerationConfig()
 
     def __post_init__(self):
         flash = self.captioner.attention == "flash_attention_2"

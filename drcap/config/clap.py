@@ -1,6 +1,5 @@
 """Settings of the CLAP model and its training; the defaults are the paper's."""
 
-from dataclasses import field
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -106,7 +105,7 @@ class CLAPTrainingConfig:
     cache_log_mels: bool = False  # True: computed once, for corpora that fit on disk
     save_every: PositiveInt = 200  # steps between the states that a kill leaves
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"  # of the encoders
-    spec_augment: SpecAugmentConfig = field(default_factory=SpecAugmentConfig)
+    spec_augment: SpecAugmentConfig = SpecAugmentConfig()
 
     def __post_init__(self):
         if self.warmup_epochs > self.epochs:
@@ -122,10 +121,10 @@ class CLAPConfig(Settings):
     dim: PositiveInt = 1_024  # D, width of the joint space
     temperature: PositiveFloat = 0.07  # at the start; it is learned
     seed: NonNegativeInt = 0
-    front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
-    audio_encoder: AudioEncoderConfig = field(default_factory=AudioEncoderConfig)
-    text_encoder: TextEncoderConfig = field(default_factory=TextEncoderConfig)
-    training: CLAPTrainingConfig = field(default_factory=CLAPTrainingConfig)
+    front_end: FrontEndConfig = FrontEndConfig()
+    audio_encoder: AudioEncoderConfig = AudioEncoderConfig()
+    text_encoder: TextEncoderConfig = TextEncoderConfig()
+    training: CLAPTrainingConfig = CLAPTrainingConfig()
 
     def __post_init__(self):
         size, frames = self.audio_encoder.spectrogram_size, self.front_end.frames

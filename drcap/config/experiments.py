@@ -1,6 +1,5 @@
 """Settings of the grid behind Tables I to IV: its real datasets, its one recipe."""
 
-from dataclasses import field
 from typing import Annotated
 
 from pydantic import Field, NonNegativeInt, PositiveInt
@@ -30,11 +29,11 @@ class ExperimentsConfig(Settings):
     the experiment: `captioner.clap` and `captioner.captions` play no part here.
     """
 
-    captioner: Config = field(default_factory=Config)
+    captioner: Config = Config()
     steps_on_cl: PositiveInt = 20_000  # on Clotho; on AudioCaps: captioner.training
     seen_epochs: PositiveInt = 5  # of the CLAP model that sees the target pairs
     retrieved: PositiveInt = 10  # captions kept of a clip: top_k may vary up to here
-    baselines: BaselinesConfig = field(default_factory=BaselinesConfig)
+    baselines: BaselinesConfig = BaselinesConfig()
 
     def __post_init__(self):
         if self.retrieved < self.captioner.retrieval.top_k:

@@ -4,7 +4,6 @@ What all systems share (language model, adapter, schedule, generation) is the re
 the grid.
 """
 
-from dataclasses import field
 from typing import Literal
 
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
@@ -107,12 +106,10 @@ class NoiseConfig:
 class BaselinesConfig:
     """Every system beside DRCap."""
 
-    wsac: WSACConfig = field(default_factory=WSACConfig)
-    soft_hard_prompts: SoftHardPromptsConfig = field(
-        default_factory=SoftHardPromptsConfig
-    )
-    zeraucap: ZerAuCapConfig = field(default_factory=ZerAuCapConfig)
-    prefix_aac: PrefixAACConfig = field(default_factory=PrefixAACConfig)
-    recap: RECAPConfig = field(default_factory=RECAPConfig)
-    enclap: EnCLAPConfig = field(default_factory=EnCLAPConfig)
-    noise: NoiseConfig = field(default_factory=NoiseConfig)
+    wsac: WSACConfig = WSACConfig()
+    soft_hard_prompts: SoftHardPromptsConfig = SoftHardPromptsConfig()
+    zeraucap: ZerAuCapConfig = ZerAuCapConfig()
+    prefix_aac: PrefixAACConfig = PrefixAACConfig()
+    recap: RECAPConfig = RECAPConfig()
+    enclap: EnCLAPConfig = EnCLAPConfig()
+    noise: NoiseConfig = NoiseConfig()
