@@ -1,44 +1,74 @@
-"""What each process of a launch runs: train a tiny captioner, then caption with it.
-
-Called as `launched_captioner.py FOLDER LANGUAGE_MODEL CHANGES STOP_AFTER`.
-"""
+"""A tiny training run, in this process or in two that share it."""
 
 import json
-import sys
+import os
+import socket
 from pathlib import Path
 
 import torch
+from doubles import TOY_CAPTIONS, ToyCLAP
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
+from drcap.captioner.generate import generate
+from drcap.captioner.model import Captioner
+from drcap.captioner.train import train
+from drcap.config import (
+    CaptionerConfig,
+    Config,
+    GenerationConfig,
+    RetrievalConfig,
+    TrainingConfig,
+    override,
+)
+from drcap.processes import Processes
+from drcap.retrieval import CaptionDatastore
 
-from test_training import CAPTIONS, run, toy_config  # noqa: E402
-
-from drcap.captioner.generate import generate  # noqa: E402
-from drcap.captioner.model import Captioner  # noqa: E402
-from drcap.config import GenerationConfig, override  # noqa: E402
-from drcap.processes import Processes  # noqa: E402
+CAPTIONS = [*TOY_CAPTIONS, *TOY_CAPTIONS[:6]]  # some of them twice
+BAND = RetrievalConfig(sim_min=0.3, sim_max=0.8)
 
 
-def captions_of(run_, config, processes=None):
-    """Caption eleven embeddings with what a run kept."""
-    best = Captioner.load(run_.best, 32, config.captioner, torch.float32)
+def toy_config(language_model, seed=0, **changes):
+    """13 steps, 10 an epoch; validated at 4, 8, 12, 13, saved at 3, 6, 9 too."""
+    schedule = {"steps": 13, "batch_size": 5, "warmup_steps": 2, "validate_every": 4}
+    others = {"save_every": 3, "validation_captions": 10, "dtype": "float32"}
+    rate = {"peak_learning_rate": 0.01}
+    return Config(
+        seed=seed,
+        captioner=CaptionerConfig(language_model),
+        retrieval=BAND,
+        training=TrainingConfig(**schedule | others | rate | changes),
+    )
+
+
+def run(config, folder, stop_after=None):
+    datastore = CaptionDatastore.build(CAPTIONS, ToyCLAP())
+    options = {"stop_after": stop_after, "device": "cpu", "progress": False}
+    return train(config, CAPTIONS, datastore, folder, **options)
+
+
+def captions_of(result, config, processes=None):
+    """Caption eleven embeddings with the captioner that a run kept."""
+    best = Captioner.load(result.best, 32, config.captioner, torch.float32)
     rows = torch.randn(11, 32, generator=torch.Generator().manual_seed(1))
     similar = [CAPTIONS[row : row + row % 4] for row in range(11)]
     settings = GenerationConfig(num_beams=2, max_new_tokens=8, batch_size=2)
     return generate(best, rows, similar, settings, processes)
 
 
-def main(folder, language_model, changes, stop_after):
-    config = override(toy_config(language_model), json.loads(changes))
-    finished = run(config, Path(folder), stop_after=int(stop_after) or None)
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def launched(index, port, folder, language_model, changes, stop_after, sharded):
+    """Train and caption as one of two processes, as accelerate starts them."""
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    os.environ |= {"WORLD_SIZE": "2", "RANK": str(index), "LOCAL_RANK": str(index)}
+    os.environ |= {"LOCAL_WORLD_SIZE": "2", "ACCELERATE_USE_FSDP": str(sharded)}
+    torch.set_num_threads(1)
+    config = override(toy_config(language_model), changes)
+    result = run(config, Path(folder), stop_after)
     processes = Processes("cpu")
-    told = {"log": finished.log.train_loss.tolist(), "sharded": processes.sharded}
-    if (Path(folder) / "best").exists():
-        told["captions"] = captions_of(finished, config, processes)
-    path = Path(f"{folder}-{processes.index}-of-{processes.count}.json")
-    path.write_text(json.dumps(told))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+    report = {"log": result.log.train_loss.tolist(), "sharded": processes.sharded}
+    report["captions"] = captions_of(result, config, processes)
+    Path(f"{folder}-{index}.json").write_text(json.dumps(report))

@@ -132,7 +132,7 @@ class BeamLayer(DynamicLayer):
 
     def __init__(self, layer: DynamicLayer, beams: int, room: int):
         super().__init__()
-        self.dtype, self.device = layer.dtype, layer.device
+        self.dtype, self.device = layer.keys.dtype, layer.keys.device
         self.is_initialized = True
         self.prompt = layer.get_seq_length()  # T
         self.states = [

@@ -108,7 +108,8 @@ class Captioner(nn.Module):
         mapper = {name: t.contiguous() for name, t in self.mapper.state_dict().items()}
         save_file(mapper, folder / MAPPER)
         if self.config.lora:
-            self.llm.save_pretrained(folder / ADAPTER)
+            # the embeddings are frozen; peft would ask the hub whether they have grown
+            self.llm.save_pretrained(folder / ADAPTER, save_embedding_layers=False)
             (folder / ADAPTER / "README.md").unlink(missing_ok=True)  # an empty card
 
     @property

@@ -101,7 +101,13 @@ def finished(config: Config, folder: Path) -> TrainingRun | None:
     ConfigError if `folder` holds a run of another configuration.
     """
     folder = Path(folder)
-    _refuse_another_run(folder, config)
+    path = folder / "config.json"
+    there = Config.from_dict(json.loads(path.read_text())) if path.exists() else config
+    if override(there, FREE) != override(config, FREE):
+        raise ConfigError(
+            f"{folder}: holds a run of another configuration; "
+            "name another folder, or delete this one"
+        )
     if saved_step(folder) < config.training.steps or not (folder / "best").exists():
         return None
     return TrainingRun(folder, read_log(folder))
@@ -144,11 +150,12 @@ def run_training(
 
     held_out : examples for validation
 
-    ConfigError if `folder` holds a run of another configuration, or if the batch size
-    does not fit the examples or the processes.
+    Errors of `finished`; ConfigError if the batch size does not fit the examples or the
+    processes.
     """
     folder = Path(folder)
-    _refuse_another_run(folder, config)
+    if run := finished(config, folder):
+        return run
     trainer = Trainer(config, captioner, examples, held_out, folder)
     if trainer.processes.main:
         write_json(folder / "config.json", config.to_dict())
@@ -304,15 +311,3 @@ def seed_dropout(seed: int, step: int, first: int) -> None:
     else:
         key = np.random.SeedSequence((seed, step, first))
         torch.manual_seed(int(key.generate_state(1)[0]))
-
-
-def _refuse_another_run(folder: Path, config: Config) -> None:
-    path = folder / "config.json"
-    if not path.exists():
-        return
-    there = Config.from_dict(json.loads(path.read_text()))
-    if override(there, FREE) != override(config, FREE):
-        raise ConfigError(
-            f"{folder}: holds a run of another configuration; "
-            "name another folder, or delete this one"
-        )

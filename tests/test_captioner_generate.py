@@ -2,12 +2,13 @@ import pytest
 import torch
 from doubles import TOY_CAPTIONS
 from torch.nn import functional as F
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-from drcap.baselines.language_model import PrefixPrompts
 from drcap.captioner import generate as generation
-from drcap.captioner.generate import generate
+from drcap.captioner.generate import BeamLayer, for_beams, generate
 from drcap.captioner.model import Captioner
-from drcap.captioner.prompt import pad
+from drcap.captioner.prompt import Prompt, PromptBuilder, pad
 from drcap.config import CaptionerConfig, GenerationConfig
 
 COUNT, DIM = 5, 32
@@ -62,21 +63,26 @@ def test_one_beam_is_arg_max_token_by_token(captioner, embeddings):
         assert caption == greedily(captioner, embedding, texts)
 
 
+class SoftLast(PromptBuilder):
+    def prompt(self, similar_captions):
+        return Prompt([*self.start, self.end_id], 1)
+
+
 @torch.no_grad()
-def test_a_prompt_may_end_with_what_the_mapper_says(captioner, embeddings, monkeypatch):
-    soft_last = PrefixPrompts(captioner.tokenizer, captioner.config, 1)
+def test_a_prompt_may_end_with_the_soft_token(captioner, embeddings, monkeypatch):
+    soft_last = SoftLast(captioner.tokenizer, captioner.config)
     monkeypatch.setattr(captioner, "prompts", soft_last)
     captions = generate(captioner, embeddings, [[]] * COUNT, settings(num_beams=1))
     assert captions == [greedily(captioner, row, []) for row in embeddings]
     assert len(set(captions)) > 1
 
 
-def test_no_words_come_twice_in_a_row_where_that_is_asked_for(captioner, embeddings):
+def test_no_words_come_twice_in_a_row_if_so_configured(captioner, embeddings):
     def pairs(config):
         captions = generate(captioner, embeddings, SIMILAR, config)
         for words in map(str.split, captions):
-            found = list(zip(words, words[1:], strict=False))
-            yield len(found) - len(set(found))
+            neighbours = list(zip(words, words[1:], strict=False))
+            yield len(neighbours) - len(set(neighbours))
 
     assert sum(pairs(settings(max_new_tokens=24))) > 0
     assert sum(pairs(settings(max_new_tokens=24, no_repeat_ngram=2))) == 0
@@ -142,8 +148,8 @@ def test_beams_that_share_a_prompt_find_what_beams_that_each_read_it_find(
             eos_token_id=end_id,
             pad_token_id=end_id,
         )
-        told = captioner.tokenizer.decode(tokens, skip_special_tokens=True)
-        assert shared[row] == " ".join(told.split())
+        caption = captioner.tokenizer.decode(tokens, skip_special_tokens=True)
+        assert shared[row] == " ".join(caption.split())
 
 
 def test_more_beams_find_captions_at_least_as_likely(captioner, embeddings):
@@ -231,3 +237,78 @@ def test_alone_a_prompt_has_no_padding_on_either_side(captioner, embeddings):
             for side in ("left", "right")
         )
         assert left == right
+
+
+# the cache of beams
+
+
+CLIPS, BEAMS, HEADS, LENGTH, WIDTH, ROOM = 2, 3, 2, 5, 4, 6
+ROWS = CLIPS * BEAMS
+
+
+@pytest.fixture
+def generator():
+    return torch.Generator().manual_seed(0)
+
+
+def states(generator, rows, tokens):
+    shape = (rows, HEADS, tokens, WIDTH)
+    return [torch.randn(shape, generator=generator) for _ in range(2)]
+
+
+def read_prompts(generator, kinds=(DynamicLayer, DynamicLayer)):
+    cache = DynamicCache()
+    cache.layers = [kind() for kind in kinds]
+    for layer in range(len(kinds)):
+        cache.update(*states(generator, CLIPS, LENGTH), layer)
+    return cache
+
+
+def within_clips(generator):
+    """Draw which beam of its clip each beam goes on from, (ROWS,)."""
+    chosen = torch.randint(BEAMS, (CLIPS, BEAMS), generator=generator)
+    return (chosen + BEAMS * torch.arange(CLIPS)[:, None]).flatten()
+
+
+def test_keys_and_values_are_those_of_transformers_own_cache(generator):
+    plain = read_prompts(generator)
+    ours = for_beams(read_prompts(torch.Generator().manual_seed(0)), BEAMS, ROOM)
+    plain.batch_repeat_interleave(BEAMS)
+    for _ in range(ROOM):
+        for layer in range(2):
+            new = states(generator, ROWS, 1)
+            expected = plain.update(*new, layer)
+            for ours_, theirs in zip(ours.update(*new, layer), expected, strict=True):
+                torch.testing.assert_close(ours_, theirs, rtol=0, atol=0)
+        assert ours.get_seq_length() == plain.get_seq_length()
+        assert ours.get_mask_sizes(1, 0) == plain.get_mask_sizes(1, 0)
+        beams = within_clips(generator)
+        plain.reorder_cache(beams)
+        ours.reorder_cache(beams)
+
+
+def test_the_prompt_is_neither_copied_nor_moved(generator):
+    cache = for_beams(read_prompts(generator), BEAMS, ROOM)
+    [layer, _] = cache.layers
+    assert isinstance(layer, BeamLayer)
+    place, prompt = layer.keys.data_ptr(), layer.keys.clone()
+    for _ in range(ROOM):
+        keys, _ = layer.update(*states(generator, ROWS, 1))
+        layer.reorder_cache(within_clips(generator))
+        assert keys.data_ptr() == place
+    torch.testing.assert_close(layer.keys[:, :, :LENGTH], prompt, rtol=0, atol=0)
+
+
+def test_no_token_is_lost_beyond_the_room(generator):
+    [layer, _] = for_beams(read_prompts(generator), BEAMS, room=1).layers
+    layer.update(*states(generator, ROWS, 1))
+    with pytest.raises(RuntimeError):
+        layer.update(*states(generator, ROWS, 1))
+
+
+def test_a_layer_with_a_window_stays_of_its_kind(generator):
+    kinds = (lambda: DynamicSlidingWindowLayer(sliding_window=4), DynamicLayer)
+    cache = for_beams(read_prompts(generator, kinds), BEAMS, ROOM)
+    types = [type(layer) for layer in cache.layers]
+    assert types == [DynamicSlidingWindowLayer, DynamicLayer]
+    assert {len(layer.keys) for layer in cache.layers} == {ROWS}
