@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,12 +44,6 @@ def write_text(target: Path, text: str) -> None:
 def write_json(target: Path, value: object, indent: int | None = 2) -> None:
     """Write `value` to `target` as JSON; on one line where `indent` is None."""
     write_text(target, json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
-
-
-def copy_file(source: Path, target: Path) -> None:
-    """Copy a file."""
-    with atomic_path(target) as path:
-        shutil.copyfile(source, path)
 
 
 def sha256(path: Path) -> str:

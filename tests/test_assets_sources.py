@@ -61,7 +61,7 @@ def test_pip_downloads_a_wheel_and_only_the_wanted_members_are_placed(
     assert [path.name for path in folder.rglob("*")] == ["deep", "words.txt"]
     assert (folder / "deep" / "words.txt").read_bytes() == b"a dog barks\n"
     out, error = capfd.readouterr()
-    assert out == "" and "toy-asset==1.0" in error
+    assert out == "" and "Successfully downloaded toy-asset" in error
 
 
 def test_pip_downloads_an_sdist_though_a_wheel_lies_beside_it(index, tmp_path):
@@ -84,7 +84,7 @@ def test_without_a_connection_the_error_offers_the_other_way(
     monkeypatch.delenv("PIP_NO_INDEX")
     monkeypatch.delenv("PIP_FIND_LINKS")
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
-    monkeypatch.setenv("PIP_RETRIES", "0")
+    monkeypatch.setenv("PIP_RETRIES", "1")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with pytest.raises(AssetError, match=f"no connection.*{WHEEL}.*--from FOLDER"):
         place(asset_of(package), tmp_path)
