@@ -24,7 +24,8 @@ then what they stand on:
 - `record.py`, `checkpoint.py`   what made a result; what a killed training resumes from
 - `processes.py`, `devices.py`, `environment.py`, `paths.py`, `errors.py`
 - `plots/`, `notebook.py`   every figure; what the notebooks share
-- `cli/`, `doctor.py`   the `drcap` command; what a profile takes and this machine has
+- `cli/`                the `drcap` command
+- `doctor.py`, `estimate.py`   what this machine has; what a profile's jobs take
 
 The procedural corpora are a package of their own, `soundscapes`.
 """

@@ -23,13 +23,8 @@ def assets() -> Path:
 
 
 def datasets() -> Path:
-    """Return the folder of prepared real datasets, one each."""
+    """Return the folder of prepared real datasets."""
     return home() / "data"
-
-
-def datastores() -> Path:
-    """Return the folder of datastores that the package builds for itself."""
-    return home() / "datastores"
 
 
 def runs() -> Path:

@@ -152,12 +152,10 @@ def _fetch_one(asset: Asset, from_dir: Path | None, progress: bool) -> None:
 
 def _record(asset: Asset, folder: Path) -> dict:
     placed = sorted(path for path in folder.rglob("*") if path.is_file())
-    package = asset.package and asdict(asset.package)
     return {
         "asset": asset.name,
         "licence": asset.licence,
-        "package": package
-        and {name: package[name] for name in ("requirement", "file", "sha256")},
+        "package": asset.package and asdict(asset.package),
         "fetched": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "files": {
             path.relative_to(folder).as_posix(): {
