@@ -3,15 +3,12 @@
 In reading order:
 
 - `grid.py`       which experiments there are, and what each ablation changes
-- `materials.py`   what they share: corpora, CLAP models, embeddings
-- `training.py`   a captioner for each experiment that needs one of its own
-- `prediction.py` the test clips, captioned
-- `results.py`    captions, scores and records on disk
-- `scoring.py`    what of them is missing is done
+- `materials.py`  what they share: corpora, CLAP models, embeddings
+- `run.py`        a system trained, its captions, their scores; what is up to date
 - `sweeps.py`     one setting of inference varied, on validation clips
 - `paper.py`      the paper's numbers
-- `measured.py`, `tables.py`, `table_pages.py`   ours beside them
-- `comparisons.py`, `claims.py`, `claim_pages.py`   what the paper claims, tested
+- `tables.py`     ours beside them, and what a row costs
+- `claims.py`     what the paper claims, tested
 - `effects.py`, `examples.py`, `origins.py`   what an ablation costs, clips on which two
   systems differ, and from which corpus a prompt's captions are
 """

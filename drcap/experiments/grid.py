@@ -12,26 +12,13 @@ from itertools import product
 from typing import Any
 
 from drcap.errors import ConfigError
+from drcap.systems import SYSTEMS
 
 DOMAINS = ("ac", "cl")  # AudioCaps and Clotho, or what stands in for them in a profile
-SYSTEMS = {
-    "drcap": "DRCap",
-    # the paper's DRCap_LAION: its CLAP has heard the target datasets
-    "drcap_seen": "DRCap, CLAP has seen the targets",
+SEEN = "drcap_seen"  # the system whose CLAP model has seen the target datasets
+BASELINES = {
+    name: system.row for name, system in SYSTEMS.items() if name not in ("drcap", SEEN)
 }
-BASELINES = {  # each a class of drcap.baselines
-    "prefix_aac": "Prefix AAC",
-    "recap": "RECAP",
-    "enclap": "EnCLAP-large",
-    "zeraucap": "ZerAuCap",
-    "wsac": "WSAC",
-    "wsac_shared": "WSAC, shared LM",
-    "soft_hard_prompts": "Zhang et al.",
-    "drcap_noise": "DRCap, noise",
-    "nearest_caption": "Nearest caption",
-    "common_caption": "Most common caption",
-}
-SYSTEMS |= BASELINES
 
 
 @dataclass(frozen=True)
@@ -97,7 +84,7 @@ class Experiment:
     @property
     def clap(self) -> str:
         """Whose CLAP model embeds: DRCap's, unless it has to have seen the targets."""
-        return "drcap_seen" if self.system == "drcap_seen" else "drcap"
+        return SEEN if self.system == SEEN else "drcap"
 
     @property
     def changes(self) -> Ablation:
@@ -138,25 +125,25 @@ class Table:
         ]
 
 
+def _rows(setting: str, *without: str) -> tuple[str, ...]:
+    rows = [system.row for system in SYSTEMS.values() if system.setting == setting]
+    return tuple(row for row in rows if row not in without)
+
+
 # the name of a row, the paper's where it has it -> (system, ablation)
-ROWS = {
-    "DRCap": ("drcap", ""),
-    "DRCap_LAION": ("drcap_seen", ""),
-    **{row: (name, "") for name, row in BASELINES.items()},
-    **{name: ("drcap", name) for name in ABLATIONS if name.startswith("w/o")},
+ROWS = {system.row: (name, "") for name, system in SYSTEMS.items()} | {
+    name: ("drcap", name) for name in ABLATIONS if name.startswith("w/o")
 }
-ZERO_SHOT = ("WSAC", "Zhang et al.", "DRCap", "DRCap_LAION")
-SUPERVISED = ("Prefix AAC", "RECAP", "EnCLAP-large")
+OURS = ("WSAC, shared LM", "DRCap, noise")  # zero-shot rows that no paper has
+SUPERVISED, ZERO_SHOT = _rows("supervised"), _rows("zero-shot", *OURS)
 IN_DOMAIN, CROSS_DOMAIN = (("cl", "cl"), ("ac", "ac")), (("ac", "cl"), ("cl", "ac"))
 TABLES = {
-    "table1_in_domain": Table(
-        "I", "In-domain", IN_DOMAIN, (*SUPERVISED, "ZerAuCap", *ZERO_SHOT)
-    ),
+    "table1_in_domain": Table("I", "In-domain", IN_DOMAIN, SUPERVISED + ZERO_SHOT),
     "table2_cross_domain": Table(
         "II",
         "Cross-domain",
         CROSS_DOMAIN,
-        ("EnCLAP-large", "Prefix AAC", "RECAP", *ZERO_SHOT),
+        ("EnCLAP-large", "Prefix AAC", "RECAP", *ZERO_SHOT[1:]),  # without ZerAuCap
     ),
     "table3_ablation_in_domain": Table(
         "III",
@@ -174,33 +161,26 @@ TABLES = {
         "S",
         "All systems with one CLAP and one language model",
         IN_DOMAIN + CROSS_DOMAIN,
-        (
-            *SUPERVISED,
-            "ZerAuCap",
-            "WSAC, shared LM",
-            "Zhang et al.",
-            "DRCap, noise",
-            "DRCap",
-            "Nearest caption",
-            "Most common caption",
-        ),
+        SUPERVISED + _rows("zero-shot", "WSAC", "DRCap_LAION") + _rows("floor"),
     ),
 }
 PAPER_TABLES = tuple(name for name, table in TABLES.items() if table.number != "S")
 
 
 def named(name: str) -> Experiment:
-    """Return the experiment of a name that `Experiment.name` gave."""
-    _, _, seed = name.rpartition("_")
+    """Return the experiment of a name that `Experiment.name` gave.
+
+    ConfigError if there is none.
+    """
+    seed = name.rpartition("_")[2]
     numbered = int(seed) if seed.isdecimal() else 0
-    rows = product(SYSTEMS, ABLATIONS)
-    possible = [(s, a) for s, a in rows if not (a and s in BASELINES)]
-    for train, test, row in product(DOMAINS, DOMAINS, possible):
-        experiment = Experiment(train, test, *row, numbered)
-        if experiment.name == name:
-            return experiment
+    for train, test, system, ablation in product(DOMAINS, DOMAINS, SYSTEMS, ABLATIONS):
+        if not (ablation and system in BASELINES):
+            experiment = Experiment(train, test, system, ablation, numbered)
+            if experiment.name == name:
+                return experiment
     raise ConfigError(
-        f"experiment: unknown '{name}'; known are names such as {experiment.name}"
+        f"experiment: unknown '{name}'; known are names such as {Experiment().name}"
     )
 
 
@@ -214,5 +194,5 @@ def table_experiments(
     tables: Iterable[str] = TABLES, seeds: Sequence[int] = (0,)
 ) -> list[Experiment]:
     """Return the distinct experiments of some tables, in their order."""
-    found = (e for name in tables for e in TABLES[name].experiments(seeds))
-    return list(dict.fromkeys(found))
+    experiments = (e for name in tables for e in TABLES[name].experiments(seeds))
+    return list(dict.fromkeys(experiments))

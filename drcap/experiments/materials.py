@@ -7,27 +7,29 @@ nothing. Seeds of an experiment vary the captioner's training alone.
 from collections.abc import Mapping
 from functools import cached_property
 
-from drcap.clap import load_clap
-from drcap.clap.stages import run_folder, trained_clap
-from drcap.clap.train import CLAPRun, train_clap
+from drcap import cache
+from drcap.clap.train import CLAPRun, run_key, train_clap, trained_clap
 from drcap.config import clap_profile, experiments_profile, override
-from drcap.data.captions import Clip
+from drcap.data.clip import Clip, captions_of
 from drcap.data.corpora import Corpora, corpora, kind_of
-from drcap.data.overlap import captions_of
-from drcap.experiments.grid import DOMAINS
-from drcap.spaces import Space
+from drcap.experiments.grid import DOMAINS, SEEN
+from drcap.joint_space import JointSpace
+from drcap.load import load_clap
+from drcap.systems.base import TrainingSet
 
 
 class Materials:
-    """The data and the CLAP models of a profile's grid, loaded when first asked for."""
+    """The data and the CLAP models of a profile's grid, loaded when first asked for.
+
+    seed : of the CLAP models, whatever the experiments' seeds are
+    """
 
     def __init__(self, profile: str, *, seed: int = 0, progress: bool = True):
-        """Seed 0 is that of the CLAP models, whatever the experiments' seeds are."""
         self.profile = profile
         self.seed = seed
         self.progress = progress
         self.config = experiments_profile(profile)
-        self._spaces: dict[str, Space] = {}
+        self._spaces: dict[str, JointSpace] = {}
 
     @cached_property
     def corpora(self) -> Corpora:
@@ -51,9 +53,14 @@ class Materials:
     def training_captions(self, domain: str) -> list[str]:
         """Return every caption of a domain's training clips, duplicates kept.
 
-        Text-only training wants no recording, and some may be missing.
+        Text-only training needs no recording, and some may be missing.
         """
         return captions_of(self.corpora.clips(domain, "train", audio=False))
+
+    def training_set(self, domain: str, *, recordings: bool) -> TrainingSet:
+        """Return what a domain offers for training, with its recordings or without."""
+        clips = self.clips(domain, "train") if recordings else ()
+        return TrainingSet(self.training_captions(domain), clips)
 
     @cached_property
     def captions(self) -> list[str]:
@@ -62,12 +69,14 @@ class Materials:
         targets = [text for name in DOMAINS for text in self.training_captions(name)]
         return self.corpora.weak_captions + targets
 
-    def space(self, system: str) -> Space:
-        """Return the joint space of a system's CLAP model, by its key in SYSTEMS."""
+    def space(self, system: str) -> JointSpace:
+        """Return the joint space of a system's CLAP model, as `Experiment.clap` says."""
         if system not in self._spaces:
-            run = self.seen_clap() if system == "drcap_seen" else self.clap()
+            run = self.seen_clap() if system == SEEN else self.clap()
             clap = load_clap(run.model)
-            self._spaces[system] = Space(clap, self.captions, progress=self.progress)
+            self._spaces[system] = JointSpace(
+                clap, self.captions, progress=self.progress
+            )
         return self._spaces[system]
 
     def clap(self) -> CLAPRun:
@@ -85,10 +94,11 @@ class Materials:
             clap_profile(self.profile), {"seed": self.seed, "training": epochs}
         )
         clips = [clip for name in DOMAINS for clip in self.clips(name, "train")]
+        key = run_key(config, clips, initial.model)
         return train_clap(
             config,
             clips,
-            run_folder(f"{initial.folder.name}-seen", config, clips),
+            cache.run_folder(f"{initial.folder.name}-seen", key),
             validation=self.clips("ac", "val"),
             initial=initial.model,
             progress=self.progress,

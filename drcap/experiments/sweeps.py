@@ -4,25 +4,19 @@ In go an experiment and named changes, out come the scores of its captioner unde
 The captioner is loaded once; embeddings and similar captions are the grid's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from tqdm import tqdm
 
 from drcap.config import override
 from drcap.evaluation.metrics import score
 from drcap.experiments.grid import Experiment
 from drcap.experiments.materials import Materials
-from drcap.experiments.prediction import (
-    decode,
-    load_captioner,
-    similar_captions,
-    support_captions,
-)
-from drcap.experiments.training import configuration
+from drcap.experiments.run import clip_batch, configuration, load_system
 
 METRICS = ("cider_d", "meteor")
 
@@ -44,28 +38,22 @@ def sweep(
         one in their prompt) and `words` (the mean length)
     """
     config = configuration(experiment, materials)
-    clips = materials.clips(experiment.test, subset)
-    space = materials.space(experiment.clap)
-    audio = space.audio(clips)
-    support = torch.from_numpy(space.text(support_captions(experiment, materials)))
-    order = np.random.default_rng(experiment.seed).permutation(len(support))
-    similar = similar_captions(experiment, materials, clips)
-    captioner = load_captioner(experiment, materials)
-    references = [list(clip.captions) for clip in clips]
+    batch = clip_batch(experiment, materials, subset)
+    order = np.random.default_rng(experiment.seed).permutation(len(batch.captions))
+    system = load_system(experiment, materials)
+    references = [list(clip.captions) for clip in batch.clips]
     rows = []
     for name, changes in tqdm(variants.items(), "sweeping", unit="variant"):
-        changed = override(config, dict(changes))
-        size = (support_sizes or {}).get(name, len(support))
-        kept = support[np.sort(order[:size])]
-        candidates = decode(
-            captioner, audio, kept, similar, changed, space.clap.temperature
-        )
-        found = score(candidates, references, METRICS).corpus
-        top_k = changed.retrieval.top_k if changed.retrieval.enabled else 0
-        prompts = [[m.caption for m in matches[:top_k]] for matches in similar]
+        kept = np.sort(order[: (support_sizes or {}).get(name)])
+        support = [batch.captions[row] for row in kept]
+        variant = system.adjusted(override(config, dict(changes)))
+        results = variant.caption_clips(replace(batch, captions=support))
+        candidates = [result.caption for result in results]
+        prompts = [[m.caption for m in r.similar_captions] for r in results]
+        scores = score(candidates, references, METRICS).corpus
         rows.append(
             {"variant": name}
-            | {metric: 100 * found[metric] for metric in METRICS}
+            | {metric: 100 * scores[metric] for metric in METRICS}
             | {
                 "copied": copied_share(candidates, prompts),
                 "words": float(np.mean([len(text.split()) for text in candidates])),
@@ -74,17 +62,16 @@ def sweep(
     return pd.DataFrame(rows)
 
 
-def copied_share(candidates: list[str], prompts: list[list[str]]) -> float:
+def copied_share(candidates: Sequence[str], prompts: Sequence[Sequence[str]]) -> float:
     """Return the share of captions that equal one of their prompt (sec. II-B).
 
-    Compared without case and final full stop: what the language model would have to
-    change to say something of its own.
+    Compared without case and final full stop.
     """
-    same = [
+    copies = [
         _plain(candidate) in map(_plain, prompt)
         for candidate, prompt in zip(candidates, prompts, strict=True)
     ]
-    return float(np.mean(same))
+    return float(np.mean(copies))
 
 
 def _plain(caption: str) -> str:

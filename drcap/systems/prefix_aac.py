@@ -1,8 +1,8 @@
 """Prefix AAC: two mapping networks before a frozen language model (Kim et al., 2023).
 
 The frames of a recording become temporal prefix tokens, the posteriors of its sound
-events global ones; the language model reads both and says the caption by a head of its
-own. Supervised: trained on the recordings of the source corpus.
+events global ones; the language model reads both and writes the caption by a head of
+its own. Supervised: trained on the recordings of the source corpus.
 
 As in its paper: two transformers whose outputs at learned tokens are the prefix (15
 temporal; 11 global from 527 classes in groups of 48), a frozen language model, a
@@ -12,7 +12,7 @@ softmax of CLAP similarities to the classes' names; both are standardised by the
 training recordings in the place of batch normalisation; training is the grid's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,24 +21,41 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
-from drcap.baselines.interface import ClipBatch, TrainSet
-from drcap.baselines.language_model import (
-    LanguageModelBaseline,
-    PairExamples,
-    PrefixPrompts,
-    hold_out_clips,
-)
-from drcap.baselines.sound_events import SoundEvents
-from drcap.captioner.data import Examples
 from drcap.captioner.model import Captioner
-from drcap.config import Config, ExperimentsConfig, PrefixAACConfig
-from drcap.spaces import Space
+from drcap.config import ExperimentsConfig, PrefixAACConfig
+from drcap.data.clip import Clip
+from drcap.joint_space import JointSpace
+from drcap.systems.language_model import PrefixPrompts, SupervisedSystem
+from drcap.systems.zeraucap import SoundEvents
 
 HEAD = "head.safetensors"
 
 
+def transformer(width: int, inner: int, config) -> nn.TransformerEncoder:
+    """Return an encoder of `config.layers` layers, normalised before each sublayer.
+
+    inner : width of the feed-forward layers
+    """
+    layer = nn.TransformerEncoderLayer(
+        width, config.heads, inner, config.dropout, batch_first=True, norm_first=True
+    )
+    return nn.TransformerEncoder(
+        layer, config.layers, nn.LayerNorm(width), enable_nested_tensor=False
+    )
+
+
+def positions(length: int, width: int) -> torch.Tensor:
+    """Return sinusoids of positions, (length, width)."""
+    place = torch.arange(length)[:, None]
+    rate = 10_000 ** (-torch.arange(0, width, 2) / width)
+    table = torch.zeros(length, width)
+    table[:, 0::2] = torch.sin(place * rate)
+    table[:, 1::2] = torch.cos(place * rate)[:, : width // 2]
+    return table
+
+
 class MappingNetwork(nn.Module):
-    """A transformer from a sequence to a prefix: what it says at learned tokens.
+    """A transformer from a sequence to a prefix, its output at learned tokens.
 
     (B, T, C) -> (B, P, H)
     """
@@ -47,24 +64,14 @@ class MappingNetwork(nn.Module):
         super().__init__()
         self.input = nn.Linear(channels, width)
         self.prefix = nn.Parameter(0.02 * torch.randn(prefix, width))
-        layer = nn.TransformerEncoderLayer(
-            width,
-            config.heads,
-            2 * width,
-            config.dropout,
-            batch_first=True,
-            norm_first=True,
-        )
-        self.layers = nn.TransformerEncoder(
-            layer, config.layers, nn.LayerNorm(width), enable_nested_tensor=False
-        )
+        self.layers = transformer(width, 2 * width, config)
 
     def forward(self, sequence: torch.Tensor) -> torch.Tensor:
         """Return the prefix of each of B sequences."""
-        read = self.input(sequence)
-        read = read + positions(read.shape[1], read.shape[2]).to(read)
-        learned = self.prefix.expand(len(read), -1, -1)
-        return self.layers(torch.cat([read, learned], dim=1))[:, -len(self.prefix) :]
+        tokens = self.input(sequence)
+        tokens = tokens + positions(tokens.shape[1], tokens.shape[2]).to(tokens)
+        learned = self.prefix.expand(len(tokens), -1, -1)
+        return self.layers(torch.cat([tokens, learned], dim=1))[:, -len(self.prefix) :]
 
 
 class TwoPrefixes(nn.Module):
@@ -102,7 +109,7 @@ class TwoPrefixes(nn.Module):
 
 
 class WordHead(nn.Module):
-    """Logits over the tokens of the training captions; no other can be said.
+    """Logits over the tokens of the training captions; no other can be written.
 
     tokens : (V,) int64, rising      table : the language model's own, (all, H)
     """
@@ -129,13 +136,11 @@ class PrefixAACCaptioner(Captioner):
         self.mapper_rate = settings[0].mapper_rate
 
     def make_prompts(self) -> PrefixPrompts:
-        """Return prompts of the prefix alone."""
         own, classes, _ = self.settings
         length = own.temporal - (-classes // own.label_group)
         return PrefixPrompts(self.tokenizer, self.config, length)
 
     def make_mapper(self, embedding_dim: int) -> TwoPrefixes:
-        """Return both mapping networks."""
         own, classes, shape = self.settings
         table = self.llm.get_input_embeddings().weight
         size = table.float().std().item()
@@ -156,7 +161,6 @@ class PrefixAACCaptioner(Captioner):
 
     @classmethod
     def load(cls, folder, embedding_dim, config, dtype, settings=None):
-        """Load what `save` wrote."""
         captioner = super().load(folder, embedding_dim, config, dtype, settings)
         words = load_file(folder / HEAD)
         captioner.limit_words(words["tokens"])
@@ -164,62 +168,36 @@ class PrefixAACCaptioner(Captioner):
         return captioner.requires_grad_(False).eval()
 
 
-class PrefixAAC(LanguageModelBaseline):
+class PrefixAAC(SupervisedSystem):
     """The system of the paper's rows."""
 
-    row = "Prefix AAC"
     settings_of = "prefix_aac"
-    supervised = True
     captioner_class = PrefixAACCaptioner
     changes: Mapping[str, Any] = {
         "retrieval": {"enabled": False},
         "captioner": {"lora": False, "mapper_start": "random"},
     }
 
-    def __init__(self, space: Space, events: SoundEvents | None = None):
+    def __init__(self, space: JointSpace):
         super().__init__(space)
-        self.events = events or SoundEvents(space)
+        self.events = SoundEvents(space)
 
-    def settings(self, config: ExperimentsConfig):
+    def settings(self, config: ExperimentsConfig) -> object:
         """Return the networks' sizes, the number of classes, the frames' shape."""
         classes = len(self.events.names)
         return config.baselines.prefix_aac, classes, self.space.frame_shape
 
-    def examples(
-        self, train_set: TrainSet, captioner: Captioner, config: Config
-    ) -> tuple[Examples, Examples]:
+    def examples(self, training_set, captioner, config):
         """Return the pairs of the source corpus; give the captioner their words."""
-        rows = self._rows(train_set.clips)
-        captioner.mapper.standardise(rows)
-        parts = hold_out_clips(
-            train_set.clips, config.training.validation_captions, config.seed
-        )
-        training, held_out = (
-            PairExamples(
-                [train_set.clips[row] for row in part], captioner.prompts, rows[part]
-            )
-            for part in parts
-        )
+        captioner.mapper.standardise(self.rows(training_set.clips))
+        training, held_out = super().examples(training_set, captioner, config)
         targets = [*training.targets, *held_out.targets]
         tokens = sorted({token for target in targets for token in target})
         captioner.limit_words(torch.tensor(tokens))
         return training, held_out
 
-    def inputs(self, batch: ClipBatch) -> torch.Tensor:
-        """Return frames and posteriors of the clips."""
-        return self._rows(batch.clips)
-
-    def _rows(self, clips) -> torch.Tensor:
-        frames = self.space.frames(clips).flatten(1)  # (B, T * C)
+    def rows(self, clips: Sequence[Clip]) -> torch.Tensor:
+        """Return frames and posteriors of B clips, (B, T * C + classes)."""
+        frames = self.space.frames(clips).flatten(1)
         posteriors = self.events.posteriors(self.space.audio(clips))
         return torch.cat([frames, posteriors], dim=1)
-
-
-def positions(length: int, width: int) -> torch.Tensor:
-    """Return sinusoids of positions, (length, width)."""
-    place = torch.arange(length)[:, None]
-    rate = 10_000 ** (-torch.arange(0, width, 2) / width)
-    table = torch.zeros(length, width)
-    table[:, 0::2] = torch.sin(place * rate)
-    table[:, 1::2] = torch.cos(place * rate)[:, : width // 2]
-    return table

@@ -1,7 +1,7 @@
 """RECAP: retrieved captions in the prompt, the sound by cross-attention (Ghosh, 2024).
 
-The captions nearest to a recording stand in the prompt; the frozen language model hears
-the recording itself through new cross-attention layers in its blocks.
+The captions nearest to a recording stand in the prompt; the frozen language model reads
+the frames of the recording through new cross-attention layers in its blocks.
 Supervised: trained on the recordings of the source corpus. Another datastore is another
 domain, without training.
 
@@ -19,18 +19,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from drcap.baselines.interface import ClipBatch, TrainSet
-from drcap.baselines.language_model import (
-    LanguageModelBaseline,
-    PairExamples,
-    hold_out_clips,
-)
-from drcap.captioner.data import Examples
 from drcap.captioner.model import Captioner
 from drcap.captioner.prompt import Prompt, PromptBuilder
-from drcap.config import Config, ExperimentsConfig
-from drcap.data.captions import Clip
-from drcap.spaces import Space
+from drcap.config import ExperimentsConfig
+from drcap.data.clip import Clip
+from drcap.systems.base import ClipBatch, Similar, TrainingSet
+from drcap.systems.language_model import SupervisedSystem
 
 BEFORE, AFTER = "Similar audios sound like", "This audio sounds like"
 SPARE = 15  # captions fetched for a clip, of which its own are left out
@@ -47,7 +41,7 @@ class SimilarAudios(PromptBuilder):
 
 
 class CrossAttention(nn.Module):
-    """What the states of a block hear in the frames: (B, T, H), (B, M, H) -> (B, T, H).
+    """Attention from a block's states to frames: (B, T, H), (B, M, H) -> (B, T, H).
 
     heads : as the language model has        reduction : of a head's width
     """
@@ -67,15 +61,15 @@ class CrossAttention(nn.Module):
         """Attend from the states to the frames of their own rows."""
         query = self._split(self.query(self.norm(states.float())))
         key, value = self._split(self.key(frames)), self._split(self.value(frames))
-        heard = nn.functional.scaled_dot_product_attention(query, key, value)
-        return self.output(heard.transpose(1, 2).flatten(2))
+        attended = nn.functional.scaled_dot_product_attention(query, key, value)
+        return self.output(attended.transpose(1, 2).flatten(2))
 
     def _split(self, rows: torch.Tensor) -> torch.Tensor:
         return rows.unflatten(2, (self.heads, -1)).transpose(1, 2)
 
 
-class Hearing(nn.Module):
-    """The cross-attention of every block, and the frames that they attend to now.
+class CrossAttentions(nn.Module):
+    """The cross-attention of several blocks, and the frames that they attend to now.
 
     shape : (T, C) of the frames
     """
@@ -89,21 +83,23 @@ class Hearing(nn.Module):
         )
         self.frames: torch.Tensor | None = None
 
-    def listen(self, rows: torch.Tensor) -> None:
+    def take(self, rows: torch.Tensor) -> None:
         """Take the frames of B clips, (B, T * C)."""
         self.frames = self.input(rows.view(len(rows), *self.shape))
 
     def attach(self, blocks: Sequence[nn.Module]) -> None:
-        """Add to these blocks, behind their self-attention, what they hear."""
+        """Add the cross-attention to these blocks, behind their self-attention."""
         for block, attention in zip(blocks, self.attentions, strict=True):
             _Sublayer(self, attention, block)
 
 
 class _Sublayer:
-    """Hooks on one block: self-attention's output plus what is heard at its result."""
+    """Hooks on one block that add cross-attention to what self-attention returns."""
 
-    def __init__(self, hearing: Hearing, attention: CrossAttention, block: nn.Module):
-        self.hearing, self.attention = hearing, attention
+    def __init__(
+        self, owner: CrossAttentions, attention: CrossAttention, block: nn.Module
+    ):
+        self.owner, self.attention = owner, attention
         block.register_forward_pre_hook(self.before, with_kwargs=True)
         block.self_attn.register_forward_hook(self.after)
 
@@ -113,113 +109,74 @@ class _Sublayer:
     def after(self, module, arguments, output):
         attended, *rest = output
         states = self.states + attended
-        frames = self.hearing.frames
+        frames = self.owner.frames
         beams = len(states) // len(frames)  # of one clip, next to each other
-        heard = self.attention(states, frames.repeat_interleave(beams, dim=0))
-        return (attended + heard.to(attended.dtype), *rest)
+        crossed = self.attention(states, frames.repeat_interleave(beams, dim=0))
+        return (attended + crossed.to(attended.dtype), *rest)
 
 
 class RECAPCaptioner(Captioner):
-    """A frozen language model that hears by cross-attention."""
+    """A frozen language model with trained cross-attention to the frames."""
 
     def __init__(self, llm, tokenizer, embedding_dim, config, settings):
         super().__init__(llm, tokenizer, embedding_dim, config, settings)
         self.mapper.attach(self.blocks())
 
     def blocks(self) -> Sequence[nn.Module]:
-        """Return the language model's blocks that hear, the last among them."""
+        """Return the blocks with cross-attention, the last among them."""
         every = self.settings[0].every
         return self.llm.base_model.layers[every - 1 :: every]
 
     def make_prompts(self) -> SimilarAudios:
-        """Return the layout of retrieved captions."""
         return SimilarAudios(self.tokenizer, self.config)
 
-    def make_mapper(self, embedding_dim: int) -> Hearing:
-        """Return the cross-attention of the blocks."""
-        own, shape = self.settings
-        model = self.llm.config
-        return Hearing(
-            shape,
-            model.hidden_size,
-            len(self.blocks()),
-            model.num_attention_heads,
-            own.reduction,
-        )
+    def make_mapper(self, embedding_dim: int) -> CrossAttentions:
+        (own, shape), model = self.settings, self.llm.config
+        sizes = model.hidden_size, len(self.blocks()), model.num_attention_heads
+        return CrossAttentions(shape, *sizes, own.reduction)
 
     def embed(
         self, ids: torch.Tensor, slots: torch.Tensor, embeddings: torch.Tensor
     ) -> torch.Tensor:
-        """Embed prompts (B, T); every block will hear the frames of the rows."""
-        self.mapper.listen(embeddings.to(self.device))
+        """Embed prompts (B, T); the blocks will attend to the frames of these rows."""
+        self.mapper.take(embeddings.to(self.device))
         return self.llm.get_input_embeddings()(ids)
 
 
-class RECAP(LanguageModelBaseline):
+class RECAP(SupervisedSystem):
     """The system of the paper's rows."""
 
-    row = "RECAP"
     settings_of = "recap"
-    supervised = True
     captioner_class = RECAPCaptioner
     changes: Mapping[str, Any] = {
         "captioner": {"lora": False, "mapper_start": "random"},
     }
 
-    def settings(self, config: ExperimentsConfig):
+    def settings(self, config: ExperimentsConfig) -> object:
         """Return what cross-attention is built of, and the frames' shape."""
         self.top_k = config.baselines.recap.top_k
         return config.baselines.recap, self.space.frame_shape
 
-    def examples(
-        self, train_set: TrainSet, captioner: Captioner, config: Config
-    ) -> tuple[Examples, Examples]:
-        """Return the pairs of the source corpus with what is retrieved for them."""
-        frames = self.space.frames(train_set.clips).flatten(1)
-        found = retrieved(self.space, train_set.clips, train_set.captions, SPARE)
-        found = [
-            [text for text in texts if text not in clip.captions][: self.top_k]
-            for clip, texts in zip(train_set.clips, found, strict=True)
+    def rows(self, clips: Sequence[Clip]) -> torch.Tensor:
+        """Return the frames of B clips, (B, T * C)."""
+        return self.space.frames(clips).flatten(1)
+
+    def training_texts(self, training_set: TrainingSet) -> list[list[str]]:
+        """Return the captions retrieved for the training clips, never their own."""
+        nearest = self.retrieve(training_set.clips, training_set.captions, SPARE)
+        return [
+            [m.caption for m in row if m.caption not in clip.captions][: self.top_k]
+            for clip, row in zip(training_set.clips, nearest, strict=True)
         ]
-        parts = hold_out_clips(
-            train_set.clips, config.training.validation_captions, config.seed
-        )
-        return tuple(
-            RetrievedExamples(
-                [train_set.clips[row] for row in part],
-                captioner.prompts,
-                frames[part],
-                [found[row] for row in part],
-            )
-            for part in parts
-        )
 
-    def inputs(self, batch: ClipBatch) -> torch.Tensor:
-        """Return the frames of the clips."""
-        return self.space.frames(batch.clips).flatten(1)
-
-    def texts(self, batch: ClipBatch) -> list[list[str]]:
+    def similar(self, batch: ClipBatch) -> Similar:
         """Return the captions nearest to the clips in their domain's datastore."""
-        return retrieved(self.space, batch.clips, batch.captions, self.top_k)
+        return self.retrieve(batch.clips, batch.captions, self.top_k)
 
-
-class RetrievedExamples(PairExamples):
-    """Pairs, and the captions retrieved for each clip."""
-
-    def __init__(self, clips, prompts, rows, found: Sequence[Sequence[str]]):
-        super().__init__(clips, prompts, rows)
-        self.found = found
-
-    def similar(self, indices: Sequence[int], seed: int) -> list[list[str]]:
-        """Return what was retrieved for the clips of these captions."""
-        return [self.found[self.clip_of[index]] for index in indices]
-
-
-def retrieved(
-    space: Space, clips: Sequence[Clip], captions: Sequence[str], top_k: int
-) -> list[list[str]]:
-    """Return those of `captions` that are nearest to each clip, nearest first."""
-    allowed = set(captions)
-    others = [text for text in space.captions if text not in allowed]
-    found = space.similar(clips, top_k, exclude=others)
-    return [[match.caption for match in matches] for matches in found]
+    def retrieve(
+        self, clips: Sequence[Clip], captions: Sequence[str], top_k: int
+    ) -> Similar:
+        """Return those of `captions` that are nearest to each clip, nearest first."""
+        allowed = set(captions)
+        others = [text for text in self.space.captions if text not in allowed]
+        return self.space.similar(clips, top_k, exclude=others)

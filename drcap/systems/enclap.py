@@ -1,7 +1,7 @@
 """EnCLAP: codec tokens and a CLAP embedding through an encoder (Kim et al., 2024).
 
 A bidirectional encoder reads the CLAP embedding and then the recording as codes of a
-neural codec; the language model reads the encoder's output and says the caption. In
+neural codec; the language model reads the encoder's output and writes the caption. In
 training codes are masked, and the encoder must also say which they were (masked codec
 modelling). Supervised: trained on the recordings of the source corpus.
 
@@ -15,7 +15,7 @@ quantiser that is trained on the same recordings; in the demo the loss is not sm
 since two hundred steps are too few to teach a language model of 49,000 tokens that.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,18 +23,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from drcap.baselines.codec import Codec, make_codec
-from drcap.baselines.interface import ClipBatch, TrainSet
-from drcap.baselines.language_model import (
-    LanguageModelBaseline,
-    PairExamples,
-    PrefixPrompts,
-    hold_out_clips,
-)
-from drcap.baselines.prefix_aac import positions
-from drcap.captioner.data import Examples
+from drcap.atomic import copy_file
 from drcap.captioner.model import Captioner
-from drcap.config import Config, EnCLAPConfig, ExperimentsConfig
+from drcap.config import EnCLAPConfig, ExperimentsConfig
+from drcap.data.clip import Clip
+from drcap.systems.codec import CODEC, LogMelCodec, PretrainedCodec
+from drcap.systems.language_model import PrefixPrompts, SupervisedSystem
+from drcap.systems.prefix_aac import positions, transformer
 
 
 class CodeEncoder(nn.Module):
@@ -53,17 +48,7 @@ class CodeEncoder(nn.Module):
         self.codes = nn.ModuleList(
             nn.Embedding(entries + 1, width) for _ in range(config.codebooks)
         )
-        layer = nn.TransformerEncoderLayer(
-            width,
-            config.heads,
-            4 * width,
-            config.dropout,
-            batch_first=True,
-            norm_first=True,
-        )
-        self.layers = nn.TransformerEncoder(
-            layer, config.layers, nn.LayerNorm(width), enable_nested_tensor=False
-        )
+        self.layers = transformer(width, 4 * width, config)
         self.heads = nn.ModuleList(
             nn.Linear(width, entries) for _ in range(config.codebooks)
         )
@@ -110,13 +95,10 @@ class CodeEncoder(nn.Module):
 
 def masks(shape: tuple[int, int, int], config: EnCLAPConfig) -> torch.Tensor:
     """Draw which codes are masked, in spans and apart for each codebook: (B, T, Q)."""
-    clips, length, codebooks = shape
-    starts = torch.rand(clips, length, codebooks)
-    hidden = starts < config.mask_probability / config.mask_span
-    for shift in range(1, min(config.mask_span, length)):
-        hidden[:, shift:] |= starts[:, :-shift] < (
-            config.mask_probability / config.mask_span
-        )
+    starts = torch.rand(*shape) < config.mask_probability / config.mask_span
+    hidden = starts.clone()
+    for shift in range(1, min(config.mask_span, shape[1])):
+        hidden[:, shift:] |= starts[:, :-shift]
     return hidden
 
 
@@ -129,11 +111,10 @@ class EnCLAPCaptioner(Captioner):
         self.mapper_rate = settings[0].mapper_rate
 
     def make_prompts(self) -> PrefixPrompts:
-        """Return prompts of the prefix alone: the CLAP token and T tokens of codes."""
+        # the CLAP token and T tokens of codes
         return PrefixPrompts(self.tokenizer, self.config, 1 + self.settings[1])
 
     def make_mapper(self, embedding_dim: int) -> CodeEncoder:
-        """Return the encoder."""
         own, length = self.settings
         dim = embedding_dim - length * own.codebooks
         table = self.llm.get_input_embeddings().weight
@@ -147,19 +128,17 @@ class EnCLAPCaptioner(Captioner):
         return caption + self.settings[0].mcm_weight * self.mapper.mcm_loss
 
 
-class EnCLAP(LanguageModelBaseline):
+class EnCLAP(SupervisedSystem):
     """The system of the rows "EnCLAP-large"."""
 
-    row = "EnCLAP-large"
     settings_of = "enclap"
-    supervised = True
     captioner_class = EnCLAPCaptioner
     changes: Mapping[str, Any] = {
         "retrieval": {"enabled": False},
         "captioner": {"mapper_start": "random"},
     }
 
-    def settings(self, config: ExperimentsConfig):
+    def settings(self, config: ExperimentsConfig) -> object:
         """Return the encoder's sizes, and T, the tokens of a recording."""
         return config.baselines.enclap, self.codec.length
 
@@ -168,50 +147,32 @@ class EnCLAP(LanguageModelBaseline):
         """Numbers in a row: the CLAP embedding and all codes."""
         return self.space.clap.dim + self.codec.length * self.codec.codebooks
 
-    def fit(
-        self,
-        train_set: TrainSet,
-        config: ExperimentsConfig,
-        folder: Path,
-        *,
-        progress: bool = True,
-    ) -> None:
+    def fit(self, training_set, config, folder, *, progress=True) -> None:
         """Train the codec, unless it is pretrained, and then the captioner."""
-        self.codec: Codec = make_codec(self.space, config.baselines.enclap)
-        self.codec.fit(train_set.clips, config.captioner.seed, folder)
-        super().fit(train_set, config, folder, progress=progress)
+        self.load_codec(folder, config)
+        if not (config.baselines.enclap.codec or (folder / CODEC).exists()):
+            self.codec.fit(training_set.clips, config.captioner.seed, folder)
+        super().fit(training_set, config, folder, progress=progress)
 
     def keep(self, folder: Path) -> None:
         """Write the codec, too."""
+        if (trained := folder.parent / CODEC).exists():
+            copy_file(trained, folder / CODEC)
         super().keep(folder)
-        self.codec.save(folder)
 
     def load(self, folder: Path, config: ExperimentsConfig) -> None:
-        """Load codec and captioner."""
-        self.codec = make_codec(self.space, config.baselines.enclap)
-        self.codec.load(folder)
+        """Read codec and captioner."""
+        self.load_codec(folder, config)
         super().load(folder, config)
 
-    def examples(
-        self, train_set: TrainSet, captioner: Captioner, config: Config
-    ) -> tuple[Examples, Examples]:
-        """Return the pairs of the source corpus."""
-        rows = self._rows(train_set.clips)
-        parts = hold_out_clips(
-            train_set.clips, config.training.validation_captions, config.seed
-        )
-        return tuple(
-            PairExamples(
-                [train_set.clips[row] for row in part], captioner.prompts, rows[part]
-            )
-            for part in parts
-        )
+    def load_codec(self, folder: Path, config: ExperimentsConfig) -> None:
+        """Take the codec that the settings name, else the one trained in `folder`."""
+        own = config.baselines.enclap
+        self.codec = (PretrainedCodec if own.codec else LogMelCodec)(self.space, own)
+        if not own.codec and (folder / CODEC).exists():
+            self.codec.load(folder)
 
-    def inputs(self, batch: ClipBatch) -> torch.Tensor:
-        """Return CLAP embedding and codes of the clips."""
-        return self._rows(batch.clips)
-
-    def _rows(self, clips) -> torch.Tensor:
-        codes = self.codec.encode(clips)
-        flat = torch.from_numpy(codes).flatten(1).float()
-        return torch.cat([self.space.audio(clips), flat], dim=1)
+    def rows(self, clips: Sequence[Clip]) -> torch.Tensor:
+        """Return CLAP embedding and codes of B clips, (B, D + T * Q)."""
+        codes = torch.from_numpy(self.codec.encode(clips))
+        return torch.cat([self.space.audio(clips), codes.flatten(1).float()], dim=1)

@@ -11,128 +11,143 @@ the demo have a tenth of its OPT's; keywords are AudioSet's own names, one each.
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from drcap import assets
-from drcap.baselines.interface import Baseline, ClipBatch, TrainSet
-from drcap.baselines.sound_events import SoundEvents
 from drcap.captioner.prompt import pad
-from drcap.config import ExperimentsConfig, ZerAuCapConfig
+from drcap.clap.yamnet import YAMNet
+from drcap.config import ExperimentsConfig
 from drcap.devices import inference_dtype, resolve_device
-from drcap.spaces import Space
+from drcap.joint_space import JointSpace
+from drcap.systems.base import ClipBatch, Similar, System
 
-ENDERS = (".", "!", "?")
+ENDS = (".", "!", "?")
 PATIENCE = 0.1  # a step of the factor on a sentence's end, up to 1
 TOGETHER = 16  # clips decoded at once
 
 
-class ZerAuCap(Baseline):
+class SoundEvents:
+    """The classes of AudioSet that YAMNet knows, their names embedded as captions are.
+
+    They are ZerAuCap's keywords, the hard prompt of Zhang et al., and for Prefix AAC
+    they stand in for the posteriors of a tagger.
+
+    names : other names, in their place
+    """
+
+    def __init__(self, space: JointSpace, names: Sequence[str] = ()):
+        self.space = space
+        self.given = list(names)
+
+    @cached_property
+    def names(self) -> list[str]:
+        """C names, as AudioSet writes them."""
+        return self.given or list(YAMNet(assets.asset_path("yamnet")).class_names)
+
+    @cached_property
+    def embeddings(self) -> torch.Tensor:
+        """Text embeddings of the names, (C, D), unit rows."""
+        return self.space.clap.encode_text([name.lower() for name in self.names])
+
+    def nearest(self, embeddings: torch.Tensor, count: int) -> list[list[str]]:
+        """Return the `count` names nearest to each of B embeddings (B, D)."""
+        columns = (embeddings @ self.embeddings.T).topk(count, dim=1).indices
+        return [[self.names[column] for column in row] for row in columns.tolist()]
+
+    def posteriors(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """Return a softmax over similarities at the CLAP temperature, (B, C)."""
+        similarities = embeddings @ self.embeddings.T
+        return (similarities / self.space.clap.temperature).softmax(dim=1)
+
+
+class ZerAuCap(System):
     """The system of the paper's rows."""
 
-    row = "ZerAuCap"
     settings_of = "zeraucap"
 
-    def __init__(self, space: Space, events: SoundEvents | None = None):
+    def __init__(self, space: JointSpace):
         super().__init__(space)
-        self.events = events or SoundEvents(space)
+        self.events = SoundEvents(space)
         self.known: dict[str, torch.Tensor] = {}  # text -> its embedding (D,)
 
-    def fit(
-        self,
-        train_set: TrainSet,
-        config: ExperimentsConfig,
-        folder: Path,
-        *,
-        progress: bool = True,
-    ) -> None:
-        """Train nothing."""
-        self.load(folder, config)
-
-    def save(self, folder: Path) -> None:
-        """Write nothing: there is nothing of its own."""
-
     def load(self, folder: Path, config: ExperimentsConfig) -> None:
-        """Load the language model."""
-        settings = config.captioner
+        """Load the language model; `folder` is not read."""
         device = resolve_device()
-        dtype = inference_dtype(device, settings.generation.dtype)
-        source = assets.resolve_model(settings.captioner.language_model)
-        self.llm = AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
-        self.llm = self.llm.to(device).eval()
+        dtype = inference_dtype(device, config.captioner.generation.dtype)
+        source = assets.resolve_model(config.captioner.captioner.language_model)
+        llm = AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
+        self.llm = llm.to(device).eval()
         self.tokenizer = AutoTokenizer.from_pretrained(source)
         self.config = config.baselines.zeraucap
 
-    def caption(self, batch: ClipBatch) -> list[str]:
-        """Return a caption for each clip."""
-        audio = self.space.audio(batch.clips)
-        near = self.events.nearest(audio, self.config.keywords)
+    def captions(self, batch: ClipBatch, similar: Similar) -> list[str]:
+        """Return the captions of B clips."""
         captions = []
-        for start in range(0, len(audio), TOGETHER):
-            part = slice(start, start + TOGETHER)
-            prompts = [keyword_prompt(names) for names in near[part]]
-            captions += self.decode(prompts, audio[part])
+        for audio in self.space.audio(batch.clips).split(TOGETHER):
+            near = self.events.nearest(audio, self.config.keywords)
+            captions += self.decode([keyword_prompt(names) for names in near], audio)
         return captions
 
     @torch.inference_mode()
     def decode(self, prompts: Sequence[str], audio: torch.Tensor) -> list[str]:
-        """Go on from B prompts, guided by B audio embeddings (B, D)."""
+        """Continue B prompts, guided by B audio embeddings (B, D)."""
         rows = [self.tokenizer(text)["input_ids"] for text in prompts]
         end = self.tokenizer.eos_token_id
-        ids, mask = (each.to(self.llm.device) for each in pad(rows, end, "left"))
-        said: list[list[int]] = [[] for _ in prompts]
+        ids, mask = (tensor.to(self.llm.device) for tensor in pad(rows, end, "left"))
+        written: list[list[int]] = [[] for _ in prompts]
         ended = torch.zeros(len(prompts), dtype=torch.bool)
         cache = None
         for step in range(1, self.config.max_new_tokens + 1):
-            places = (mask.cumsum(1) - 1)[:, -ids.shape[1] :].clamp(min=0)
-            read = self.llm(
+            positions = (mask.cumsum(1) - 1)[:, -ids.shape[1] :].clamp(min=0)
+            output = self.llm(
                 input_ids=ids,
                 attention_mask=mask,
-                position_ids=places,
+                position_ids=positions,
                 past_key_values=cache,
                 use_cache=True,
                 logits_to_keep=1,
             )
-            cache = read.past_key_values
-            likely = read.logits[:, -1].float().softmax(dim=1).cpu()
-            chosen = self.choose(likely, said, audio, step, self.config)
+            cache = output.past_key_values
+            likely = output.logits[:, -1].float().softmax(dim=1).cpu()
+            chosen = self.choose(likely, written, audio, step)
             for row, token in enumerate(chosen):
                 if not ended[row]:
-                    said[row].append(token)
+                    written[row].append(token)
             ended |= torch.tensor([self._ends(token) for token in chosen])
             if ended.all():
                 break
             ids = torch.tensor(chosen, device=mask.device)[:, None]
             mask = torch.cat([mask, torch.ones_like(ids)], dim=1)
-        return [self._text(tokens) for tokens in said]
+        return [self._text(tokens) for tokens in written]
 
     def choose(
         self,
         likely: torch.Tensor,
-        said: Sequence[Sequence[int]],
+        written: Sequence[Sequence[int]],
         audio: torch.Tensor,
         step: int,
-        config: ZerAuCapConfig,
     ) -> list[int]:
         """Return the next token of each of B texts.
 
         likely : the language model's probabilities, (B, V)
-        said : the tokens so far      audio : (B, D)      step : from 1
+        written : the tokens so far      audio : (B, D)      step : from 1
         """
-        if not config.weight:
+        if not self.config.weight:
             return likely.argmax(dim=1).tolist()
-        chances, tokens = likely.topk(config.candidates, dim=1)  # (B, K)
+        chances, tokens = likely.topk(self.config.candidates, dim=1)  # (B, K)
         texts = [
             [self._text([*before, token]) for token in row]
-            for before, row in zip(said, tokens.tolist(), strict=True)
+            for before, row in zip(written, tokens.tolist(), strict=True)
         ]
         cosines = torch.stack(
             [self._embed(row) @ sound for row, sound in zip(texts, audio, strict=True)]
         )
-        heard = (config.sharpness * cosines).softmax(dim=1)
-        scores = chances + config.weight * heard
+        guidance = (self.config.sharpness * cosines).softmax(dim=1)
+        scores = chances + self.config.weight * guidance
         ends = torch.tensor([[self._ends(t) for t in row] for row in tokens.tolist()])
         scores = torch.where(ends, scores * min(1.0, PATIENCE * step), scores)
         return tokens.gather(1, scores.argmax(dim=1, keepdim=True))[:, 0].tolist()
@@ -149,7 +164,7 @@ class ZerAuCap(Baseline):
 
     def _ends(self, token: int) -> bool:
         special = token in (self.tokenizer.eos_token_id, self.tokenizer.bos_token_id)
-        return special or self.tokenizer.decode([token]).strip() in ENDERS
+        return special or self.tokenizer.decode([token]).strip() in ENDS
 
 
 def keyword_prompt(names: Sequence[str]) -> str:

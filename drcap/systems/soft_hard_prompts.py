@@ -1,7 +1,7 @@
 """Soft and hard prompts: zero-shot captioning by text alone (Zhang et al., 2024).
 
 A language model reads a hard prompt, the sound events that are near to the embedding,
-then a soft prompt, P tokens of a small network, and says the caption. In training the
+then a soft prompt, P tokens of a small network, and writes the caption. In training the
 embedding is that of one of the caption's nearest neighbours, moved by noise, and sound
 events are dropped at random; at inference an audio embedding is replaced by the nearest
 training caption's.
@@ -22,44 +22,46 @@ import numpy as np
 import torch
 from torch import nn
 
-from drcap.baselines.interface import ClipBatch, TrainSet
-from drcap.baselines.language_model import LanguageModelBaseline, PrefixPrompts
-from drcap.baselines.noise import with_noise
-from drcap.baselines.sound_events import SoundEvents
 from drcap.captioner.data import Examples, hold_out
 from drcap.captioner.model import Captioner
-from drcap.captioner.prompt import Prompt
-from drcap.config import Config, ExperimentsConfig, SoftHardPromptsConfig
-from drcap.spaces import Space
+from drcap.config import SoftHardPromptsConfig
+from drcap.joint_space import JointSpace
+from drcap.systems.base import ClipBatch, Similar
+from drcap.systems.language_model import LanguageModelSystem, PrefixPrompts
+from drcap.systems.wsac import with_noise
+from drcap.systems.zeraucap import SoundEvents
 
-NOTHING = "something"  # what there is in the prompt that names no event
+NOTHING = "something"  # in a prompt that names no event
 
 
-class SoftHardPrompts(PrefixPrompts):
-    """The hard prompt, then the soft one."""
+def hard_prompt(events: Sequence[str]) -> str:
+    """Return the sentence that names sound events."""
+    named = ", ".join(event.lower() for event in events)
+    return f"There are {named or NOTHING} in this audio."
 
-    def prompt(self, texts: Sequence[str]) -> Prompt:
-        """Lay out the prompt of a clip, or a caption, from its sound events."""
-        return self.between(before=hard_prompt(texts))
+
+class HardThenSoft(PrefixPrompts):
+    """The hard prompt of a clip's, or a caption's, sound events, then the soft one."""
+
+    def before(self, texts: Sequence[str]) -> str:
+        """Return the hard prompt."""
+        return hard_prompt(texts)
 
 
 class SoftHardCaptioner(Captioner):
     """A language model behind P soft tokens and a hard prompt."""
 
-    def make_prompts(self) -> SoftHardPrompts:
-        """Return the layout of both prompts."""
-        return SoftHardPrompts(self.tokenizer, self.config, self.settings.prefix)
+    def make_prompts(self) -> HardThenSoft:
+        return HardThenSoft(self.tokenizer, self.config, self.settings.prefix)
 
     def make_mapper(self, embedding_dim: int) -> nn.Module:
-        """Return the network of the soft prompt, (B, D) -> (B, P * H)."""
-        prefix = self.settings.prefix
-        width = self.llm.get_input_embeddings().embedding_dim
-        hidden = width * prefix // 2
-        return nn.Sequential(
-            nn.Linear(embedding_dim, hidden),
-            nn.Tanh(),
-            nn.Linear(hidden, width * prefix),
+        # the network of the soft prompt, (B, D) -> (B, P * H)
+        width = self.llm.get_input_embeddings().embedding_dim * self.settings.prefix
+        first, second = (
+            nn.Linear(embedding_dim, width // 2),
+            nn.Linear(width // 2, width),
         )
+        return nn.Sequential(first, nn.Tanh(), second)
 
 
 class NeighbourExamples(Examples):
@@ -71,8 +73,8 @@ class NeighbourExamples(Examples):
     def __init__(
         self,
         captions: Sequence[str],
-        prompts: SoftHardPrompts,
-        space: Space,
+        prompts: HardThenSoft,
+        space: JointSpace,
         events: SoundEvents,
         settings: SoftHardPromptsConfig,
         augmented: bool,
@@ -114,32 +116,25 @@ class NeighbourExamples(Examples):
         return kept
 
 
-class SoftHardPromptsBaseline(LanguageModelBaseline):
+class SoftHardPrompts(LanguageModelSystem):
     """The system of the rows "Zhang et al."."""
 
-    row = "Zhang et al."
     settings_of = "soft_hard_prompts"
     captioner_class = SoftHardCaptioner
     changes: Mapping[str, Any] = {
         "retrieval": {"enabled": False},
         "captioner": {"mapper_start": "random"},
     }
+    remembers = ("memory",)
 
-    def __init__(self, space: Space, events: SoundEvents | None = None):
+    def __init__(self, space: JointSpace):
         super().__init__(space)
-        self.events = events or SoundEvents(space)
+        self.events = SoundEvents(space)
 
-    def settings(self, config: ExperimentsConfig) -> SoftHardPromptsConfig:
-        """Return the sizes of both prompts and the augmentation."""
-        return config.baselines.soft_hard_prompts
-
-    def examples(
-        self, train_set: TrainSet, captioner: Captioner, config: Config
-    ) -> tuple[Examples, Examples]:
+    def examples(self, training_set, captioner, config):
         """Return augmented captions, and plain ones for validation."""
-        training, held_out = hold_out(
-            train_set.captions, config.training.validation_captions, config.seed
-        )
+        count = config.training.validation_captions
+        training, held_out = hold_out(training_set.captions, count, config.seed)
         shared = captioner.prompts, self.space, self.events, captioner.settings
         return (
             NeighbourExamples(training, *shared, augmented=True),
@@ -151,19 +146,13 @@ class SoftHardPromptsBaseline(LanguageModelBaseline):
         audio = self.space.audio(batch.clips)
         if not self.captioner.settings.replace_audio:
             return audio
-        memory = torch.from_numpy(self.space.text(self.captions))
+        memory = torch.from_numpy(self.space.text(self.memory))
         return memory[(audio @ memory.T).argmax(dim=1)]
 
-    def texts(self, batch: ClipBatch) -> list[list[str]]:
+    def texts(self, batch: ClipBatch, similar: Similar) -> list[list[str]]:
         """Return the sound events nearest to the clips."""
         count = self.captioner.settings.classes
         return self.events.nearest(self.space.audio(batch.clips), count)
-
-
-def hard_prompt(events: Sequence[str]) -> str:
-    """Return the sentence that names sound events."""
-    named = ", ".join(event.lower() for event in events)
-    return f"There are {named or NOTHING} in this audio."
 
 
 def _neighbours(embeddings: torch.Tensor, count: int) -> torch.Tensor:

@@ -1,0 +1,255 @@
+"""An experiment, from its system to its scores (sec. III-B), in a folder of its own.
+
+    reports/<profile>/runs/<experiment>/predictions.jsonl, scores.json, run.json
+
+`complete` does what is missing of a list of experiments. Captions are up to date if
+their record was made with the settings of now. Scores are if they are of these captions
+and no asset that a metric lacked has been fetched since.
+"""
+
+import json
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from drcap import assets, cache
+from drcap.atomic import sha256, write_json
+from drcap.checkpoint import saved_weights, timed, training_seconds
+from drcap.config import Config, clap_profile, corpora_profile, override
+from drcap.data.clip import Clip
+from drcap.evaluation.metrics import METRICS, Scores, score_systems
+from drcap.experiments.grid import Experiment
+from drcap.experiments.materials import Materials
+from drcap.record import RECORD, made_with, run_record
+from drcap.retrieval.similarity_selection import refit_range
+from drcap.systems import load_class, predictions
+from drcap.systems.base import Captioned, ClipBatch, Similar, System
+
+PREDICTIONS, SCORES = "predictions.jsonl", "scores.json"
+
+
+def configuration(experiment: Experiment, materials: Materials) -> Config:
+    """Return the whole configuration of an experiment: the recipe and its changes."""
+    recipe, changes = materials.config, experiment.changes
+    space = materials.space(experiment.clap)
+    config = override(
+        recipe.captioner, {"clap": space.clap.fingerprint, "seed": experiment.seed}
+    )
+    if experiment.train == "cl":
+        config = override(config, {"training": {"steps": recipe.steps_on_cl}})
+    config = override(override(config, changes.training), changes.inference)
+    if changes.refit_range:  # to the quantiles that it cuts off in DRCap's own space
+        captions = materials.training_captions(experiment.train)
+        reference, own = (
+            (joint.text(captions), joint.datastore.embeddings)
+            for joint in (materials.space("drcap"), space)
+        )
+        band = config.retrieval.sim_min, config.retrieval.sim_max
+        low, high = refit_range(band, reference, own)
+        config = override(config, {"retrieval": {"sim_min": low, "sim_max": high}})
+    return config
+
+
+def load_system(experiment: Experiment, materials: Materials) -> System:
+    """Return the experiment's system, trained now unless it has been.
+
+    Rows of a table that differ at inference alone, and the same row on another domain's
+    clips, share their training.
+    """
+    kind, config, data, folder = _training(experiment, materials)
+    system = kind.in_space(materials.space(experiment.clap))
+    with timed(folder):
+        system.fit(data, config, folder, progress=materials.progress)
+    return system.adjusted(configuration(experiment, materials))
+
+
+def _training(experiment: Experiment, materials: Materials):
+    """Return class, recipe, data and folder of an experiment's training.
+
+    The folder is named by the training and all that it reads.
+    """
+    training = experiment.training
+    kind = load_class(training.system)
+    config = replace(materials.config, captioner=configuration(training, materials))
+    recordings = kind.reads_recordings(config)
+    data = materials.training_set(training.train, recordings=recordings)
+    key = [
+        config.captioner,
+        getattr(config.baselines, kind.settings_of, None),
+        materials.space(training.clap).datastore.fingerprint,
+        data.captions,
+        [[str(clip.path), *clip.captions] for clip in data.clips],
+    ]
+    folder = cache.run_folder(f"{training.name}-{materials.profile}", key)
+    return kind, config, data, folder
+
+
+def support_captions(experiment: Experiment, materials: Materials) -> list[str]:
+    """Return S as captions (sec. II-C): of the domain captioned, else of the source."""
+    target = experiment.changes.target_text
+    return materials.training_captions(experiment.test if target else experiment.train)
+
+
+def clip_batch(
+    experiment: Experiment, materials: Materials, subset: str = "test"
+) -> ClipBatch:
+    """Return the clips of a subset, and the text that the experiment uses with them."""
+    target = experiment.changes.target_text
+    withheld = () if target else materials.training_captions(experiment.test)
+    clips = materials.clips(experiment.test, subset)
+    return ClipBatch(clips, support_captions(experiment, materials), withheld)
+
+
+def similar_captions(
+    experiment: Experiment, materials: Materials, clips: Sequence[Clip]
+) -> Similar:
+    """Return each clip's similar captions, more than a prompt holds, nearest first."""
+    withheld = clip_batch(experiment, materials).withheld
+    space = materials.space(experiment.clap)
+    return space.similar(clips, materials.config.retrieved, exclude=withheld)
+
+
+def predict(
+    experiment: Experiment,
+    materials: Materials,
+    system: System | None = None,
+    subset: str = "test",
+) -> list[Captioned]:
+    """Caption the clips of a subset; AudioError if a recording cannot be read.
+
+    system : of the experiment's training, where it has been loaded
+    """
+    system = system or load_system(experiment, materials)
+    system = system.adjusted(configuration(experiment, materials))
+    return system.caption_clips(clip_batch(experiment, materials, subset))
+
+
+def folder_of(experiment: Experiment, reports: Path) -> Path:
+    """Return the folder of an experiment's run under `reports/<profile>`."""
+    return Path(reports) / "runs" / experiment.name
+
+
+def run_files(experiments: Iterable[Experiment], reports: Path) -> list[Path]:
+    """Return the files that hold the captions and scores of experiments."""
+    folders = [folder_of(experiment, reports) for experiment in experiments]
+    return [folder / name for folder in folders for name in (PREDICTIONS, SCORES)]
+
+
+def write_predictions(
+    experiment: Experiment,
+    materials: Materials,
+    reports: Path,
+    system: System | None = None,
+) -> Path:
+    """Caption the test clips; write captions and record; return their folder.
+
+    system : as in `predict`
+    """
+    started, folder = time.time(), folder_of(experiment, reports)
+    system = system or load_system(experiment, materials)
+    loaded = time.monotonic()
+    captioned = predict(experiment, materials, system)
+    seconds = time.monotonic() - loaded
+    clips = materials.clips(experiment.test, "test")
+    predictions.write_predictions(folder / PREDICTIONS, clips, captioned)
+    *_, run = _training(experiment, materials)
+    record = run_record(
+        started=started,
+        seed=experiment.seed,
+        config=configuration(experiment, materials),
+        key=_key(experiment, materials),
+        inputs=[file for file in (run / "best", run / "log.csv") if file.exists()],
+        profile=materials.profile,
+        experiment=asdict(experiment),
+        clips=len(clips),
+        cost={
+            "trained parameters": saved_weights(run / "best"),
+            "training seconds": training_seconds(run),
+            "seconds a caption": seconds / len(clips),
+        },
+    )
+    write_json(folder / RECORD, record)
+    return folder
+
+
+def read_predictions(experiment: Experiment, reports: Path) -> list[dict[str, Any]]:
+    """Read a run's captions: `clip_id`, `candidate` and `similar_captions` a clip."""
+    return predictions.read_predictions(folder_of(experiment, reports) / PREDICTIONS)
+
+
+def write_scores(
+    experiments: Sequence[Experiment], materials: Materials, reports: Path
+) -> None:
+    """Score runs whose captions are there, in one process: Java starts once."""
+    texts = {}
+    for experiment in experiments:
+        clips = materials.clips(experiment.test, "test")
+        references = {clip.clip_id: list(clip.captions) for clip in clips}
+        records = read_predictions(experiment, reports)
+        texts[experiment] = (
+            [record["candidate"] for record in records],
+            [references[record["clip_id"]] for record in records],
+        )
+    for experiment, scores in score_systems(texts).items() if texts else ():
+        folder = folder_of(experiment, reports)
+        made_of = {"predictions": sha256(folder / PREDICTIONS), "lacking": _lacking()}
+        write_json(folder / SCORES, made_of | asdict(scores), indent=None)
+
+
+def read_scores(
+    experiments: Iterable[Experiment], reports: Path
+) -> dict[Experiment, Scores]:
+    """Read the scores of those of the experiments that have been scored."""
+    names = Scores.__dataclass_fields__
+    return {
+        experiment: Scores(**{name: values[name] for name in names})
+        for experiment in experiments
+        if (values := _scores_file(experiment, reports))
+    }
+
+
+def complete(
+    experiments: Sequence[Experiment], materials: Materials, reports: Path
+) -> Mapping[Experiment, Scores]:
+    """Return the scores of all experiments, after doing what of them is missing."""
+    for experiment in experiments:
+        if not is_captioned(experiment, materials, reports):
+            write_predictions(experiment, materials, reports)
+    stale = [e for e in experiments if not _is_scored(e, reports)]
+    write_scores(stale, materials, reports)
+    return read_scores(experiments, reports)
+
+
+def is_captioned(experiment: Experiment, materials: Materials, reports: Path) -> bool:
+    """Tell whether the captions are there, made with the settings of now."""
+    captions = folder_of(experiment, reports) / PREDICTIONS
+    made = made_with(captions.parent, _key(experiment, materials))
+    return made and captions.exists()
+
+
+def _key(experiment: Experiment, materials: Materials) -> list[object]:
+    """Return every setting that an experiment's numbers depend on."""
+    profile = materials.profile
+    configs = materials.config, clap_profile(profile), corpora_profile(profile)
+    return [experiment, experiment.changes, *configs]
+
+
+def _is_scored(experiment: Experiment, reports: Path) -> bool:
+    values = _scores_file(experiment, reports)
+    if values is None or not {*METRICS} <= {*values["corpus"]}:
+        return False
+    captions = sha256(folder_of(experiment, reports) / PREDICTIONS)
+    fetched = {*values.get("lacking", ())} - {*_lacking()}
+    return values["predictions"] == captions and not fetched
+
+
+def _scores_file(experiment: Experiment, reports: Path) -> dict[str, Any] | None:
+    path = folder_of(experiment, reports) / SCORES
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def _lacking() -> list[str]:
+    """Return the optional assets of metrics that are not here."""
+    return [asset.name for asset in assets.select(["metrics"]) if assets.problem(asset)]

@@ -1,0 +1,362 @@
+"""DRCap (sec. II): CLAP -> retrieval and projection -> captioner.
+
+One class captions recordings, as `drcap caption` does, and embedded clips, as the grid
+does; both ways lead through `DRCap.decode`. The datastore (what is retrieved) and the
+support (what embeddings are projected onto) are plain caption collections and can be
+swapped at every call, without training.
+
+A saved model's folder holds config.json, mapper.safetensors and adapter/. It may hold
+its own CLAP model, support S and datastore, which then are the default.
+"""
+
+import copy
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file, save_file
+
+from drcap import audio, paths
+from drcap.atomic import atomic_path, write_json
+from drcap.captioner.generate import generate
+from drcap.captioner.model import Captioner
+from drcap.captioner.train import train
+from drcap.clap.batches import encode_windows
+from drcap.clap.encoder import CLAP
+from drcap.config import Config, ExperimentsConfig, override
+from drcap.errors import AudioError, CheckpointError, ConfigError, DatastoreError
+from drcap.joint_space import JointSpace
+from drcap.load import load_clap
+from drcap.projection import project
+from drcap.retrieval import CaptionDatastore
+from drcap.retrieval.default import default_datastore
+from drcap.systems.base import Captioned, ClipBatch, Similar, around_silence
+from drcap.systems.language_model import LanguageModelSystem
+
+SHIPPED = paths.CHECKPOINTS / "audiocaps"  # trained on AudioCaps captions
+CONFIG, CLAP_MODEL = "config.json", "clap"  # of a model's folder
+SUPPORT, DATASTORE = "support.safetensors", "datastore"
+
+# the options of one call: section and key in the configuration
+OPTIONS = {
+    "top_k": ("retrieval", "top_k"),
+    "retrieval": ("retrieval", "enabled"),
+    "num_beams": ("generation", "num_beams"),
+    "projection": ("projection", "enabled"),
+    "temperature": ("projection", "temperature"),
+}
+
+Recording = str | Path | np.ndarray  # a file, or a mono waveform at the CLAP's rate
+Captions = CaptionDatastore | np.ndarray
+
+
+class DRCap(LanguageModelSystem):
+    """A CLAP model and a captioner trained on captions in its text space.
+
+    captioner, config : as trained; None until `fit` or `load`
+    datastore, support : its own, taken where a call gives none, the support as (N, D)
+        unit rows; without them AudioCaps' training captions are both
+    space : what `caption_clips` embeds and retrieves in
+    """
+
+    def __init__(
+        self,
+        clap: CLAP,
+        captioner: Captioner | None = None,
+        config: Config | None = None,
+        *,
+        datastore: CaptionDatastore | None = None,
+        support: np.ndarray | None = None,
+        space: JointSpace | None = None,
+    ):
+        super().__init__(space or JointSpace(clap, ()))
+        self.clap, self.captioner, self.config = clap, captioner, config
+        self.datastore, self.support = datastore, support
+        self.retrieved = ExperimentsConfig().retrieved
+        if captioner is not None:
+            captioner.eval()
+
+    @classmethod
+    def in_space(cls, space: JointSpace) -> Self:
+        """Return an unfitted DRCap in the joint space of the grid."""
+        return cls(space.clap, space=space)
+
+    @classmethod
+    def from_pretrained(
+        cls, path_or_hub_id: str | Path | None = None, device: str = "auto"
+    ) -> Self:
+        """Load a saved model: a folder, a hub id, or by default the shipped one.
+
+        CheckpointError if it is missing, damaged or does not fit its CLAP model.
+        """
+        folder = _find(SHIPPED if path_or_hub_id is None else path_or_hub_id)
+        config = _read_config(folder)
+        clap = load_clap(config.clap)
+        own = folder / DATASTORE
+        model = cls(
+            clap,
+            config=config,
+            datastore=CaptionDatastore.load(own, clap) if own.exists() else None,
+            support=_read_support(folder, clap),
+        )
+        model.folder = folder
+        model.load_captioner(device=device)
+        return model
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write config, mapper, adapter and its own captions; never a frozen weight."""
+        folder = Path(folder)
+        self.captioner.save(folder)
+        if self.datastore is not None:
+            self.datastore.save(folder / DATASTORE)
+        if self.support is not None:
+            write_support(folder, self.support)
+        write_json(folder / CONFIG, self.config.to_dict())
+
+    # recordings
+
+    def caption(
+        self, audio: Recording | Sequence[Recording], **options
+    ) -> Captioned | list[Captioned]:
+        """Caption one recording, or a list of them; options as in `caption_stream`.
+
+        A single recording that cannot be read raises AudioError. In a list it is
+        reported in its result's `error` and the rest completes.
+        """
+        if isinstance(audio, str | Path | np.ndarray):
+            result = next(self.caption_stream([audio], **options))
+            if result.error:
+                raise AudioError(result.error)
+            return result
+        return list(self.caption_stream(audio, **options))
+
+    def caption_stream(
+        self,
+        recordings: Sequence[Recording],
+        *,
+        datastore: CaptionDatastore | None = None,
+        support: CaptionDatastore | None = None,
+        **options,
+    ) -> Iterator[Captioned]:
+        """Yield a result for each recording, in order, as groups of them are done.
+
+        datastore : captions to retrieve from; default: the model's own, or else
+            AudioCaps' training captions
+        support : captions to project onto (S in eq. 4); default: likewise
+        options : those of OPTIONS; default: as configured
+
+        DatastoreError if another CLAP model made the datastore or the support;
+        ConfigError for an impossible setting.
+        """
+        model = self.adjusted(_changed(self.config, options))
+        if model.config.retrieval.enabled:
+            datastore = self._given_or_own(datastore, self.datastore)
+        rows = None  # of the support
+        if model.config.projection.enabled:
+            support = self._given_or_own(support, self.support)
+            rows = getattr(support, "embeddings", support)
+        remaining = iter(recordings)
+        while group := list(islice(remaining, self.group_size)):
+            yield from model._caption_group(group, datastore, rows)
+
+    @property
+    def group_size(self) -> int:
+        """How many recordings are encoded, and then sorted by length, at a time."""
+        return 2 * self.config.generation.batch_size
+
+    def embed(self, recording: Recording) -> torch.Tensor:
+        """Return f_a of a recording, (D,) unit norm; zeros if it is silent throughout.
+
+        A long recording is read in windows; its embedding is their mean, weighted by
+        duration. In the authors' style only its beginning is read. AudioError if it
+        cannot be.
+        """
+        sr, seconds = self.clap.sr, self.clap.window_seconds
+        beginning = self.config.captioner.style == "authors"
+        if isinstance(recording, np.ndarray):
+            windows = audio.waveform_windows(
+                recording, sr, seconds, beginning=beginning
+            )
+        elif beginning:
+            windows = [audio.first_seconds(recording, sr, seconds)]
+        else:
+            windows = audio.windows(recording, sr, seconds)
+        return encode_windows(((0, window) for window in windows), 1, self.clap)[0]
+
+    def _caption_group(self, group, datastore, support) -> list[Captioned]:
+        files = [None if isinstance(r, np.ndarray) else str(r) for r in group]
+        embeddings, errors, seconds = torch.zeros(len(group), self.clap.dim), {}, []
+        for place, recording in enumerate(group):
+            started = time.perf_counter()
+            try:
+                embeddings[place] = self.embed(recording)
+            except AudioError as error:
+                errors[place] = Captioned(files[place], None, error=str(error))
+            seconds.append(time.perf_counter() - started)
+
+        def caption(rows: Sequence[int]) -> tuple[list[str], Similar]:
+            started = time.perf_counter()
+            similar = [[] for _ in rows]
+            if top_k := self._top_k:
+                similar = datastore.search(embeddings[rows], top_k)
+            captions = self.decode(embeddings[rows], similar, support)
+            share = (time.perf_counter() - started) / len(rows)
+            for row in rows:
+                seconds[row] += share
+            return captions, similar
+
+        results = around_silence(files, embeddings, caption)
+        return [
+            errors.get(place) or replace(result, seconds=round(seconds[place], 4))
+            for place, result in enumerate(results)
+        ]
+
+    def _given_or_own(self, given: CaptionDatastore | None, own: Captions | None):
+        """Return a call's captions, else the model's own, else the default ones."""
+        if given is None:
+            return self._default_datastore if own is None else own
+        if given.encoder != self.clap.fingerprint:
+            raise DatastoreError(
+                f"the captions given were embedded by {given.encoder}, not by "
+                f"{self.clap.fingerprint}: build the datastore again"
+            )
+        return given
+
+    @cached_property
+    def _default_datastore(self) -> CaptionDatastore:
+        return default_datastore(self.clap, self.config.captions, self.config.seed)
+
+    # embedded clips: a system of the grid
+
+    def fit(self, training_set, config, folder, *, progress=True) -> None:
+        """Train on captions alone in `folder`, or resume; then ready to caption."""
+        read = training_set.captions, self.space.datastore
+        self.run = train(self.recipe(config), *read, folder, progress=progress)
+        self.load(self.run.best, config)
+
+    def load(self, folder: Path, config: ExperimentsConfig) -> None:
+        """Read what `save` wrote, or the best state of a run."""
+        self.retrieved = config.retrieved
+        super().load(folder, config)
+
+    def save(self, folder: Path) -> None:
+        """Write the model as `save_pretrained` does."""
+        self.save_pretrained(folder)
+
+    def adjusted(self, config: Config) -> Self:
+        """Return the same model with other settings of inference."""
+        model = copy.copy(self)
+        model.config = override(config, dict(self.changes))
+        return model
+
+    def similar(self, batch: ClipBatch) -> Similar:
+        """Return the similar captions in the prompts of B clips (eq. 3)."""
+        if not self._top_k:
+            return [[] for _ in batch.clips]
+        count = max(self._top_k, self.retrieved)  # kept for whoever needs more of them
+        nearest = self.space.similar(batch.clips, count, exclude=batch.withheld)
+        return [matches[: self._top_k] for matches in nearest]
+
+    def captions(self, batch: ClipBatch, similar: Similar) -> list[str]:
+        """Return the captions of B clips, projected onto their domain's captions."""
+        support = self.space.text(batch.captions)
+        return self.decode(self.space.audio(batch.clips), similar, support)
+
+    # both
+
+    def decode(
+        self,
+        audio_embeds: torch.Tensor,
+        similar: Similar,
+        support: np.ndarray | None,
+    ) -> list[str]:
+        """Caption B audio embeddings (sec. II): the one way from them to a caption.
+
+        audio_embeds : (B, D) float32, unit rows      similar : of each prompt
+        support : S, (N, D) unit rows; None where nothing is projected
+        """
+        embeddings, settings = audio_embeds, self.config.projection
+        if settings.enabled:  # E' of eq. 4
+            embeddings = project(
+                audio_embeds,
+                support,
+                settings.temperature or self.clap.temperature,
+                renormalise=settings.renormalise,
+            )
+        texts = [[match.caption for match in matches] for matches in similar]
+        return generate(self.captioner, embeddings, texts, self.config.generation)
+
+    @property
+    def _top_k(self) -> int:
+        retrieval = self.config.retrieval
+        return retrieval.top_k if retrieval.enabled else 0
+
+
+def write_support(folder: Path, support: np.ndarray) -> None:
+    """Write S of a model's folder, (N, D) float32, whole or not at all."""
+    with atomic_path(Path(folder) / SUPPORT) as aside:
+        save_file({"embeddings": np.ascontiguousarray(support, np.float32)}, aside)
+
+
+def _find(path_or_hub_id: str | Path) -> Path:
+    """Return the folder of a saved model, fetched from the hub if it is none here."""
+    if Path(path_or_hub_id).is_dir():
+        return Path(path_or_hub_id)
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(str(path_or_hub_id)))
+    except Exception as error:
+        raise CheckpointError(
+            f"{path_or_hub_id}: neither a folder nor a model on the hub "
+            f"({type(error).__name__})"
+        ) from None
+
+
+def _read_config(folder: Path) -> Config:
+    """Return the configuration; a CLAP model in the folder by its whole path."""
+    path = folder / CONFIG
+    try:
+        config = Config.from_dict(json.loads(path.read_text()))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: missing; not a saved DRCap model") from None
+    except ValueError as error:
+        raise CheckpointError(f"{path}: not JSON ({error}); copy it again") from None
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    own = folder / config.clap
+    return replace(config, clap=str(own)) if own.is_dir() else config
+
+
+def _read_support(folder: Path, clap: CLAP) -> np.ndarray | None:
+    """Return the folder's own support S, (N, D) float32, if it has one."""
+    path = folder / SUPPORT
+    if not path.exists():
+        return None
+    try:
+        support = load_file(path)["embeddings"]
+    except Exception as error:
+        raise CheckpointError(f"{path}: damaged ({error}); copy it again") from None
+    if support.ndim != 2 or support.shape[1] != clap.dim:
+        expected = f"expected (N, {clap.dim}) as the CLAP model has it"
+        raise CheckpointError(f"{path}: {expected}, found {support.shape}")
+    return support
+
+
+def _changed(config: Config, options: dict[str, Any]) -> Config:
+    """Return `config` with the options of one call; None keeps what it has."""
+    changes: dict[str, dict[str, Any]] = {}
+    for name, value in options.items():
+        if name not in OPTIONS:
+            raise TypeError(f"unknown option {name}; known: {', '.join(OPTIONS)}")
+        section, key = OPTIONS[name]
+        if value is not None:
+            changes.setdefault(section, {})[key] = value
+    return override(config, changes)

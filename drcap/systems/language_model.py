@@ -1,0 +1,217 @@
+"""What systems share that train a language model: one loop, examples, load and save.
+
+A subclass says what its mapper reads of a caption or of a clip, which texts enter the
+prompt, and by which captioner. Order, optimiser, schedule, the choice of the best state
+and beam search are those of DRCap (sec. III-C).
+"""
+
+import json
+import shutil
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from drcap.atomic import atomic_folder, write_json
+from drcap.captioner.data import Examples
+from drcap.captioner.generate import generate
+from drcap.captioner.model import Captioner
+from drcap.captioner.prompt import Prompt, PromptBuilder
+from drcap.captioner.train import TrainingRun, finished, run_training, untrained
+from drcap.config import Config, ExperimentsConfig, override
+from drcap.data.clip import Clip
+from drcap.devices import inference_dtype, resolve_device
+from drcap.systems.base import ClipBatch, Similar, System, TrainingSet
+
+MEMORY = "memory.json"  # what a system keeps of its training set
+
+
+class LanguageModelSystem(System):
+    """A system whose captions a trained language model writes."""
+
+    captioner_class: type[Captioner] = Captioner
+    changes: Mapping[str, Any] = {}  # of the grid's recipe
+    remembers: Sequence[str] = ()  # attributes that are kept beside the captioner
+
+    memory: list[str]  # the training captions, where they are kept
+    captioner: Captioner
+    config: Config
+    run: TrainingRun  # as `fit` left it
+    folder: Path  # what `load` read
+
+    def settings(self, config: ExperimentsConfig) -> object:
+        """Return what the captioner is built of; here the system's own settings."""
+        return getattr(config.baselines, self.settings_of, None)
+
+    def recipe(self, config: ExperimentsConfig) -> Config:
+        """Return the grid's recipe with this system's changes and learning rate."""
+        own = getattr(config.baselines, self.settings_of, None)
+        rate = getattr(own, "peak_learning_rate", None)
+        rate = rate or config.captioner.training.peak_learning_rate
+        training = {"training": {"peak_learning_rate": rate}}
+        return override(config.captioner, {**self.changes, **training})
+
+    @property
+    def width(self) -> int:
+        """D, how many numbers the mapper reads of a clip."""
+        return self.space.clap.dim
+
+    def examples(
+        self, training_set: TrainingSet, captioner: Captioner, config: Config
+    ) -> tuple[Examples, Examples]:
+        """Return the examples to train on, and those held out for validation.
+
+        captioner : untrained; weights that depend on the examples are set here
+        """
+        raise NotImplementedError
+
+    def inputs(self, batch: ClipBatch) -> torch.Tensor:
+        """Return what the mapper reads of B clips, (B, D)."""
+        raise NotImplementedError
+
+    def texts(self, batch: ClipBatch, similar: Similar) -> list[list[str]]:
+        """Return the texts in the prompts of B clips: their similar captions."""
+        return [[match.caption for match in matches] for matches in similar]
+
+    def fit(self, training_set, config, folder, *, progress=True) -> None:
+        """Train by DRCap's loop in `folder`, or resume; then ready to caption."""
+        recipe, run = self.recipe(config), None
+        if (folder / "best" / MEMORY).exists():  # written when all else is
+            run = finished(recipe, folder)
+        if run is None:
+            self.memory = list(training_set.captions)
+            captioner = untrained(
+                self.captioner_class, self.width, recipe, settings=self.settings(config)
+            )
+            examples = self.examples(training_set, captioner, recipe)
+            run = run_training(recipe, captioner, *examples, folder, progress=progress)
+            self.keep(run.best)
+        self.run = run
+        self.load(run.best, config)
+
+    def keep(self, folder: Path) -> None:
+        """Write beside the captioner what else belongs to the fitted system."""
+        memory = {name: getattr(self, name) for name in self.remembers}
+        write_json(folder / MEMORY, memory)
+
+    def captions(self, batch: ClipBatch, similar: Similar) -> list[str]:
+        """Return the captions of B clips, by the beam search that all share."""
+        inputs, texts = self.inputs(batch), self.texts(batch, similar)
+        return generate(self.captioner, inputs, texts, self.config.generation)
+
+    def save(self, folder: Path) -> None:
+        """Copy the folder of the fitted system."""
+        with atomic_folder(Path(folder)) as aside:
+            shutil.copytree(self.folder, aside, dirs_exist_ok=True)
+
+    def load(self, folder: Path, config: ExperimentsConfig) -> None:
+        """Read what `save` wrote, or the best state of a run."""
+        self.folder, self.config = Path(folder), self.recipe(config)
+        if self.remembers:
+            memory = json.loads((self.folder / MEMORY).read_text(encoding="utf-8"))
+            vars(self).update(memory)
+        self.load_captioner(self.settings(config))
+
+    def load_captioner(self, settings: object = None, device: str = "auto") -> None:
+        """Read the captioner of `self.folder`, built as `self.config` says."""
+        where = resolve_device(device)
+        dtype = inference_dtype(where, self.config.generation.dtype)
+        built = self.width, self.config.captioner, dtype, settings
+        self.captioner = self.captioner_class.load(self.folder, *built).to(where)
+
+
+class SupervisedSystem(LanguageModelSystem):
+    """A system that is trained on recordings with their captions."""
+
+    @abstractmethod
+    def rows(self, clips: Sequence[Clip]) -> torch.Tensor:
+        """Return what the mapper reads of B clips, (B, D)."""
+
+    def training_texts(self, training_set: TrainingSet) -> list[list[str]]:
+        """Return the texts in the prompts of the training clips; here none."""
+        return [[] for _ in training_set.clips]
+
+    @classmethod
+    def reads_recordings(cls, config: ExperimentsConfig) -> bool:
+        """Tell that `fit` reads the recordings of the training set."""
+        return True
+
+    def examples(self, training_set, captioner, config):
+        """Return the pairs of the source corpus; a clip is in one part alone."""
+        clips, rows = training_set.clips, self.rows(training_set.clips)
+        texts = self.training_texts(training_set)
+        count = config.training.validation_captions
+        return tuple(
+            PairExamples(
+                [clips[row] for row in part],
+                captioner.prompts,
+                rows[part],
+                [texts[row] for row in part],
+            )
+            for part in hold_out_clips(clips, count, config.seed)
+        )
+
+    def inputs(self, batch: ClipBatch) -> torch.Tensor:
+        """Return what the mapper reads of B clips, (B, D)."""
+        return self.rows(batch.clips)
+
+
+class PairExamples(Examples):
+    """Captions to be learned from their own clips: supervised training.
+
+    rows : what the mapper reads of each clip, (number of clips, D)
+    texts : what the prompt of each clip holds
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[Clip],
+        prompts: PromptBuilder,
+        rows: torch.Tensor,
+        texts: Sequence[list[str]],
+    ):
+        super().__init__([text for clip in clips for text in clip.captions], prompts)
+        counts = [len(clip.captions) for clip in clips]
+        self.clip_of = np.repeat(np.arange(len(clips)), counts)
+        self.clips, self.rows, self.texts = clips, rows, texts
+
+    def inputs(self, indices: Sequence[int], seed: int | None = None) -> torch.Tensor:
+        """Return the rows of the captions' clips."""
+        return self.rows[self.clip_of[list(indices)]]
+
+    def similar(self, indices: Sequence[int], seed: int) -> list[list[str]]:
+        """Return the texts of the captions' clips."""
+        return [self.texts[self.clip_of[index]] for index in indices]
+
+
+def hold_out_clips(
+    clips: Sequence[Clip], captions: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Split off the clips of about so many captions, at most half: rows of either part.
+
+    A clip is in one part with all of its captions.
+    """
+    mean = max(1, round(np.mean([len(clip.captions) for clip in clips])))
+    count = min(max(1, captions // mean), len(clips) // 2)
+    order = np.random.default_rng(seed).permutation(len(clips))
+    return np.sort(order[count:]), np.sort(order[:count])
+
+
+class PrefixPrompts(PromptBuilder):
+    """A prompt of P soft tokens, perhaps behind a text."""
+
+    def __init__(self, tokenizer, config, length: int):
+        super().__init__(tokenizer, config)
+        self.length = length
+
+    def before(self, texts: Sequence[str]) -> str:
+        """Return what stands before the soft tokens; here nothing."""
+        return ""
+
+    def prompt(self, texts: Sequence[str]) -> Prompt:
+        """Lay out the text before and P soft tokens."""
+        first = [*self.start, *self._tokens(self.before(texts))]
+        return Prompt(first + self.length * [self.end_id], len(first))

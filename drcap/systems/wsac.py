@@ -1,0 +1,204 @@
+"""WSAC: weakly-supervised audio captioning by text alone (Kouzelis, Katsouros, 2023).
+
+A decoder learns to write a caption from its CLAP text embedding, one soft token by one
+linear layer, with Gaussian noise on the embedding. At inference it is given an audio
+embedding, as it is or carried over by one of three bridges.
+
+As in its paper: the single linear layer, noise of variance 0.001 and renormalisation in
+training, a four-layer decoder from scratch, no prompt, the memory of its own training
+captions with renormalised rows. Not as there: the CLAP model, the tokenizer and the
+beam search are the grid's; the softmax over the memory has the CLAP model's own
+temperature in the place of 1/100; the state of the lowest validation loss is kept in
+the place of the last. `SharedWSAC` is the same with the grid's language model, and
+`NoisyDRCap` is DRCap with this noise in the place of projection-based decoding.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_model, save_model
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+from drcap import assets
+from drcap.captioner.data import TextOnlyExamples, hold_out
+from drcap.captioner.mapper import fit_mapper
+from drcap.captioner.model import Captioner
+from drcap.config import Config, ExperimentsConfig, override
+from drcap.joint_space import JointSpace
+from drcap.modality_gap import inject_noise, mean_shift
+from drcap.projection import project
+from drcap.systems.base import ClipBatch
+from drcap.systems.drcap import DRCap
+from drcap.systems.language_model import LanguageModelSystem, PrefixPrompts
+
+WEIGHTS = "model.safetensors"
+
+
+class OneTokenCaptioner(Captioner):
+    """A language model that reads one soft token and nothing else."""
+
+    def make_prompts(self) -> PrefixPrompts:
+        return PrefixPrompts(self.tokenizer, self.config, 1)
+
+
+class ScratchCaptioner(OneTokenCaptioner):
+    """The same with a small decoder whose every weight is trained, in float32."""
+
+    def __init__(self, llm, tokenizer, embedding_dim, config, settings):
+        super().__init__(llm, tokenizer, embedding_dim, config, settings)
+        self.llm.requires_grad_(True)
+
+    @classmethod
+    def create(
+        cls, embedding_dim, config, dtype, settings=None, attention=None
+    ) -> "ScratchCaptioner":
+        """Draw the weights of decoder and mapper; the tokenizer alone is the grid's."""
+        source = assets.resolve_model(config.language_model)
+        tokenizer = AutoTokenizer.from_pretrained(source)
+        auto = attention or ("sdpa" if torch.cuda.is_available() else "eager")
+        attention = auto if config.attention == "auto" else config.attention
+        architecture = LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=settings.width,
+            intermediate_size=4 * settings.width,
+            num_hidden_layers=settings.layers,
+            num_attention_heads=settings.heads,
+            tie_word_embeddings=True,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            attn_implementation=attention,
+        )
+        llm = LlamaForCausalLM(architecture)
+        return cls(llm, tokenizer, embedding_dim, config, settings)
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_model(self, str(folder / WEIGHTS))
+
+    @classmethod
+    def load(cls, folder, embedding_dim, config, dtype, settings=None):
+        captioner = cls.create(embedding_dim, config, dtype, settings, "sdpa")
+        load_model(captioner, str(folder / WEIGHTS))
+        return captioner.requires_grad_(False).eval()
+
+
+class WSAC(LanguageModelSystem):
+    """The system of the paper's rows, trained from scratch."""
+
+    settings_of = "wsac"
+    captioner_class: type[Captioner] = ScratchCaptioner
+    changes: Mapping[str, Any] = {
+        "retrieval": {"enabled": False},
+        "captioner": {"lora": False, "mapper_start": "random"},
+    }
+    remembers = ("memory", "audio_mean")
+
+    def recipe(self, config: ExperimentsConfig) -> Config:
+        """Return the recipe with a schedule for a decoder that knows no language."""
+        own = config.baselines.wsac
+        schedule = {
+            "steps": own.steps,
+            "batch_size": own.batch_size,
+            "peak_learning_rate": own.peak_learning_rate,
+            "warmup_steps": min(100, own.steps),
+            "validate_every": max(1, own.steps // 8),
+            "save_every": max(1, own.steps // 8),
+        }
+        return override(config.captioner, {**self.changes, "training": schedule})
+
+    @classmethod
+    def reads_recordings(cls, config: ExperimentsConfig) -> bool:
+        """Tell that the mean shift, and it alone, reads recordings, without labels."""
+        return config.baselines.wsac.bridge == "shift"
+
+    def examples(self, training_set, captioner, config):
+        """Return captions with noisy text embeddings."""
+        self.audio_mean = None
+        if captioner.settings.bridge == "shift":
+            audio = self.space.audio(training_set.clips)
+            self.audio_mean = audio.mean(dim=0).tolist()
+        shared = self.space, captioner, config, captioner.settings.noise_variance
+        return noisy_examples(training_set.captions, *shared)
+
+    def inputs(self, batch: ClipBatch) -> torch.Tensor:
+        """Return audio embeddings, carried over to text as the settings say."""
+        audio = self.space.audio(batch.clips)
+        bridge = self.captioner.settings.bridge
+        if bridge == "audio":
+            return audio
+        memory = torch.from_numpy(self.space.text(self.memory))
+        if bridge == "nearest":
+            return memory[(audio @ memory.T).argmax(dim=1)]
+        if bridge == "shift":
+            means = np.array(self.audio_mean), memory.mean(dim=0).numpy()
+            return torch.from_numpy(mean_shift(audio.numpy(), *means))
+        return project(audio, memory, self.space.clap.temperature, renormalise=True)
+
+
+class SharedWSAC(WSAC):
+    """WSAC with the grid's language model and adapter: its method alone."""
+
+    captioner_class = OneTokenCaptioner
+    changes: Mapping[str, Any] = {"retrieval": {"enabled": False}}
+
+    def recipe(self, config: ExperimentsConfig) -> Config:
+        """Return the grid's recipe, without retrieval."""
+        return override(config.captioner, dict(self.changes))
+
+
+class NoisyDRCap(DRCap):
+    """DRCap, trained with noise; its mapper reads E_a itself at inference."""
+
+    settings_of = "noise"
+    changes: Mapping[str, Any] = {"projection": {"enabled": False}}
+    fit = LanguageModelSystem.fit
+
+    def examples(self, training_set, captioner, config):
+        """Return DRCap's examples, noise added in training."""
+        shared = self.space, captioner, config, captioner.settings.variance
+        return noisy_examples(training_set.captions, *shared)
+
+
+class NoisyExamples(TextOnlyExamples):
+    """Text-only examples whose embeddings are moved in training, not in validation."""
+
+    variance = 0.0  # of the noise in each dimension
+
+    def inputs(self, indices: Sequence[int], seed: int | None = None) -> torch.Tensor:
+        """Return the text embeddings, moved if there is a seed."""
+        plain = super().inputs(indices)
+        if seed is None or not self.variance:
+            return plain
+        return with_noise(plain, self.variance, seed, indices)
+
+
+def noisy_examples(
+    captions: Sequence[str],
+    space: JointSpace,
+    captioner: Captioner,
+    config: Config,
+    variance: float,
+) -> tuple[NoisyExamples, NoisyExamples]:
+    """Return text-only examples to train on, and those held out; start the mapper."""
+    count = config.training.validation_captions
+    training, held_out = hold_out(captions, count, config.seed)
+    shared = (space.datastore, captioner.prompts, config.retrieval)
+    examples = NoisyExamples(training, *shared, hidden=held_out)
+    examples.variance = variance
+    if config.captioner.mapper_start == "least_squares":
+        fit_mapper(captioner, examples.embeddings, examples.captions)
+    return examples, NoisyExamples(held_out, *shared, hidden=held_out)
+
+
+def with_noise(
+    embeddings: torch.Tensor, variance: float, seed: int, indices: Sequence[int]
+) -> torch.Tensor:
+    """Return unit rows of E + n, n ~ N(0, variance) in each dimension: (B, D).
+
+    The draw follows from the seed and the examples that the rows are of.
+    """
+    drawn_by = [seed, *map(int, indices)]
+    return torch.from_numpy(inject_noise(embeddings.numpy(), variance**0.5, drawn_by))
