@@ -1,6 +1,6 @@
-"""Write the README's results tables from reports/, each between its marker comments.
+"""The README's results tables, written from reports/ between their marker comments.
 
-python -m workflow.readme
+python -m workflow readme
 """
 
 import json
@@ -9,10 +9,10 @@ from collections.abc import Callable
 import pandas as pd
 
 from drcap import paths
+from drcap.atomic import write_text
 from drcap.evaluation.metrics import SBERT_SIM
 from drcap.experiments.paper import paper_score
-from drcap.files import write_text
-from drcap.retrieval.nearest import INDEXES
+from drcap.retrieval.index import INDEXES
 
 REAL = paths.REPORTS / "real" / "audiocaps_val.csv"
 ZERO_SHOT = paths.REPORTS / "real" / "zero_shot.csv"
@@ -125,6 +125,7 @@ def _markdown(frame: pd.DataFrame, rows: str = "system") -> str:
     )
 
 
-if __name__ == "__main__":
+def readme() -> None:
+    """Write the README's results tables from reports/."""
     path = paths.REPOSITORY / "README.md"
     write_text(path, render(path.read_text(encoding="utf-8")))

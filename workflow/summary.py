@@ -1,6 +1,6 @@
 """One page of everything a profile produced: its runs, then its tables and figures.
 
-python -m workflow.summary reports/demo
+python -m workflow summary reports/demo
 """
 
 import json
@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
+from drcap.atomic import write_text
 from drcap.experiments.grid import PAPER_TABLES
 from drcap.experiments.grid import TABLES as RESULT_TABLES
-from drcap.files import write_text
-from workflow.outputs import FIGURES, NOTEBOOKS, TABLES
+from workflow.graph import NOTEBOOKS
 
 CLAIMS = "[The paper's claims](tables/claims.md), each with its test and verdict."
 
@@ -31,8 +31,9 @@ def summarise(reports: Path) -> str:
     parts += ["## Notebooks", _runs_table(runs)]
     for name in NOTEBOOKS:
         parts.append(f"## {name}")
-        parts += [_table(reports, table) for table in TABLES[name]]
-        parts += [f"![{figure}](figures/{figure}.png)" for figure in FIGURES[name]]
+        tables, figures = (names.split() for names in NOTEBOOKS[name])
+        parts += [_table(reports, table) for table in tables if table != "claims"]
+        parts += [f"![{figure}](figures/{figure}.png)" for figure in figures]
     return "\n\n".join(parts) + "\n"
 
 
@@ -83,12 +84,8 @@ def _table(reports: Path, name: str) -> str:
     return f"### {name.replace('_', ' ').capitalize()}\n\n{text.strip()}"
 
 
-def main(
+def summary(
     reports: Annotated[Path, typer.Argument(help="A profile's reports folder.")],
 ) -> None:
     """Write summary.md into a profile's reports folder."""
     write_text(reports / "summary.md", summarise(reports))
-
-
-if __name__ == "__main__":
-    typer.run(main)

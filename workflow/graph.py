@@ -1,0 +1,273 @@
+"""What the run graph makes, and in which jobs: read by the Snakefile.
+
+`plan` turns ONLY=table3 or ONLY=05_main_results into tables and notebooks; the
+experiments and trainings that these need follow from it.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from drcap import paths
+from drcap.cache import digest
+from drcap.config import DatasetsConfig, corpora_profile, profile
+from drcap.errors import ConfigError
+from drcap.experiments.grid import TABLES, Experiment, table_experiments
+
+NOTEBOOKS = {  # in reading order -> tables, figures
+    "00_quickstart": ("quickstart_captions", "quickstart_clip"),
+    "01_clap_training": (
+        "realism overlap clap_retrieval leakage",
+        "clap_training clap_retrieval",
+    ),
+    "02_modality_gap": ("modality_gap bridges", "modality_gap gap_over_training"),
+    "03_text_only_training": ("training_runs", "training_loss learning_collapse"),
+    "04_captioning_and_adaptation": ("recordings adaptation", "ablation_switches"),
+    "05_main_results": ("test_leakage", "main_results"),
+    "06_ablation_similarity_selection": (
+        "similarity_selection learning_collapse similarity_range "
+        "similarity_selection_sweep",
+        "similarity_selection collapse_losses captions_in_range "
+        "similarity_selection_sweep",
+    ),
+    "07_ablation_rag": (
+        "rag prompt_origins retrieval_alone rag_switched_off",
+        "rag prompt_origins rag_gain",
+    ),
+    "08_ablation_lora": ("lora lora_weights lora_lengths", "lora lora_losses"),
+    "09_ablation_projection": (
+        "projection projection_gap projection_sweep",
+        "projection projection_temperature projection_support",
+    ),
+    "10_ablation_target_domain": (
+        "target_domain target_domain_prompts target_domain_style",
+        "target_domain target_domain_origins",
+    ),
+    "11_baselines": ("wsac_bridges costs", "shared_lm"),
+    "12_report": ("verdicts claims", "ablations"),
+}
+PAIRS = (("ac", "ac"), ("ac", "cl"))  # in-domain, cross-domain
+READS = {  # notebook -> the tables whose experiments it reads, or ablations on PAIRS
+    "05_main_results": ("table1_in_domain", "table2_cross_domain"),
+    "06_ablation_similarity_selection": ("w/o SS",),
+    "07_ablation_rag": ("w/o RAG",),
+    "08_ablation_lora": ("w/o LoRA",),
+    "09_ablation_projection": ("w/o PD",),
+    "10_ablation_target_domain": ("table4_ablation_cross_domain",),
+    "11_baselines": ("table1_in_domain", "table2_cross_domain", "table_shared_lm"),
+    "12_report": tuple(TABLES),
+}
+RANGES = ("range 0.65-0.75", "range 0.85-0.95")  # trained for notebook 06
+LONGEST = ("01", "03", "06", "09", "11")  # notebooks that start before the others
+ALL_SEEDS = ("05_main_results", "11_baselines", "12_report")  # have `seeds`
+UNUSED = ("drcap/cli/", "drcap/doctor.py", "drcap/estimate.py")  # by the notebooks
+MEMORY = {"smoke": 2_500, "demo": 5_000}  # MB that a job takes; other profiles: more
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one job trains and captions."""
+
+    name: str
+    trainings: tuple[Experiment, ...]
+    experiments: tuple[Experiment, ...]  # captioned by the systems of `trainings`
+
+    @property
+    def options(self) -> str:
+        """What `drcap experiment` is given: experiments, then trainings."""
+        trainings = [f"--train {each.name}" for each in self.trainings]
+        return " ".join([*(each.name for each in self.experiments), *trainings])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is made of a profile: tables and notebooks, each for the seeds."""
+
+    profile: str
+    seeds: tuple[int, ...]
+    tables: list[str]
+    notebooks: list[str]
+    only: str = ""
+
+    @cached_property
+    def experiments(self) -> list[Experiment]:
+        """The distinct experiments behind the tables and notebooks."""
+        read = [each for name in self.notebooks for each in self.read_by(name)]
+        return list(dict.fromkeys([*table_experiments(self.tables, self.seeds), *read]))
+
+    @property
+    def reports(self) -> str:
+        """The folder of the profile's results."""
+        return f"reports/{self.profile}"
+
+    @cached_property
+    def batches(self) -> list[Batch]:
+        """A job a training, the one that captions most first; in smoke, one a domain.
+
+        In smoke, to start a job takes longer than its work.
+        """
+        ranges = "06_ablation_similarity_selection" in self.notebooks
+        trainings = [each.training for each in self.experiments]
+        jobs: dict[str, list[Experiment]] = {}
+        for each in dict.fromkeys([*trainings, *(self.ranges() if ranges else ())]):
+            name = re.sub(r"\W", "_", each.name)  # names a rule
+            if self.profile.startswith("smoke"):
+                name = f"trained_on_{each.train}"
+            jobs.setdefault(name, []).append(each)
+        batches = []
+        for name, made in jobs.items():
+            captioned = [each for each in self.experiments if each.training in made]
+            batches.append(Batch(name, tuple(made), tuple(captioned)))
+        return sorted(batches, key=_shortness)
+
+    def ranges(self) -> list[Experiment]:
+        """Return the trainings of notebook 06 beyond those of its experiments."""
+        return [Experiment(ablation=name, seed=self.seeds[0]) for name in RANGES]
+
+    def read_by(self, notebook: str) -> list[Experiment]:
+        """Return the experiments whose scores a notebook reads."""
+        names = READS.get(notebook, ())
+        if {*names} <= {*TABLES}:
+            return table_experiments(names, self.seeds)
+        ablations, seed = ("", *names), self.seeds[0]
+        return [Experiment(*p, ablation=a, seed=seed) for p in PAIRS for a in ablations]
+
+    @property
+    def made(self) -> Path:
+        """The folder of files that stand for what the cache holds of the profile.
+
+        Captions, scores and tables are committed: these files say which were made
+        here, so that a fresh clone makes its own.
+        """
+        return paths.home() / "reproduce" / self.profile
+
+    def captioned(self, batch: Batch) -> Path:
+        """Return the file that says that a batch was captioned here."""
+        return self.made / f"captions-{batch.name}.txt"
+
+    @property
+    def all_captioned(self) -> list[Path]:
+        """Those of all batches that caption."""
+        return [self.captioned(batch) for batch in self.batches if batch.experiments]
+
+    @property
+    def scored(self) -> Path:
+        """The file that says that this selection of experiments was scored here."""
+        selection = digest([each.name for each in self.experiments])[:8]
+        return self.made / f"scores-{selection}.txt"
+
+    def captions(self, batch: Batch) -> list[str]:
+        """Return the captions and records of a batch."""
+        folders = [f"{self.reports}/runs/{each.name}" for each in batch.experiments]
+        files = ("predictions.jsonl", "run.json")
+        return [f"{folder}/{file}" for folder in folders for file in files]
+
+    def scores(self, experiments: Iterable[Experiment]) -> list[str]:
+        """Return the scores' files of experiments."""
+        return [f"{self.reports}/runs/{each.name}/scores.json" for each in experiments]
+
+    def needs(self, notebook: str) -> list[str | Path]:
+        """Return the scores that a notebook reads, and what says what it trains on."""
+        read = self.read_by(notebook)
+        files = [self.scored, *self.scores(read)] if read else []
+        if notebook == "06_ablation_similarity_selection":
+            ranges = {*self.ranges()}
+            files += [
+                self.captioned(b) for b in self.batches if {*b.trainings} & ranges
+            ]
+        return files
+
+    @property
+    def written(self) -> list[str]:
+        """The tables' files."""
+        stems = [f"{self.reports}/tables/{name}" for name in self.tables]
+        return [f"{stem}.{kind}" for stem in stems for kind in ("csv", "md", "tex")]
+
+    @property
+    def results(self) -> list[str]:
+        """What the notebooks write."""
+        return [file for name in self.notebooks for file in outputs(name, self.reports)]
+
+    @property
+    def prepared(self) -> list[str]:
+        """The reports of the prepared datasets that are read, renewed with them."""
+        if not isinstance(corpora_profile(self.profile), DatasetsConfig):
+            return []
+        return sorted(str(path) for path in paths.datasets().glob("*/report.json"))
+
+    def parameters(self, notebook: str) -> str:
+        """Return the options that give a notebook its parameters."""
+        seeds = f" -p 'seeds={list(self.seeds)}'" if notebook in ALL_SEEDS else ""
+        return f"-p profile={self.profile} -p seed={self.seeds[0]}{seeds}"
+
+
+def plan(config: dict) -> Plan:
+    """Return what Snakemake's --config asks for: profile, seeds and only.
+
+    only : names set apart by commas: table1 to table4, or a notebook's number or name;
+        all if empty. Snakemake reads a bare 05 as the integer 5.
+    Raises ConfigError for an unknown profile or part.
+    """
+    name = config.get("profile", "demo")
+    profile(name)
+    seeds = [int(n) for n in str(config.get("seeds", 0)).replace(",", " ").split()]
+    only = config.get("only", "")
+    only = f"{only:02}" if isinstance(only, int) else str(only or "")
+    wanted = [part.strip() for part in only.split(",") if part.strip()]
+    known = [*TABLES, *NOTEBOOKS]
+    parts = {part: part.partition("_")[0] for part in known}  # table3_..., 05_...
+    for part in wanted:
+        if part not in known and part not in parts.values():
+            choices = ", ".join(sorted({*parts.values(), *NOTEBOOKS}))
+            raise ConfigError(f"ONLY: unknown '{part}'; give {choices}")
+    chosen = [p for p in known if not wanted or p in wanted or parts[p] in wanted]
+    tables = [part for part in chosen if part in TABLES]
+    notebooks = [part for part in chosen if part in NOTEBOOKS]
+    return Plan(name, tuple(seeds), tables, notebooks, only)
+
+
+def outputs(notebook: str, reports: str = "") -> list[str]:
+    """Return the files a notebook writes, below its profile's reports folder."""
+    tables, figures = (names.split() for names in NOTEBOOKS[notebook])
+    files = [f"tables/{table}.{kind}" for table in tables for kind in ("csv", "md")]
+    files += [f"figures/{figure}.png" for figure in figures]
+    files += [f"runs/{notebook}/run.json"]
+    return [f"{reports}/{file}" if reports else file for file in files]
+
+
+def priority(notebook: str) -> int:
+    """Return Snakemake's priority: the longest notebooks, then in reading order."""
+    place = len(NOTEBOOKS) - list(NOTEBOOKS).index(notebook)
+    return place + len(NOTEBOOKS) * notebook.startswith(LONGEST)
+
+
+def code(*prefixes: str) -> list[str]:
+    """Return the modules that results depend on whose paths begin so."""
+    roots = (Path("drcap"), Path("soundscapes"))
+    files = sorted(str(path) for root in roots for path in root.rglob("*.py"))
+    return [f for f in files if f.startswith(prefixes) and not f.startswith(UNUSED)]
+
+
+def gpus() -> int:
+    """Return how many GPUs a job takes: $GPUS, else 1 if torch sees one.
+
+    Asks torch once: the jobs find the answer in $GPUS.
+    """
+    if "GPUS" not in os.environ:
+        import torch
+
+        from drcap.doctor import driver_problem
+
+        if problem := driver_problem():
+            print(f"drcap: {problem}", file=sys.stderr)
+        os.environ["GPUS"] = str(int(torch.cuda.is_available()))
+    return int(os.environ["GPUS"])
+
+
+def _shortness(batch: Batch) -> tuple[int, bool]:
+    without_captions = all(each.ablation == "w/o RAG" for each in batch.trainings)
+    return -len(batch.experiments), without_captions
