@@ -77,24 +77,12 @@ def test_pip_refuses_a_file_with_another_hash(index, tmp_path):
         place(asset_of(package), tmp_path)
 
 
-def test_without_a_connection_the_error_offers_the_other_way(
-    index, tmp_path, monkeypatch
-):
-    package = package_of(index / WHEEL)
-    monkeypatch.delenv("PIP_NO_INDEX")
-    monkeypatch.delenv("PIP_FIND_LINKS")
-    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
-    monkeypatch.setenv("PIP_RETRIES", "1")
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with pytest.raises(AssetError, match=f"no connection.*{WHEEL}.*--from FOLDER"):
-        place(asset_of(package), tmp_path)
-
-
 @pytest.mark.parametrize(
     ("printed", "cause"),
     [
         ("No module named pip", "No module named pip"),
         ("WARNING: old\nERROR: first\nERROR: No match\nnote", "No match"),
+        ("after connection broken by 'NewConnectionError'\nERROR: No", "no connection"),
         ("", "it gave no reason"),
     ],
 )
@@ -105,7 +93,8 @@ def test_a_failure_of_pip_is_told_by_its_last_error(
     python.write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{printed}\nEND\nexit 1\n")
     python.chmod(0o755)
     monkeypatch.setattr(sources.sys, "executable", str(python))
-    with pytest.raises(AssetError, match=f"download toy-asset==1.0: {cause}. Connect"):
+    message = f"toy-asset==1.0: {cause}.*[.] Connect .* bring {WHEEL} .*--from FOLDER"
+    with pytest.raises(AssetError, match=message):
         place(asset_of(package_of(index / WHEEL)), tmp_path)
 
 

@@ -10,7 +10,7 @@ import yaml
 
 import drcap
 from drcap import paths
-from workflow.clean_notebook import INJECTED, problems
+from workflow.notebooks import INJECTED, problems
 
 ROOT = paths.REPOSITORY
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
