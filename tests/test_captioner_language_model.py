@@ -186,32 +186,29 @@ def machine(monkeypatch):
 
 
 NF4 = CaptionerConfig(quantisation="nf4")
-FLASH = "flash_attention_2"
 
 
-def test_four_bit_weights_need_a_gpu_and_bitsandbytes(machine):
-    machine(False, "bitsandbytes")
-    with pytest.raises(ConfigError, match="nf4 needs a CUDA GPU and none is visible"):
-        require_available(NF4, torch.bfloat16, "sdpa")
+@pytest.mark.parametrize(
+    ("config", "attention", "module_name", "package"),
+    [
+        (NF4, "sdpa", "bitsandbytes", "'bitsandbytes>="),
+        (CaptionerConfig(), "flash_attention_2", "flash_attn", "'flash-attn'"),
+    ],
+)
+def test_a_setting_that_needs_a_gpu_and_a_package_names_them(
+    machine, config, attention, module_name, package
+):
+    machine(False, module_name)
+    with pytest.raises(ConfigError, match="needs a CUDA GPU and none is visible; use"):
+        require_available(config, torch.bfloat16, attention)
     machine(True)
-    with pytest.raises(ConfigError, match="run `pip install 'bitsandbytes>="):
-        require_available(NF4, torch.bfloat16, "sdpa")
-    machine(True, "bitsandbytes")
-    require_available(NF4, torch.bfloat16, "sdpa")
-
-
-def test_flash_attention_needs_a_gpu_its_package_and_half_precision(machine):
-    plain = CaptionerConfig()
-    machine(False, "flash_attn")
-    with pytest.raises(ConfigError, match=f"{FLASH} needs a CUDA GPU.*use sdpa"):
-        require_available(plain, torch.bfloat16, FLASH)
-    machine(True)
-    with pytest.raises(ConfigError, match="run `pip install flash-attn`"):
-        require_available(plain, torch.bfloat16, FLASH)
-    machine(True, "flash_attn")
-    with pytest.raises(ConfigError, match="computes in bfloat16 and not in float32"):
-        require_available(plain, torch.float32, FLASH)
-    require_available(plain, torch.bfloat16, FLASH)
+    with pytest.raises(ConfigError, match=f"run `pip install {package}"):
+        require_available(config, torch.bfloat16, attention)
+    machine(True, module_name)
+    require_available(config, torch.bfloat16, attention)
+    if module_name == "flash_attn":
+        with pytest.raises(ConfigError, match="needs bfloat16 and not float32; use sd"):
+            require_available(config, torch.float32, attention)
 
 
 def test_four_bit_weights_are_refused_before_a_model_is_looked_for(tmp_path):

@@ -81,19 +81,20 @@ def require_available(
     config: CaptionerConfig, dtype: torch.dtype, attention: str
 ) -> None:
     """Raise ConfigError if the settings need a GPU or a package that is missing."""
-    gpu = "needs a CUDA GPU and none is visible"
+    needs = []
     if config.quantisation == "nf4":
-        key = "captioner.quantisation: nf4"
-        _require(torch.cuda.is_available(), f"{key} {gpu}; use none")
-        remedy = "needs bitsandbytes: run `pip install 'bitsandbytes>=0.46.1'`"
-        _require(find_spec("bitsandbytes"), f"{key} {remedy}")
+        package = "bitsandbytes", "bitsandbytes>=0.46.1"
+        needs.append(("quantisation: nf4", *package, "none"))
     if attention == "flash_attention_2":
-        key = "captioner.attention: flash_attention_2"
-        _require(torch.cuda.is_available(), f"{key} {gpu}; use sdpa")
-        remedy = "needs flash-attn: run `pip install flash-attn`, or use sdpa"
-        _require(find_spec("flash_attn"), f"{key} {remedy}")
-        remedy = "computes in bfloat16 and not in float32; use sdpa"
-        _require(dtype is not torch.float32, f"{key} {remedy}")
+        package = "flash_attn", "flash-attn"
+        needs.append(("attention: flash_attention_2", *package, "sdpa"))
+    for setting, module, package, other in needs:
+        key, gpu = f"captioner.{setting} needs", torch.cuda.is_available()
+        _require(gpu, f"{key} a CUDA GPU and none is visible; use {other}")
+        remedy = f"run `pip install '{package}'`, or use {other}"
+        _require(find_spec(module), f"{key} {module}: {remedy}")
+        half = module == "bitsandbytes" or dtype is not torch.float32
+        _require(half, f"{key} bfloat16 and not float32; use {other}")
 
 
 def with_adapter(llm: PreTrainedModel, config: CaptionerConfig):
@@ -143,11 +144,10 @@ def checkpoint_activations(llm: PreTrainedModel) -> None:
 def shard_blocks(
     llm: PreTrainedModel, processes: Processes, whole: set[nn.Parameter]
 ) -> None:
-    """Cut each block's weights among the processes (FSDP2); it is whole only in use.
+    """Divide each block's weights among the processes; it is whole only in use (FSDP2).
 
-    whole : parameters that every process keeps, besides the token embeddings, which the
-        captioner reads outside of the forward pass (accelerate's wrapping would cut
-        them)
+    whole : parameters that every process keeps, besides the token embeddings: these are
+        read outside of the forward pass, and accelerate's wrapping would divide them
 
     ConfigError if the model does not tell its blocks, or is in 4 bit.
     """

@@ -82,9 +82,8 @@ def train(
     if run := finished(config, folder):
         return run
     captioner = untrained(Captioner, datastore.dim, config, device)
-    training, held_out = hold_out(
-        captions, config.training.validation_captions, config.seed
-    )
+    count = config.training.validation_captions
+    training, held_out = hold_out(captions, count, config.seed)
     shared = (datastore, captioner.prompts, config.retrieval)
     examples = TextOnlyExamples(training, *shared, hidden=held_out)
     validation = TextOnlyExamples(held_out, *shared, hidden=held_out)
@@ -138,17 +137,11 @@ def untrained(
 
 
 def run_training(
-    config: Config,
-    captioner: Captioner,
-    examples: Examples,
-    held_out: Examples,
-    folder: Path,
-    stop_after: int | None = None,
-    progress: bool = True,
+    config, captioner, examples, held_out, folder, stop_after=None, progress=True
 ) -> TrainingRun:
-    """Train `captioner` on `examples`, or resume the run in `folder`.
+    """Train a captioner on examples, or resume the run in `folder`.
 
-    held_out : examples for validation
+    Arguments as of `Trainer` and `train`.
 
     Errors of `finished`; ConfigError if the batch size does not fit the examples or the
     processes.
@@ -171,7 +164,7 @@ class Trainer:
     config: Config
     captioner: Captioner
     examples: Examples
-    held_out: Examples
+    held_out: Examples  # for validation
     folder: Path
 
     def __post_init__(self):
