@@ -133,10 +133,13 @@ def _open(path: Path, part: _Part | None = None, **raw) -> _Recording:
 def _streams(path: Path) -> Iterator[_Recording]:
     """Yield the streams of a file, opened: one, or several of a chained Ogg file."""
     recording, size = _open(path), path.stat().st_size
-    if recording.format == "OGG" and len(starts := _ogg_starts(path)) > 1:
+    if recording.format == "OGG":
         recording.close()
-        for start, end in itertools.pairwise([*starts, size]):
-            yield _open(path, _Part(path, start, end))
+        for start, end, complete in _ogg_streams(path):
+            recording = _open(path, _Part(path, start, end))
+            if not complete:
+                raise _truncated(path, recording.frames / recording.samplerate)
+            yield recording
     elif not recording.frames and (start := _samples_start(path)):
         _warn(path, "its header states no length; the samples that are there are read")
         facts = ("samplerate", "channels", "subtype")
@@ -149,14 +152,20 @@ def _streams(path: Path) -> Iterator[_Recording]:
         yield recording
 
 
-def _ogg_starts(path: Path) -> list[int]:
-    """Return where the chained streams of an Ogg file start."""
+def _ogg_streams(path: Path) -> Iterator[tuple[int, int, bool]]:
+    """Yield where each chained stream starts and ends, and whether it has its end."""
     with path.open("rb") as stream:
         data = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
     first_pages = [m.start() for m in re.finditer(rb"OggS\0[\x02\x06]", data)]
     # streams side by side (multiplexed) have their first pages next to each other
     pairs = itertools.pairwise([-1_000, *first_pages])
-    return [start for before, start in pairs if start - before > 300]
+    starts = [start for before, start in pairs if start - before > 300]
+    for start, end in itertools.pairwise([*starts, len(data)]):
+        page = data.rfind(b"OggS\0", start, end)
+        header = data[page : min(page + 27 + 255, end)]
+        sizes = header[27 : 27 + header[26]] if len(header) > 26 else b""
+        last = header[5:6] in (b"\x04", b"\x05", b"\x06")
+        yield start, end, last and page + 27 + len(sizes) + sum(sizes) <= end
 
 
 def _samples_start(path: Path) -> int:
@@ -186,7 +195,7 @@ def _by_libsndfile(path: Path) -> Iterator[tuple[int, np.ndarray]]:
     for recording in _streams(path):
         with recording:
             rate, count = recording.samplerate, 0
-            _check_end(recording, path)
+            _check_length(recording, path)
             try:
                 while len(block := recording.read(BLOCK, "float32", always_2d=True)):
                     count += len(block)
@@ -197,17 +206,12 @@ def _by_libsndfile(path: Path) -> Iterator[tuple[int, np.ndarray]]:
                 raise _truncated(path, count / rate)
 
 
-def _check_end(recording: _Recording, path: Path) -> None:
-    """Refuse an Ogg stream without its end; warn of samples that a header promises.
-
-    libsndfile reads both without complaint, but notes it in its log.
-    """
-    log, rate = recording.extra_info, recording.samplerate
-    if recording.format == "OGG" and "lacks an end-of-stream bit" in log:
-        raise _truncated(path, recording.frames / rate)
-    if note := SHORT_DATA.search(log):
+def _check_length(recording: _Recording, path: Path) -> None:
+    """Warn of samples that a header promises; libsndfile only notes it in its log."""
+    if note := SHORT_DATA.search(recording.extra_info):
         promised, present = map(int, note.groups())
-        missing = recording.frames / rate * (promised / max(present, 1) - 1)
+        seconds = recording.frames / recording.samplerate
+        missing = seconds * (promised / max(present, 1) - 1)
         if promised < UNKNOWN_LENGTH and missing > MISSING_SECONDS:
             _warn(path, f"lacks {missing:.1f} s of what its header promises")
 
@@ -286,7 +290,7 @@ def _mono(path: Path) -> Iterator[tuple[int, np.ndarray]]:
     warned = False
     for rate, frames in _blocks(path):
         samples, powers = frames.mean(axis=1), frames.var(axis=0)
-        loudest = frames[:, powers.argmax()]
+        loudest = frames[:, np.argmax(powers > 0.9 * powers.max())]
         cancelled = samples.var() < CANCELLED * powers.sum() / len(powers) ** 2
         if (cancelled or is_silent(samples)) and not is_silent(loudest):
             samples = loudest

@@ -2,8 +2,6 @@
 
 import json
 import os
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +15,6 @@ RECORDINGS = Path(
 )
 VIDEOS = [f"video-_{number:04d}" for number in range(12)]  # 11 characters each
 CLOTHO_HEADER = "file_name," + ",".join(f"caption_{n}" for n in range(1, 6))
-SPLIT = "64k"  # the smallest part that `zip` makes
 
 
 def needs_recordings(path: str) -> Path:
@@ -25,12 +22,6 @@ def needs_recordings(path: str) -> Path:
     if not (RECORDINGS / path).is_file():
         pytest.skip(f"no {RECORDINGS / path}: set DRCAP_RECORDINGS")
     return RECORDINGS / path
-
-
-def needs_zip() -> None:
-    """Skip the test where the command `zip` is not."""
-    if not shutil.which("zip"):
-        pytest.skip("the command zip is needed to make split archives")
 
 
 def write_sound(path: Path, seconds: float = 0.2, seed: int = 0, sr: int = 16_000):
@@ -81,9 +72,8 @@ def make_clotho(root: Path) -> Path:
     return root
 
 
-def make_wavcaps(root: Path, *, split: bool = True) -> Path:
-    """Four JSON files, each of six clips, and the FLAC in (split) zip archives."""
-    needs_zip()
+def make_wavcaps(root: Path) -> Path:
+    """Four JSON files, each of six clips, and their FLAC."""
     names = {
         "AudioSet_SL": ("as_final.json", [f"Y{video}" for video in VIDEOS[:6]]),
         "BBC_Sound_Effects": ("bbc_final.json", [f"NHU{n}" for n in range(6)]),
@@ -104,26 +94,9 @@ def make_wavcaps(root: Path, *, split: bool = True) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         content = {"num_captions_per_audio": 1, "data": entries}
         path.write_text(json.dumps(content), encoding="utf-8")
-        zip_recordings(root, source, ids, split=split and source != "SoundBible")
+        for number, name in enumerate(ids):
+            write_sound(root / "Audio" / source / f"{name}.flac", seed=number)
     return root
-
-
-def zip_recordings(root: Path, source: str, ids: list[str], *, split: bool, wide=False):
-    """Pack FLAC files under a deep folder, as the published archives do.
-
-    wide : in the 64-bit form, which zip takes by itself only above 4 GB
-    """
-    packing = root / "packing"
-    for number, name in enumerate(ids):
-        flac = packing / "mnt/scratch/waveforms" / f"{source}_flac" / f"{name}.flac"
-        write_sound(flac, seconds=1.5, seed=number)
-    archive = root / "Zip_files" / source / f"{source}.zip"
-    archive.parent.mkdir(parents=True, exist_ok=True)
-    options = ["-s", SPLIT] if split else []
-    options += ["-fz"] if wide else []
-    command = ["zip", "-q", "-r", *options, str(archive.absolute()), "mnt"]
-    subprocess.run(command, cwd=packing, check=True)
-    shutil.rmtree(packing)
 
 
 def make_soundvecaps(root: Path) -> Path:

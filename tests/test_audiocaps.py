@@ -1,9 +1,11 @@
 """AudioCaps is read from its own CSV and any folder of clips; gaps are reported."""
 
+import unicodedata
+
 import pytest
 
 from drcap.data.audiocaps import read_audiocaps, read_training_captions
-from drcap.data.captions import Clip
+from drcap.data.clip import Clip
 from drcap.errors import AudioError, DatasetError
 
 HEADER = "audiocap_id,youtube_id,start_time,caption"
@@ -38,16 +40,44 @@ def test_rows_of_one_clip_become_its_captions(tmp_path):
     assert result.missing == ()
 
 
-@pytest.mark.parametrize("youtube_id", ("-dash_and_", "_a-b_c", "plain", "Y12"))
-@pytest.mark.parametrize(
-    "stem",
-    ("{0}_30", "Y{0}_30", "{0}_30000", "Y{0}_30000", "{0}", "Y{0}"),
-)
-def test_a_clip_is_found_by_any_of_its_names(tmp_path, youtube_id, stem):
-    name = f"some/where/{stem.format(youtube_id)}.MP3"
-    make_tree(tmp_path, [f"{youtube_id},30,A dog barks"], [name])
-    (clip,) = read_audiocaps(tmp_path, "val").clips
-    assert clip.path == tmp_path / name and clip.clip_id == f"{youtube_id}_30"
+def test_a_clip_is_found_by_any_of_its_names(tmp_path):
+    stems = ("{0}_30", "Y{0}_30", "{0}_30000", "Y{0}_30000", "{0}", "Y{0}")
+    with_end = ("{0}_30.000_40.000", "Y{0}_30_40", "{0}_30.0", "{0}_30000_40000")
+    for youtube_id in (
+        "-dash_and_",
+        "_a-b_c",
+        "plain",
+        "Y12",
+        "-a_b-c_d-e1",
+        "Y1234567_89",
+    ):
+        for stem in stems + with_end * (len(youtube_id) == 11):
+            name = f"some/where/{stem.format(youtube_id)}.MP3"
+            root = tmp_path / youtube_id / stem
+            make_tree(root, [f"{youtube_id},30,A dog barks"], [name])
+            result = read_audiocaps(root, "val")
+            (clip,) = result.clips
+            assert clip.path == root / name and clip.clip_id == f"{youtube_id}_30"
+            assert result.unmatched == ()
+
+
+def test_clips_of_one_video_are_told_apart_by_their_start(tmp_path):
+    video = "_ends-on_12"  # what looks like a start may be a part of the id
+    rows = [f"{video},{start},A dog" for start in (0, 30, 40.5)]
+    names = [
+        f"{video}_0_10.wav",
+        f"{video}_30.000_40.000.wav",
+        f"{video}_40.5_50.5.wav",
+    ]
+    result = read_audiocaps(make_tree(tmp_path, rows, [*names, "other.wav"]), "val")
+    assert [clip.path.name for clip in result.clips] == names
+    assert result.unmatched == (tmp_path / "other.wav",)
+
+
+def test_both_normal_forms_of_a_folder_and_a_name_match(tmp_path):
+    name = unicodedata.normalize("NFD", "caf\xe9/abc_0.wav")
+    (clip,) = read_audiocaps(make_tree(tmp_path, ["abc,0,A dog"], [name]), "val").clips
+    assert clip.path == tmp_path / name
 
 
 def test_captions_are_read_without_audio_where_none_is_wanted(tmp_path):
@@ -79,22 +109,19 @@ def test_a_clip_is_not_found_under_another_clips_name(tmp_path):
     assert [clip.clip_id for clip in result.clips] == ["abc_3_0"]
 
 
-@pytest.mark.parametrize(
-    "subset, csv",
-    [
+def test_the_captions_are_found_under_their_usual_names(tmp_path):
+    for subset, csv in (
         ("val", "val.csv"),
         ("val", "dataset/val.csv"),
         ("val", "validation.csv"),
         ("validation", "val.csv"),
         ("train", "train_v2.csv"),
         ("train", "dataset/train_v2.csv"),
-        ("test", "test.csv"),
-    ],
-)
-def test_the_captions_are_found_under_their_usual_names(tmp_path, subset, csv):
-    make_tree(tmp_path, ["abc,0,A dog"], ["abc_0.wav"], csv)
-    (clip,) = read_audiocaps(tmp_path, subset).clips
-    assert clip.subset == subset
+    ):
+        root = tmp_path / subset / csv
+        make_tree(root, ["abc,0,A dog"], ["abc_0.wav"], csv)
+        (clip,) = read_audiocaps(root, subset).clips
+        assert clip.subset == subset
 
 
 @pytest.mark.parametrize(
@@ -104,6 +131,8 @@ def test_the_captions_are_found_under_their_usual_names(tmp_path, subset, csv):
         ("abc,-1,A dog", "line 3, column 'start_time' is '-1'"),
         ("abc,nan,A dog", "line 3, column 'start_time' is 'nan'"),
         ("abc,0,", "line 3, column 'caption' is empty"),
+        ("#NAME?,0,A dog", "line 3, column 'youtube_id' is '#NAME?': a spreadsheet"),
+        ("1.2E+10,0,A dog", "column 'youtube_id' is '1.2E+10', which is no YouTube id"),
         (",0,A dog", "line 3, column 'youtube_id' is empty"),
         ("abc,0", "line 3 has 3 columns, expected 4"),
         ("abc,0,A dog, barking", "line 3 has 5 columns, expected 4"),

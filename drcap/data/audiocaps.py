@@ -6,14 +6,17 @@ what is missing is listed, never passed over in silence.
 """
 
 import math
+import re
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
-from drcap.data.captions import Clip
-from drcap.data.identities import recordings_by_name
+from drcap.data.clip import Clip, Subset
+from drcap.data.identities import YOUTUBE_NAME, check_any, locate, number
 from drcap.data.tables import filled, read_table
 from drcap.errors import DatasetAbsentError, DatasetError
+
+AudioCaps = Subset  # its missing ids are `<youtube_id>_<start>`
 
 COLUMNS = ("audiocap_id", "youtube_id", "start_time", "caption")
 # As the dataset's own repository has them, and as aac-datasets lays them out.
@@ -24,16 +27,11 @@ FOLDERS = {
 SUBSET_NAMES = {"val": ("val", "validation"), "validation": ("validation", "val")}
 
 
-@dataclass(frozen=True)
-class AudioCaps:
-    """The clips of a subset whose audio is here, and the ids of those that are not."""
-
-    clips: tuple[Clip, ...]
-    missing: tuple[str, ...]  # `<youtube_id>_<start>`, in the order of the CSV
-
-
 def read_training_captions(csv_path: Path | str) -> list[str]:
-    """Return every caption of an AudioCaps CSV in its order, repeats included."""
+    """Return every caption of an AudioCaps CSV in its order, repeats included.
+
+    Raises DatasetError for a malformed row or where there is none.
+    """
     captions = [row["caption"] for _, row in _rows(Path(csv_path))]
     if not captions:
         raise DatasetError(f"{csv_path}: holds no captions; fetch it again")
@@ -46,34 +44,36 @@ def read_audiocaps(
     """Read a subset's captions and find its clips anywhere under `root`.
 
     The captions are `<subset>.csv` or `<subset>_v2.csv` in `root` or one of FOLDERS. A
-    clip is a recording named `<youtube_id>_<start>` (in s or ms), or `<youtube_id>`
-    where the subset has one clip of that video; each may follow a `Y`. No such CSV, a
-    malformed row, or no clip at all is a DatasetError.
+    clip is a recording named `<youtube_id>_<start>` (in s or ms), perhaps with
+    `_<end>`, or `<youtube_id>` where the subset has one clip of that video; each may
+    follow a `Y`.
+
     audio : if False, none is looked for, and every clip's path is None
     version : v1 or v2, where `root` holds both; None: the first found, v1 before v2
+    Raises DatasetError: no such CSV, a malformed row, or no clip at all.
     """
     root = Path(root)
     csv_path = _find_csv(root, subset, version)
-    captions = _captions_of_clips(csv_path)
-    recordings = recordings_by_name(root) if audio else {}
+    captions: dict[tuple[str, float], list[str]] = {}
+    for start, row in _rows(csv_path):
+        captions.setdefault((row["youtube_id"], start), []).append(row["caption"])
+    if not captions:
+        raise DatasetError(f"{csv_path}: lists no clips; fetch it again")
     clips_of_video = Counter(youtube_id for youtube_id, _ in captions)
-    clips, missing = [], []
-    for (youtube_id, start), texts in captions.items():
-        clip_id = f"{youtube_id}_{_number(start)}"
-        alone = clips_of_video[youtube_id] == 1
-        stems = _stems(youtube_id, start, alone)
-        path = next((recordings[stem] for stem in stems if stem in recordings), None)
-        if audio and path is None:
-            missing.append(clip_id)
-        else:
-            base = (clip_id, "audiocaps", subset, path, start, tuple(texts))
-            clips.append(Clip(*base, youtube_id=youtube_id))
-    if not clips:
-        raise DatasetError(
-            f"{root}: holds none of the {len(missing)} clips of {csv_path.name}; "
-            "name them <youtube_id>_<start>.wav (or flac, ogg, mp3)"
+    listed = [
+        (
+            Clip(
+                *(f"{youtube_id}_{number(start)}", "audiocaps", subset, None, start),
+                tuple(texts),
+                youtube_id=youtube_id,
+            ),
+            _names(youtube_id, start, alone=clips_of_video[youtube_id] == 1),
         )
-    return AudioCaps(tuple(clips), tuple(missing))
+        for (youtube_id, start), texts in captions.items()
+    ]
+    advice = "name them <youtube_id>_<start>.wav (or flac, ogg, mp3)"
+    result = locate(listed, root if audio else None, key=_without_end)
+    return check_any(result, root, csv_path.name, advice)
 
 
 def _find_csv(root: Path, subset: str, version: str | None) -> Path:
@@ -90,9 +90,8 @@ def _find_csv(root: Path, subset: str, version: str | None) -> Path:
         for name in SUBSET_NAMES.get(subset, (subset,))
         for ending in ("", "_v2")
     ]
-    versions = FOLDERS if version is None else (version,)
-    inside = [folder for each in versions for folder in FOLDERS[each]]
-    for folder in inside if version else [".", *inside]:
+    inside = [*FOLDERS["v1"], *FOLDERS["v2"]] if version is None else FOLDERS[version]
+    for folder in inside if version else (".", *inside):
         for name in names:
             if (root / folder / name).is_file():
                 return root / folder / name
@@ -102,49 +101,41 @@ def _find_csv(root: Path, subset: str, version: str | None) -> Path:
     )
 
 
-def _rows(csv_path: Path) -> list[tuple[float, dict[str, str]]]:
-    """Return (start in seconds, row) for each row of an AudioCaps CSV, checked."""
-    rows, seen = [], set()
+def _rows(csv_path: Path) -> Iterator[tuple[float, dict[str, str]]]:
+    """Yield (start in seconds, row) for each row of an AudioCaps CSV, checked."""
+    seen = set()
     for line, row in read_table(csv_path):
-        for column in COLUMNS:
-            filled(csv_path, line, row, column)
-        if row["audiocap_id"] in seen:
-            raise DatasetError(
-                f"{csv_path}: line {line}, column 'audiocap_id' is "
-                f"{row['audiocap_id']!r} a second time; delete one of the rows"
-            )
-        seen.add(row["audiocap_id"])
+        caption_id, youtube_id, start, _ = (
+            filled(csv_path, line, row, column) for column in COLUMNS
+        )
         try:
-            start = float(row["start_time"])
+            seconds = float(start)
         except ValueError:
-            start = math.nan
-        if not 0 <= start < math.inf:
-            raise DatasetError(
-                f"{csv_path}: line {line}, column 'start_time' is "
-                f"{row['start_time']!r}, expected seconds"
-            )
-        rows.append((start, row))
-    return rows
+            seconds = math.nan
+        fault = None
+        if caption_id in seen:
+            fault = f"'audiocap_id' is {caption_id!r} a second time"
+        elif not re.fullmatch(r"[\w-]+", youtube_id, re.ASCII):
+            fault = f"'youtube_id' is {youtube_id!r}, which is no YouTube id"
+        elif not 0 <= seconds < math.inf:
+            fault = f"'start_time' is {start!r}, expected seconds"
+        if fault:
+            raise DatasetError(f"{csv_path}: line {line}, column {fault}")
+        seen.add(caption_id)
+        yield seconds, row
 
 
-def _captions_of_clips(csv_path: Path) -> dict[tuple[str, float], list[str]]:
-    """Return (youtube_id, start) -> captions, in the order of the CSV."""
-    captions: dict[tuple[str, float], list[str]] = {}
-    for start, row in _rows(csv_path):
-        captions.setdefault((row["youtube_id"], start), []).append(row["caption"])
-    if not captions:
-        raise DatasetError(f"{csv_path}: lists no clips; fetch it again")
-    return captions
-
-
-def _stems(youtube_id: str, start: float, alone: bool) -> list[str]:
+def _names(youtube_id: str, start: float, alone: bool) -> list[str]:
     """Return the names that a clip's recording may have, the surest first."""
-    seconds, milliseconds = _number(start), _number(start * 1000)
-    stems = [f"{youtube_id}_{seconds}", f"{youtube_id}_{milliseconds}"]
+    names = [f"{youtube_id}_{number(value)}" for value in (start, start * 1000)]
     if alone:
-        stems.append(youtube_id)
-    return [prefix + stem for stem in stems for prefix in ("", "Y")]
+        names.append(youtube_id)
+    return [prefix + name for name in names for prefix in ("", "Y")]
 
 
-def _number(value: float) -> str:
-    return str(int(value)) if value == int(value) else str(value)
+def _without_end(name: str) -> str:
+    """Return `<id>_30` for `<id>_30.000_40.000`, and other names as they are."""
+    match = YOUTUBE_NAME.fullmatch(name)
+    if not match or not match["start"]:
+        return name
+    return f"{match['y']}{match['id']}_{number(float(match['start']))}"

@@ -6,11 +6,10 @@ corpora; a copy without it is read too, but its clips then have none.
 """
 
 import html
-from dataclasses import dataclass
 from pathlib import Path
 
-from drcap.data.captions import Clip
-from drcap.data.identities import bare_name, freesound_id, recordings_by_name
+from drcap.data.clip import Clip, Subset
+from drcap.data.identities import bare_name, check_any, freesound_id, locate
 from drcap.data.tables import filled, read_table
 from drcap.errors import DatasetAbsentError, DatasetError
 
@@ -22,56 +21,41 @@ SUBSETS = {
 CAPTIONS = tuple(f"caption_{number}" for number in range(1, 6))
 
 
-@dataclass(frozen=True)
-class Clotho:
-    """The clips of a subset whose audio is here, and the names of those without."""
-
-    clips: tuple[Clip, ...]
-    missing: tuple[str, ...]  # file names without their suffix, in the CSV's order
-
-
-def read_clotho(root: Path | str, subset: str, *, audio: bool = True) -> Clotho:
+def read_clotho(root: Path | str, subset: str, *, audio: bool = True) -> Subset:
     """Read a subset's captions and metadata and find its clips under `root`.
 
     The captions are `clotho_captions_<subset>.csv` and the metadata, if there are any,
     `clotho_metadata_<subset>.csv`, in `root` or `root/clotho_csv_files`. A clip is a
     recording of its name, whatever its suffix, in any folder called as the subset.
+
     subset : development, validation or evaluation; train, val and test mean the same
     audio : if False, none is looked for, and every clip's path is None
-    DatasetError: another subset, no such CSV, a malformed row, no clip at all
+    Raises DatasetError: another subset, no such CSV, a malformed row, no clip at all.
     """
-    root, folder = Path(root), _folder(subset)
+    root = Path(root)
+    if subset not in SUBSETS:
+        raise DatasetError(
+            f"Clotho has no subset {subset!r}; give one of {', '.join(SUBSETS)}"
+        )
+    folder = SUBSETS[subset]
     csv_path = _find_csv(root, f"clotho_captions_{folder}.csv")
     if csv_path is None:
         raise DatasetAbsentError(
             f"{root}: has no clotho_captions_{folder}.csv in it or in its folder "
             "clotho_csv_files; give the folder of Clotho"
         )
-    captions = _captions(csv_path)
-    metadata = _metadata(_find_csv(root, f"clotho_metadata_{folder}.csv"))
-    recordings = _recordings(root, folder) if audio else {}
-    clips, missing = [], []
-    for name, texts in captions.items():
-        path = recordings.get(_key(name))
-        if audio and path is None:
-            missing.append(name)
-        else:
-            facts = metadata.get(_key(name), {})
-            clips.append(Clip(name, "clotho", subset, path, None, texts, **facts))
-    if not clips:
-        raise DatasetError(
-            f"{root}: holds none of the {len(missing)} clips of {csv_path.name}; "
-            f"put them into its folder {folder}"
+    facts = _metadata(_find_csv(root, f"clotho_metadata_{folder}.csv"))
+    listed = [
+        (
+            Clip(
+                name, "clotho", subset, None, None, texts, **facts.get(_key(name), {})
+            ),
+            [name],
         )
-    return Clotho(tuple(clips), tuple(missing))
-
-
-def _folder(subset: str) -> str:
-    if subset not in SUBSETS:
-        raise DatasetError(
-            f"Clotho has no subset {subset!r}; give one of {', '.join(SUBSETS)}"
-        )
-    return SUBSETS[subset]
+        for name, texts in _captions(csv_path).items()
+    ]
+    result = locate(listed, root if audio else None, within=(folder,), key=_key)
+    return check_any(result, root, csv_path.name, f"put them into its folder {folder}")
 
 
 def _find_csv(root: Path, name: str) -> Path | None:
@@ -90,7 +74,7 @@ def _captions(csv_path: Path) -> dict[str, tuple[str, ...]]:
             raise DatasetError(
                 f"{csv_path}: line {line} lists {row['file_name']!r} a second time"
             )
-        captions[name] = tuple(filled(csv_path, line, row, each) for each in CAPTIONS)
+        captions[name] = tuple(filled(csv_path, line, row, key) for key in CAPTIONS)
     if not captions:
         raise DatasetError(f"{csv_path}: lists no clips; fetch it again")
     return captions
@@ -100,20 +84,16 @@ def _metadata(csv_path: Path | None) -> dict[str, dict]:
     """Return the key of each clip -> its Freesound id and keywords."""
     facts: dict[str, dict] = {}
     # The published file is Latin-1; a copy saved again may be UTF-8.
-    table = read_table(csv_path, fallback="latin-1") if csv_path else ()
-    for line, row in table:
-        name = filled(csv_path, line, row, "file_name")
-        keywords = filled(csv_path, line, row, "keywords").split(";")
+    for line, row in read_table(csv_path, fallback="latin-1") if csv_path else ():
+        name, words, sound_id = (
+            filled(csv_path, line, row, column)
+            for column in ("file_name", "keywords", "sound_id")
+        )
+        keywords = tuple(word.strip() for word in words.split(";") if word.strip())
         # Some sounds are no longer on Freesound: their id is "Not found".
-        sound_id = freesound_id(filled(csv_path, line, row, "sound_id"))
-        words = tuple(word.strip() for word in keywords if word.strip())
-        facts[_key(bare_name(name))] = {"freesound_id": sound_id, "keywords": words}
+        ids = {"freesound_id": freesound_id(sound_id), "keywords": keywords}
+        facts[_key(bare_name(name))] = ids
     return facts
-
-
-def _recordings(root: Path, folder: str) -> dict[str, Path]:
-    found = recordings_by_name(root, within=(folder,))
-    return {_key(name): path for name, path in found.items()}
 
 
 def _key(name: str) -> str:

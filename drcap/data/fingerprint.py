@@ -7,6 +7,7 @@ on one offset. Only those that occur once in a recording count, so that a steady
 a hum or silence is like nothing else.
 """
 
+import itertools
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +16,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from drcap import audio
+from drcap import audio, cache
+from drcap.errors import AudioError
 
+VERSION = 1  # raised whenever the same recording gets another fingerprint
+AT_ONCE = 256  # recordings handed to the threads at a time
 SR = 16_000  # Hz
 WINDOW, HOP = 1024, 256  # samples, 64 ms every 16 ms
 # A reference is taken from two starts, so that the frames of a copy, wherever it
@@ -40,17 +44,49 @@ SPAN = 1 << 32  # above any offset, in frames
 CODES = WINDOW // 2 * 128 * 32  # how many landmarks there may be
 
 
+def fingerprints_of(
+    recordings: Sequence[Path], skip: int = 0, progress: bool = True
+) -> list[np.ndarray | AudioError]:
+    """Return the spectral peaks of each recording, (P, 2) int32, or what is amiss.
+
+    skip : samples at SR left out at the start
+    A fingerprint is computed once and kept in the cache folder, under the file's path,
+    size and time of change.
+    """
+    results: list[np.ndarray | AudioError] = []
+    bar = _bar("fingerprinting", len(recordings), progress)
+    with bar, ThreadPoolExecutor(os.cpu_count()) as threads:
+        for start in range(0, len(recordings), AT_ONCE):
+            part = recordings[start : start + AT_ONCE]
+            for result in threads.map(_cached_peaks, part, itertools.repeat(skip)):
+                results.append(result)
+                bar.update()
+    return results
+
+
+def _cached_peaks(path: Path, skip: int) -> np.ndarray | AudioError:
+    try:
+        status = path.stat()
+        key = [VERSION, skip, path.resolve(), status.st_size, status.st_mtime_ns]
+        return cache.keep("fingerprints", key, lambda: peaks(path, skip))
+    except OSError as error:
+        return AudioError(f"{path}: cannot be opened ({error.strerror})")
+    except AudioError as error:
+        return error
+
+
 def peaks(path: Path | str, skip: int = 0) -> np.ndarray:
     """Return the spectral peaks of a recording -> (P, 2) int32, rows (frame, bin).
 
-    They are in order of time; a silent recording has none. AudioError: not readable
+    They are in order of time; a silent recording has none. Raises AudioError for a
+    file that cannot be read.
     skip : samples at SR left out at the start
     """
-    found = [np.empty((0, 2), np.int32)]
+    parts = [np.empty((0, 2), np.int32)]
     for number, wave in enumerate(audio.windows(path, SR, SECONDS)):
         first = number * round(SECONDS * SR / HOP)
-        found.append(peaks_of(wave[skip:]) + np.int32([first, 0]))
-    return np.concatenate(found)
+        parts.append(peaks_of(wave[skip:]) + np.int32([first, 0]))
+    return np.concatenate(parts)
 
 
 def peaks_of(waveform: np.ndarray) -> np.ndarray:
@@ -58,14 +94,14 @@ def peaks_of(waveform: np.ndarray) -> np.ndarray:
     if len(waveform) < WINDOW or audio.is_silent(waveform):
         return np.empty((0, 2), np.int32)
     power = _power(waveform)  # (frames, bins)
-    found = power == _largest_around(power, *NEAR)
-    found &= power > FAINTEST * power.max()
-    alone = found & (power == _largest_around(power, *ALONE))
+    kept = power == _largest_around(power, *NEAR)
+    kept &= power > FAINTEST * power.max()
+    alone = kept & (power == _largest_around(power, *ALONE))
     count = round(PEAKS * len(waveform) / SR)
-    strengths = power[found]
+    strengths = power[kept]
     if len(strengths) > count:
-        found &= power >= np.partition(strengths, -count)[-count]
-    return (np.argwhere(found | alone) + [0, LOWEST]).astype(np.int32)
+        kept &= power >= np.partition(strengths, -count)[-count]
+    return (np.argwhere(kept | alone) + [0, LOWEST]).astype(np.int32)
 
 
 def landmarks(peaks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -102,24 +138,24 @@ def find_copies(
     Of several such references it is the one with the most landmarks in agreement.
     """
     best = np.zeros(len(recordings), np.int64)
-    found: list[int | None] = [None] * len(recordings)
+    copies: list[int | None] = [None] * len(recordings)
     blocks = range(0, len(references), REFERENCES)
-    bar = tqdm(
-        total=len(recordings) * len(blocks),
-        **{"desc": "comparing fingerprints", "unit": "clip", "leave": False},
-        disable=not progress,
-        delay=2,
-    )
-    for first in blocks:
-        index = _Index(references[first : first + REFERENCES])
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
-            for row, result in enumerate(threads.map(index.search, recordings)):
-                reference, agreeing = result
-                if agreeing > best[row]:
-                    best[row], found[row] = agreeing, first + reference
-                bar.update()
-    bar.close()
-    return found
+    total = len(recordings) * len(blocks)
+    with _bar("comparing fingerprints", total, progress) as bar:
+        for first in blocks:
+            index = _Index(references[first : first + REFERENCES])
+            with ThreadPoolExecutor(os.cpu_count()) as threads:
+                results = threads.map(index.search, recordings)
+                for row, (reference, agreeing) in enumerate(results):
+                    if agreeing > best[row]:
+                        best[row], copies[row] = agreeing, first + reference
+                    bar.update()
+    return copies
+
+
+def _bar(text: str, total: int, progress: bool) -> tqdm:
+    options = {"unit": "clip", "leave": False, "delay": 2}
+    return tqdm(desc=text, total=total, disable=not progress, **options)
 
 
 class _Index:
@@ -127,11 +163,11 @@ class _Index:
 
     def __init__(self, references: Sequence[Sequence[np.ndarray]]):
         self.owners = [row for row, starts in enumerate(references) for _ in starts]
-        found = [landmarks(each) for starts in references for each in starts]
-        self.counts = np.array([len(codes) for codes, _ in found])
-        codes = np.concatenate([codes for codes, _ in found])
-        rows = np.repeat(np.arange(len(found)), self.counts)
-        frames = np.concatenate([frames for _, frames in found])
+        marks = [landmarks(peaks) for starts in references for peaks in starts]
+        self.counts = np.array([len(codes) for codes, _ in marks])
+        codes = np.concatenate([codes for codes, _ in marks])
+        rows = np.repeat(np.arange(len(marks)), self.counts)
+        frames = np.concatenate([frames for _, frames in marks])
         order = np.argsort(codes, kind="stable")
         self.places = (rows * SPAN + SPAN // 2 + frames)[order]
         self.first = np.zeros(CODES + 1, np.int64)  # place of the first of each code

@@ -1,35 +1,42 @@
 """Names under which one recording is known in several datasets, made comparable.
 
 AudioCaps and AudioSet name a clip by its YouTube id, Clotho and WavCaps one by its
-Freesound id. Copies decorate both: a leading `Y`, the start of the clip, a suffix. Here
-too are the recordings of a folder by such names.
+Freesound id. Copies decorate both: a leading `Y`, the start of the clip and its end, a
+suffix. Here the clips of a dataset meet the recordings of a folder by such names.
 """
 
 import re
-from collections.abc import Collection
+import unicodedata
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from drcap.audio import READABLE, UNREADABLE, find_recordings
+from drcap.audio import READABLE, THROUGH_FFMPEG, find_recordings
+from drcap.data.clip import Clip, Subset
+from drcap.errors import DatasetError
 
-# A YouTube id has 11 characters, so that a `Y` before it is told from one within it.
-YOUTUBE_NAME = re.compile(r"Y?([\w-]{11})(?:_\d+(?:\.\d+)?)?", re.ASCII)
+# A YouTube id has 11 characters, so that a `Y` before it differs from one within it.
+YOUTUBE_NAME = re.compile(
+    r"(?P<y>Y?)(?P<id>[\w-]{11})(?:_(?P<start>\d+(?:\.\d+)?)(?:_\d+(?:\.\d+)?)?)?",
+    re.ASCII,
+)
 
 
 def bare_name(name: str) -> str:
     """Return a name without the folders before it and the suffix of a recording."""
     path = PurePosixPath(name.strip())
-    return path.stem if path.suffix.lower() in READABLE + UNREADABLE else path.name
+    known = path.suffix.lower() in READABLE + THROUGH_FFMPEG
+    return path.stem if known else path.name
 
 
 def youtube_id(name: str) -> str:
     """Return the YouTube id in a clip's name.
 
-    `<id>`, `Y<id>`, `<id>_<start>`, and each of them with a suffix, name one video. A
-    name without such an id comes back bare.
+    `<id>`, `Y<id>`, `<id>_<start>`, `<id>_<start>_<end>`, and each of them with a
+    suffix, name one video. A name without such an id comes back bare.
     """
-    bare = bare_name(name)
-    found = YOUTUBE_NAME.fullmatch(bare)
-    return found[1] if found else bare
+    match = YOUTUBE_NAME.fullmatch(bare_name(name))
+    return match["id"] if match else bare_name(name)
 
 
 def is_youtube_name(name: str) -> bool:
@@ -43,14 +50,54 @@ def freesound_id(name: str) -> str | None:
     return bare if re.fullmatch(r"[0-9]+", bare) else None
 
 
-def recordings_by_name(root: Path, within: Collection[str] = ()) -> dict[str, Path]:
-    """Return bare name -> recording; of several with one name, the first by path.
+def number(value: float) -> str:
+    """Return 30.0 as "30" and 30.5 as "30.5", as names of clips have them."""
+    return str(int(value)) if value == int(value) else str(value)
 
-    within : only what lies in a folder of one of these names, at any depth
+
+def locate(
+    listed: Iterable[tuple[Clip, Collection[str]]],
+    root: Path | None,
+    *,
+    within: Collection[str] = (),
+    key: Callable[[str], str] = str,
+) -> Subset:
+    """Find the recordings of clips under `root` by their names.
+
+    listed : each clip, and the names its recording may have, the surest first
+    root : None: no recording is looked for
+    within : only recordings in a folder of one of these names, at any depth
+    key : what the names of one recording have in common; of several recordings with
+        one key, the first by path counts
     """
-    found: dict[str, Path] = {}
+    listed = list(listed)  # what is amiss there comes first
+    if root is None:
+        return Subset(tuple(clip for clip, _ in listed), audio=False)
+    paths: dict[str, Path] = {}
     for path in find_recordings([root], recursive=True):
         folders = path.relative_to(root).parent.parts
         if not within or not set(within).isdisjoint(folders):
-            found.setdefault(path.stem, path)
-    return found
+            paths.setdefault(key(_composed(path.stem)), path)
+    clips, matched = [], set()
+    for clip, names in listed:
+        keys = (key(_composed(name)) for name in names)
+        path = next((paths[key] for key in keys if key in paths), None)
+        matched.add(path)
+        clips.append(replace(clip, path=path))
+    unmatched = tuple(path for path in paths.values() if path not in matched)
+    return Subset(tuple(clips), unmatched=unmatched)
+
+
+def check_any(subset: Subset, root: Path, annotations: str, advice: str) -> Subset:
+    """Return the subset; DatasetError if it has clips, but no recording of them."""
+    if not subset.clips:
+        raise DatasetError(
+            f"{root}: holds none of the {len(subset.missing)} clips of {annotations}; "
+            f"{advice}"
+        )
+    return subset
+
+
+def _composed(name: str) -> str:
+    """Return a name in the one of Unicode's two forms that most files have."""
+    return unicodedata.normalize("NFC", name)

@@ -2,35 +2,29 @@
 
 WavCaps and Sound-VECaps hold clips of AudioCaps and Clotho. A clip is removed by its
 YouTube or Freesound id, by the published lists of such clips, or because it sounds like
-a protected clip. Each removal says why; what nothing could check is listed too. The
+a protected clip. Each removal has a reason; what nothing could check is listed too. The
 caption datastore is made of the captions of what is kept.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache as once
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from drcap import cache
 from drcap.assets import asset_path
-from drcap.data.captions import Clip
-from drcap.data.fingerprint import SKIPS, find_copies
-from drcap.data.fingerprint_cache import fingerprints_of
+from drcap.data import fingerprint
+from drcap.data.clip import Clip
 from drcap.data.identities import bare_name, freesound_id, youtube_id
 from drcap.data.tables import filled, read_table
 from drcap.errors import AudioError
 
+VERSION = 1  # raised whenever the filter decides differently about the same clips
 REASONS = ("id", "blacklist", "fingerprint", "unreadable")
-
-
-@dataclass(frozen=True)
-class Blacklists:
-    """Ids of the clips of AudioCaps and Clotho that are in WavCaps."""
-
-    youtube: frozenset[str]
-    freesound: frozenset[str]
+Reasons = dict[int, tuple[str, int | None]]  # row -> why, and the protected row
 
 
 @dataclass(frozen=True)
@@ -51,19 +45,6 @@ class Filtered:
     unguarded: tuple[Clip, ...]  # protected clips whose copies nothing could find
 
 
-def blacklists() -> Blacklists:
-    """Read aac-datasets' lists, the complete ones; AssetError if they are not here.
-
-    WavCaps' own list for all of AudioCaps and Clotho leaves 18 test clips in.
-    """
-    folder = asset_path("overlap-lists")
-    return Blacklists(
-        youtube=frozenset(map(youtube_id, _listed(folder / "audiocaps.csv"))),
-        # one entry is "Not found", which is nobody's id
-        freesound=frozenset(map(freesound_id, _listed(folder / "clotho.csv"))) - {None},
-    )
-
-
 def remove_overlap(
     clips: Sequence[Clip],
     protected: Sequence[Clip],
@@ -73,31 +54,44 @@ def remove_overlap(
     fingerprints: bool = True,
     progress: bool = True,
 ) -> Filtered:
-    """Remove from `clips` what is a clip of `protected`, or a copy of one.
+    """Remove from `clips` what is a clip of `protected`, or a copy of one (sec. III-A).
 
     ids : compare YouTube ids, and Freesound ids, written in any of their ways
     blacklist : remove the clips on the published lists
     fingerprints : compare the audio of what remains, where it is here; a recording that
         cannot be read is removed, for nobody can tell what is in it
+
+    The outcome is kept in the cache folder under the identity of every clip and
+    recording: other clips, or another recording of a clip, are filtered anew.
     """
-    reasons: dict[int, Removed] = {}
-    if ids:
-        reasons |= _by_id(clips, protected)
-    if blacklist:
-        reasons = _by_blacklist(clips) | reasons
-    heard: set[int] = set()
-    if fingerprints:
-        rest = [row for row in range(len(clips)) if row not in reasons]
-        copies, heard = _by_sound(clips, rest, protected, progress)
-        reasons |= copies
-    return Filtered(
-        kept=tuple(clip for row, clip in enumerate(clips) if row not in reasons),
-        removed=tuple(reasons[row] for row in sorted(reasons)),
-        unguarded=tuple(
-            clip
+
+    def decide() -> dict:
+        removed = _by_id(clips, protected) if ids else {}
+        if blacklist:
+            removed = _by_blacklist(clips) | removed
+        comparable = set()
+        if fingerprints:
+            rest = [row for row in range(len(clips)) if row not in removed]
+            copies, comparable = _by_sound(clips, rest, protected, progress)
+            removed |= copies
+        unguarded = [
+            row
             for row, clip in enumerate(protected)
-            if row not in heard and not (ids and _identities(clip))
-        ),
+            if row not in comparable and not (ids and _identities(clip))
+        ]
+        return {"removed": sorted(removed.items()), "unguarded": unguarded}
+
+    identities = [[_identity(clip) for clip in side] for side in (clips, protected)]
+    key = [VERSION, fingerprint.VERSION, ids, blacklist, fingerprints, identities]
+    outcome = cache.keep("overlap", key, decide)
+    removed = {
+        row: Removed(clips[row], reason, None if other is None else protected[other])
+        for row, (reason, other) in outcome["removed"]
+    }
+    return Filtered(
+        kept=tuple(clip for row, clip in enumerate(clips) if row not in removed),
+        removed=tuple(removed.values()),
+        unguarded=tuple(protected[row] for row in outcome["unguarded"]),
     )
 
 
@@ -106,65 +100,70 @@ def removed_table(filtered: Filtered) -> pd.DataFrame:
 
     A source is `<dataset> <subset>`. Columns: clips, those of REASONS, kept.
     """
-    sources: dict[str, dict[str, int]] = {}
-
-    def count(clip: Clip, column: str) -> None:
-        source = f"{clip.dataset} {clip.subset}"
-        row = sources.setdefault(source, dict.fromkeys(("clips", *REASONS, "kept"), 0))
-        row["clips"] += 1
-        row[column] += 1
-
-    for clip in filtered.kept:
-        count(clip, "kept")
-    for each in filtered.removed:
-        count(each.clip, each.reason)
-    columns = ["clips", *REASONS, "kept"]
-    table = pd.DataFrame.from_dict(sources, "index", int, columns).sort_index()
+    fates = [(clip, "kept") for clip in filtered.kept]
+    fates += [(entry.clip, entry.reason) for entry in filtered.removed]
+    sources = [f"{clip.dataset} {clip.subset}" for clip, _ in fates]
+    table = pd.crosstab(pd.Series(sources, dtype=str), [fate for _, fate in fates])
+    table = table.reindex(columns=[*REASONS, "kept"], fill_value=0)
+    table.insert(0, "clips", table.sum(axis=1))
     table.loc["all"] = table.sum()
-    return table.rename_axis("source")
+    return table.rename_axis(index="source", columns=None)
 
 
-def captions_of(clips: Iterable[Clip]) -> list[str]:
-    """Return all captions of the clips, in order: what a datastore is made of."""
-    return [caption for clip in clips for caption in clip.captions]
+def blacklists() -> set[tuple[str, str]]:
+    """Return the identities on aac-datasets' lists of AudioCaps' and Clotho's clips.
+
+    They are complete: WavCaps' own list leaves 18 test clips in. Raises AssetError
+    where the lists are not fetched.
+    """
+    folder = asset_path("overlap-lists")
+    youtube = {("youtube", youtube_id(name)) for name in _listed(folder, "audiocaps")}
+    freesound = {
+        ("freesound", freesound_id(name)) for name in _listed(folder, "clotho")
+    }
+    return youtube | freesound - {("freesound", None)}  # one entry is "Not found"
 
 
-@cache
-def _listed(csv_path: Path) -> tuple[str, ...]:
-    rows = read_table(csv_path)
-    return tuple(filled(csv_path, line, row, "id") for line, row in rows)
+@once
+def _listed(folder: Path, name: str) -> tuple[str, ...]:
+    path = folder / f"{name}.csv"
+    return tuple(filled(path, line, row, "id") for line, row in read_table(path))
 
 
 def _identities(clip: Clip) -> set[tuple[str, str]]:
-    """Return the outer ids of a clip, each with whose it is."""
-    found = set()
+    """Return the outer ids of a clip, each with the site that gave it."""
+    identities = set()
     if clip.youtube_id:
-        found.add(("youtube", youtube_id(clip.youtube_id)))
+        identities.add(("youtube", youtube_id(clip.youtube_id)))
     if clip.freesound_id:
-        found.add(("freesound", bare_name(clip.freesound_id)))
-    return found
+        identities.add(("freesound", bare_name(clip.freesound_id)))
+    return identities
 
 
-def _by_id(clips: Sequence[Clip], protected: Sequence[Clip]) -> dict[int, Removed]:
-    owner: dict[tuple[str, str], Clip] = {}
-    for clip in protected:
-        for each in _identities(clip):
-            owner.setdefault(each, clip)
+def _identity(clip: Clip) -> list:
+    names = [clip.dataset, clip.clip_id, clip.youtube_id, clip.freesound_id]
+    if clip.path is None or not clip.path.exists():
+        return names
+    status = clip.path.stat()
+    return [*names, clip.path.resolve(), status.st_size, status.st_mtime_ns]
+
+
+def _by_id(clips: Sequence[Clip], protected: Sequence[Clip]) -> Reasons:
+    owner: dict[tuple[str, str], int] = {}
+    for row, clip in enumerate(protected):
+        for identity in _identities(clip):
+            owner.setdefault(identity, row)
     return {
-        row: Removed(clip, "id", owner[min(shared)])
+        row: ("id", owner[min(shared)])
         for row, clip in enumerate(clips)
         if (shared := _identities(clip) & owner.keys())
     }
 
 
-def _by_blacklist(clips: Sequence[Clip]) -> dict[int, Removed]:
-    lists = blacklists()
-    listed = {("youtube", each) for each in lists.youtube}
-    listed |= {("freesound", each) for each in lists.freesound}
+def _by_blacklist(clips: Sequence[Clip]) -> Reasons:
+    listed, rows = blacklists(), range(len(clips))
     return {
-        row: Removed(clip, "blacklist")
-        for row, clip in enumerate(clips)
-        if _identities(clip) & listed
+        row: ("blacklist", None) for row in rows if _identities(clips[row]) & listed
     }
 
 
@@ -173,28 +172,36 @@ def _by_sound(
     rows: Sequence[int],
     protected: Sequence[Clip],
     progress: bool,
-) -> tuple[dict[int, Removed], set[int]]:
-    """Return what sounds like a protected clip, and which of these could be heard."""
-    ours, unreadable = _heard(clips, rows, 0, progress)
-    everyone = range(len(protected))
-    starts = [_heard(protected, everyone, skip, progress)[0] for skip in SKIPS]
-    theirs = {row: [each[row] for each in starts if row in each] for row in starts[0]}
-    copies = find_copies(list(ours.values()), list(theirs.values()), progress)
-    removed = {row: Removed(clips[row], "unreadable") for row in unreadable}
-    originals = [protected[row] for row in theirs]
+) -> tuple[Reasons, set[int]]:
+    """Return what sounds like a protected clip, and which of these have a sound."""
+    ours, unreadable = _fingerprints(clips, rows, 0, progress)
+    starts = [
+        _fingerprints(protected, range(len(protected)), skip, progress)[0]
+        for skip in fingerprint.SKIPS
+    ]
+    theirs = {
+        row: [peaks[row] for peaks in starts if row in peaks] for row in starts[0]
+    }
+    copies = fingerprint.find_copies([*ours.values()], [*theirs.values()], progress)
+    removed: Reasons = {row: ("unreadable", None) for row in unreadable}
+    originals = list(theirs)
     for row, copy in zip(ours, copies, strict=True):
         if copy is not None:
-            removed[row] = Removed(clips[row], "fingerprint", originals[copy])
+            removed[row] = ("fingerprint", originals[copy])
     return removed, set(theirs)
 
 
-def _heard(
+def _fingerprints(
     clips: Sequence[Clip], rows: Iterable[int], skip: int, progress: bool
 ) -> tuple[dict[int, np.ndarray], list[int]]:
     """Return row -> fingerprint of what is here and not silent; the unreadable rows."""
     here = [row for row in rows if clips[row].path is not None]
-    found = fingerprints_of([clips[row].path for row in here], skip, progress)
-    peaks = dict(zip(here, found, strict=True))
-    unreadable = [row for row in here if isinstance(peaks[row], AudioError)]
-    heard = {row: peaks[row] for row in here if not isinstance(peaks[row], AudioError)}
-    return {row: each for row, each in heard.items() if len(each)}, unreadable
+    paths = [clips[row].path for row in here]
+    results = fingerprint.fingerprints_of(paths, skip, progress)
+    peaks, unreadable = {}, []
+    for row, result in zip(here, results, strict=True):
+        if isinstance(result, AudioError):
+            unreadable.append(row)
+        elif len(result):
+            peaks[row] = result
+    return peaks, unreadable

@@ -7,24 +7,27 @@ the others; a malformed annotation file does, with its line and column.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from tqdm import tqdm
+
+from drcap import cache
+from drcap.atomic import write_json, write_text
+from drcap.audio import measure
 from drcap.data.audiocaps import read_audiocaps
-from drcap.data.captions import Clip
-from drcap.data.clotho import SUBSETS as CLOTHO_SUBSETS
+from drcap.data.clip import Clip, Subset, captions_of
 from drcap.data.clotho import read_clotho
 from drcap.data.prepared import write_prepared
-from drcap.data.recording_checks import Check, check_recordings
 from drcap.data.soundvecaps import read_soundvecaps
-from drcap.data.sources import Source, source_of
-from drcap.data.split_zip import extract_recordings
+from drcap.data.sources import Source, source_of, subset_names
 from drcap.data.wavcaps import read_wavcaps
 from drcap.errors import AudioError, DatasetAbsentError, DatasetError
-from drcap.files import write_json, write_text
 
-CHECKED = "checked.jsonl"  # what lets a killed run go on
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What was found of a subset."""
+    """The counts of a subset."""
 
     subset: str
     clips: int
@@ -56,12 +59,13 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Preparation:
-    """What was found of a dataset, and where it was written."""
+    """What a dataset holds, and where it was written."""
 
     folder: Path
     subsets: tuple[Prepared, ...]
     absent: tuple[str, ...]  # subsets without an annotation file
     problems: tuple[str, ...]  # one line each: recordings and archives amiss
+    unmatched: int = 0  # recordings that no row names
 
 
 def prepare(
@@ -69,191 +73,136 @@ def prepare(
 ) -> Preparation:
     """Check a dataset under `root` and write its prepared folder.
 
-    DatasetAbsentError: none of its annotation files is here; DatasetError: one is
-    malformed, or audio is wanted and there is no recording at all
+    A recording is decoded once until it changes: a killed run resumes.
+    Raises DatasetAbsentError if none of its annotation files is here, and DatasetError
+    if one is malformed, or audio is wanted and there is no recording at all.
     """
     source, options, output = source_of(name), options or Options(), Path(output)
-    root = dataset_root(source, Path(root))
-    problems = _extract(source, root, options) if options.audio else []
-    listed, absent = _read_all(source, root, options)
-    found, reasons = _find_all(name, root, listed, options)
-    if options.audio and not any(found.values()):
+    inside = Path(root, source.folder or "")  # as aac-datasets has it
+    root = inside if inside.is_dir() else Path(root)
+    subsets, absent, reasons = _read_all(source, root, options)
+    if options.audio and not any(subset.audio for subset in subsets.values()):
         raise DatasetError(f"{reasons[0]}; or use the captions alone, --captions-only")
-    reports = []
-    for subset, (clips, repeated) in listed.items():
-        checks = _check(found[subset], output, options)
-        problems += [check.error for check in checks.values() if check.error]
-        counts = _write(output, subset, clips, found[subset], checks, options)
-        number = counts["captions" if source.counted == "captions" else "clips"]
-        published = source.verdict(subset, number)
-        reports.append(
-            Prepared(subset, **counts, repeated=repeated, published=published)
-        )
-    result = Preparation(output, tuple(reports), tuple(absent), tuple(problems))
-    _write_report(source, root, result)
+    reports, problems = [], []
+    for subset, content in subsets.items():
+        counts, errors = _write(output, subset, content, options)
+        published = source.verdict(subset, counts[source.counted])
+        reports.append(Prepared(subset, **counts, published=published))
+        problems += errors
+        if counts["missing"]:
+            problems += _archives(root, subset)
+    unmatched = _unmatched(subsets, output)
+    lists = (tuple(reports), tuple(absent), tuple(problems))
+    result = Preparation(output, *lists, unmatched)
+    facts = {"dataset": name, "licence": source.licence, "root": str(root.absolute())}
+    report = facts | dataclasses.asdict(result) | {"folder": str(output.absolute())}
+    write_json(output / "report.json", report)
     return result
-
-
-def dataset_root(source: Source, root: Path) -> Path:
-    """Return `root`, or the folder inside it that aac-datasets makes."""
-    inside = root / source.folder if source.folder else root
-    return inside if inside.is_dir() else root
-
-
-def subset_names(name: str, subsets: Sequence[str]) -> list[str]:
-    """Return the published names of `subsets`, or all; DatasetError on another."""
-    known = list(source_of(name).expected)
-    other = CLOTHO_SUBSETS if name == "clotho" else {"validation": "val"}
-    names = [other.get(subset, subset) for subset in subsets]
-    for given, subset in zip(subsets, names, strict=True):
-        if subset not in known:
-            raise DatasetError(
-                f"{name} has no subset {given!r}: choose from {', '.join(known)}"
-            )
-    return list(dict.fromkeys(names)) or known
-
-
-def _reader(name: str, root: Path, options: Options) -> Callable:
-    """Return (subset, audio) -> an object with `clips` and `missing`."""
-
-    def soundvecaps(subset: str, audio: bool):
-        csv_path = root / f"{subset}.csv"
-        if not csv_path.is_file():
-            raise DatasetAbsentError(
-                f"{root}: has no {subset}.csv; give the folder of Sound-VECaps"
-            )
-        columns = {
-            "id_column": options.id_column,
-            "caption_column": options.caption_column,
-        }
-        return read_soundvecaps(csv_path, root if audio else None, **columns)
-
-    return {
-        "audiocaps": lambda subset, audio: read_audiocaps(
-            root, subset, audio=audio, version=options.version
-        ),
-        "clotho": lambda subset, audio: read_clotho(root, subset, audio=audio),
-        "wavcaps": lambda subset, audio: read_wavcaps(root, [subset], audio=audio),
-        "soundvecaps": soundvecaps,
-    }[name]
 
 
 def _read_all(
     source: Source, root: Path, options: Options
-) -> tuple[dict[str, tuple[list[Clip], int]], list[str]]:
-    """Return subset -> (its clips, how many were listed twice), and those not here."""
-    read = _reader(source.name, root, options)
-    listed, absent = {}, {}
+) -> tuple[dict[str, Subset], list[str], list[str]]:
+    """Return the subsets that are here, those that are not, and what audio lacks."""
+    columns = {
+        "id_column": options.id_column,
+        "caption_column": options.caption_column,
+    }
+    read = {
+        "audiocaps": partial(read_audiocaps, root, version=options.version),
+        "clotho": partial(read_clotho, root),
+        "wavcaps": partial(read_wavcaps, root),
+        "soundvecaps": partial(read_soundvecaps, root, **columns),
+    }[source.name]
+    subsets, absent, reasons = {}, {}, []
     for subset in subset_names(source.name, options.subsets):
         try:
-            clips = read(subset, False).clips
+            subsets[subset] = read(subset, audio=options.audio)
         except DatasetAbsentError as error:
             if options.subsets:
                 raise
             absent[subset] = error
-            continue
-        distinct = {}
-        for clip in clips:
-            distinct.setdefault(clip.clip_id, clip)
-        listed[subset] = list(distinct.values()), len(clips) - len(distinct)
-    if not listed:
-        raise next(iter(absent.values()))
-    return listed, list(absent)
-
-
-def _find_all(
-    name: str, root: Path, listed: dict, options: Options
-) -> tuple[dict[str, dict[str, Path]], list[str]]:
-    """Return subset -> clip id -> recording, and why a subset has none at all."""
-    read = _reader(name, root, options)
-    found, reasons = {subset: {} for subset in listed}, []
-    for subset in listed if options.audio else ():
-        try:
-            clips = read(subset, True).clips
-        except (DatasetError, AudioError) as error:  # its captions have been read
+        except (DatasetError, AudioError) as error:  # no recording, or a malformed row
+            if not options.audio:
+                raise
+            subsets[subset] = read(subset, audio=False)
             reasons.append(str(error))
-            continue
-        for clip in clips:
-            found[subset].setdefault(clip.clip_id, clip.path)
-    return found, reasons
-
-
-def _check(
-    recordings: dict[str, Path], output: Path, options: Options
-) -> dict[str, Check]:
-    """Return clip id -> what decoding its recording found; nothing if not wanted."""
-    if not options.check or not recordings:
-        return {}
-    checks = check_recordings(
-        recordings.values(), output / CHECKED, progress=options.progress
-    )
-    return {clip_id: checks[path] for clip_id, path in recordings.items()}
+    if not subsets:
+        raise next(iter(absent.values()))
+    return subsets, list(absent), reasons
 
 
 def _write(
-    output: Path,
-    subset: str,
-    clips: list[Clip],
-    recordings: dict[str, Path],
-    checks: dict[str, Check],
-    options: Options,
-) -> dict[str, int | None]:
-    """Write a subset's files and return its counts, as Prepared names them."""
-    errors = {clip_id: each.error for clip_id, each in checks.items() if each.error}
-    missing = [clip.clip_id for clip in clips if clip.clip_id not in recordings]
-    usable = {k: path for k, path in recordings.items() if k not in errors}
-    write_prepared(
-        output / f"{subset}.jsonl",
-        (_located(clip, usable, checks) for clip in clips),
-    )
+    output: Path, subset: str, content: Subset, options: Options
+) -> tuple[dict[str, int | None], list[str]]:
+    """Write a subset's files; return its counts, and what is amiss with recordings."""
+    distinct: dict[str, Clip] = {}
+    for clip in content.listed:
+        distinct.setdefault(clip.clip_id, clip)
+    clips = list(distinct.values())
+    missing = [clip.clip_id for clip in clips if clip.path is None]
+    check, errors = options.audio and options.check, {}
+    if check:
+        progress = {"unit": "clip", "delay": 2, "disable": not options.progress}
+        clips = [_checked(clip, errors) for clip in tqdm(clips, "decoding", **progress)]
+    write_prepared(output / f"{subset}.jsonl", clips)
     if options.audio:
-        _write_lines(output / f"{subset}.missing.txt", missing)
         lines = [f"{clip_id}\t{error}" for clip_id, error in errors.items()]
+        _write_lines(output / f"{subset}.missing.txt", missing)
         _write_lines(output / f"{subset}.unreadable.txt", lines)
-    return {
+    counts = {
         "clips": len(clips),
-        "captions": sum(len(clip.captions) for clip in clips),
-        "recordings": len(recordings) if options.audio else None,
+        "captions": len(captions_of(clips)),
+        "recordings": len(clips) - len(missing) if options.audio else None,
         "missing": len(missing) if options.audio else None,
-        "unreadable": len(errors) if options.audio and options.check else None,
+        "unreadable": len(errors) if check else None,
+        "repeated": len(content.listed) - len(clips),
     }
+    return counts, list(errors.values())
 
 
-def _located(clip: Clip, usable: dict[str, Path], checks: dict[str, Check]) -> Clip:
-    """Return a clip with its usable recording and, if decoded, its true length."""
-    path, check = usable.get(clip.clip_id), checks.get(clip.clip_id)
-    seconds = check.seconds if check and check.seconds else clip.duration
-    return dataclasses.replace(clip, path=path, duration=seconds)
+def _checked(clip: Clip, errors: dict[str, str]) -> Clip:
+    """Return a clip with its decoded length; without a recording that is unreadable.
+
+    errors : clip id -> what is amiss; gets another
+    """
+    if clip.path is None:
+        return clip
+    try:
+        facts = clip.path.stat() if clip.path.exists() else None  # a dangling link
+        key = [str(clip.path.absolute()), facts and (facts.st_size, facts.st_mtime_ns)]
+        seconds = cache.keep("recordings", key, lambda: measure(clip.path))
+        return dataclasses.replace(clip, duration=seconds)
+    except AudioError as error:
+        errors[clip.clip_id] = _escaped(str(error))
+        return dataclasses.replace(clip, path=None)
 
 
-def _write_lines(path: Path, lines: Sequence[str]) -> None:
-    write_text(path, "".join(f"{line}\n" for line in lines))
+def _archives(root: Path, subset: str) -> list[str]:
+    """Return a line for WavCaps' archive of a subset: it is to be unpacked by 7z."""
+    archive = root / "Zip_files" / subset / f"{subset}.zip"
+    if not archive.is_file():
+        return []
+    first = archive.with_suffix(".z01")  # of an archive in parts, which 7z joins
+    name, folder = first if first.is_file() else archive, root / "Audio" / subset
+    return [f'{name}: is not unpacked; run `7z e "{archive}" -o"{folder}"`']
 
 
-def _write_report(source: Source, root: Path, result: Preparation) -> None:
-    report = {
-        "dataset": source.name,
-        "licence": source.licence,
-        "root": str(root.absolute()),
-        "subsets": [dataclasses.asdict(each) for each in result.subsets],
-        "absent": result.absent,
-        "problems": result.problems,
-    }
-    write_json(result.folder / "report.json", report)
+def _unmatched(subsets: dict[str, Subset], output: Path) -> int:
+    """List the recordings that no row of any subset names; return how many."""
+    paths = {path for subset in subsets.values() for path in subset.unmatched}
+    paths -= {clip.path for subset in subsets.values() for clip in subset.listed}
+    if paths:
+        path = output / "unmatched.txt"
+        _write_lines(path, sorted(map(str, paths)))
+        _log.warning("%s: %d recordings match no row", path, len(paths))
+    return len(paths)
 
 
-def _extract(source: Source, root: Path, options: Options) -> list[str]:
-    """Unpack WavCaps' archives into Audio/<source>, as aac-datasets does."""
-    problems = []
-    if source.name != "wavcaps":
-        return problems
-    for subset in subset_names(source.name, options.subsets):
-        for archive in (
-            root / "Zip_files" / subset / f"{subset}.zip",
-            root / f"{subset}.zip",
-        ):
-            if archive.is_file():
-                problems += extract_recordings(
-                    archive, root / "Audio" / subset, progress=options.progress
-                )
-    return problems
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
+    write_text(path, "".join(f"{_escaped(line)}\n" for line in lines))
+
+
+def _escaped(text: str) -> str:
+    """Return a text as UTF-8 can hold it; a file's name need not be UTF-8."""
+    return text.encode(errors="backslashreplace").decode()

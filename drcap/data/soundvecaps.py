@@ -1,87 +1,66 @@
 """Sound-VECaps (Yuan et al., 2024): captions of AudioSet clips, written by a machine.
 
-Only captions and ids are published, as CSV files whose columns are not documented, so
-the two columns are told by what they hold unless they are named. The audio is what a
+Only captions and ids are published, as CSV files whose columns are not documented: the
+two columns are recognised by their cells unless they are named. The audio is what a
 reader has of AudioSet; most of its links are dead, and what is missing is listed.
 """
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
 
-from drcap.data.captions import Clip
-from drcap.data.identities import is_youtube_name, recordings_by_name, youtube_id
+from drcap.data.clip import Clip, Subset
+from drcap.data.identities import check_any, is_youtube_name, locate, youtube_id
 from drcap.data.tables import filled, read_table
 from drcap.errors import DatasetError
 
-SAMPLE = 20  # rows by which a column is told
-
-
-@dataclass(frozen=True)
-class SoundVECaps:
-    """The clips whose audio is here, and the ids of those whose audio is not."""
-
-    clips: tuple[Clip, ...]
-    missing: tuple[str, ...]  # YouTube ids, in the order of the CSV
+SAMPLE = 20  # rows by which a column is recognised
 
 
 def read_soundvecaps(
-    csv_path: Path | str,
-    audio_root: Path | str | None = None,
+    root: Path | str,
+    subset: str,
     *,
+    audio: bool = True,
     id_column: str | None = None,
     caption_column: str | None = None,
-) -> SoundVECaps:
-    """Read the captions of a CSV, those of one id as one clip, and find its audio.
+) -> Subset:
+    """Read the captions of `<subset>.csv`, those of one id as one clip.
 
-    audio_root : a folder of recordings named by YouTube id, with or without a `Y` and
-        the start; None: none is looked for, and every clip's path is None
+    Recordings anywhere under `root` are named by YouTube id, perhaps with a `Y` before
+    it and the start and the end behind it.
+
+    audio : if False, none is looked for, and every clip's path is None
     id_column, caption_column : None: the only column of YouTube ids, and the only one
         of text whose name says "caption", or else the only one of text
-    DatasetError: a column that cannot be told or is not there, a malformed row, no clip
+    Raises DatasetError: a column that cannot be recognised or is not there, a malformed
+    row, no clip.
     """
-    csv_path = Path(csv_path)
-    columns = _columns(csv_path, id_column, caption_column)
-    captions = _captions(csv_path, *columns)
-    recordings = {}
-    if audio_root is not None:
-        found = recordings_by_name(Path(audio_root))
-        recordings = {youtube_id(name): path for name, path in found.items()}
-    clips, missing = [], []
-    for name, texts in captions.items():
-        path = recordings.get(name)
-        if audio_root is not None and path is None:
-            missing.append(name)
-        else:
-            base = (name, "soundvecaps", csv_path.stem, path, None, tuple(texts))
-            clips.append(Clip(*base, youtube_id=name, weak=True))
-    if not clips:
-        raise DatasetError(
-            f"{audio_root}: holds none of the {len(missing)} clips of {csv_path.name}; "
-            "name them <youtube_id>.wav (or flac, ogg, mp3)"
-        )
-    return SoundVECaps(tuple(clips), tuple(missing))
-
-
-def _captions(csv_path: Path, id_column: str, column: str) -> dict[str, list[str]]:
-    """Return YouTube id -> captions, in the order of the CSV."""
+    root, csv_path = Path(root), Path(root, f"{subset}.csv")
+    id_column, caption_column = _columns(csv_path, id_column, caption_column)
     captions: dict[str, list[str]] = {}
-    bar = tqdm(
-        read_table(csv_path), desc=csv_path.name, unit="row", leave=False, delay=2
-    )
-    for line, row in bar:
+    rows = tqdm(read_table(csv_path), csv_path.name, unit="row", leave=False, delay=2)
+    for line, row in rows:
         name = youtube_id(filled(csv_path, line, row, id_column))
-        captions.setdefault(name, []).append(filled(csv_path, line, row, column))
-    return captions
+        captions.setdefault(name, []).append(
+            filled(csv_path, line, row, caption_column)
+        )
+    base = ("soundvecaps", subset, None, None)
+    listed = (
+        (Clip(name, *base, tuple(texts), youtube_id=name, weak=True), [name])
+        for name, texts in captions.items()
+    )
+    result = locate(listed, root if audio else None, key=youtube_id)
+    advice = "name them <youtube_id>.wav (or flac, ogg, mp3)"
+    return check_any(result, root, csv_path.name, advice)
 
 
 def _columns(
     csv_path: Path, id_column: str | None, caption_column: str | None
 ) -> tuple[str, str]:
-    """Return the columns of ids and captions, those that were not named told."""
+    """Return the columns of ids and captions; recognise those that were not named."""
     rows = [row for _, row in itertools.islice(read_table(csv_path), SAMPLE)]
     if not rows:
         raise DatasetError(f"{csv_path}: lists no clips; fetch it again")
@@ -90,9 +69,8 @@ def _columns(
         id_column = _only(csv_path, names, rows, "YouTube ids", "id_column")
     if caption_column is None:
         names = _holding(rows, lambda cell: len(cell.split()) > 2)
-        named = [name for name in names if "caption" in name.lower()]
-        told = named or names
-        caption_column = _only(csv_path, told, rows, "captions", "caption_column")
+        names = [name for name in names if "caption" in name.lower()] or names
+        caption_column = _only(csv_path, names, rows, "captions", "caption_column")
     return id_column, caption_column
 
 

@@ -1,21 +1,28 @@
-"""Text and tables, read strictly: a fault is named by its file, line and column."""
+"""Text, tables and JSON lines, read strictly: a fault is named by its file and line."""
 
+import codecs
 import csv
 import io
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from drcap.errors import DatasetError
+from drcap.errors import DatasetAbsentError, DatasetError
+
+UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+# what a spreadsheet puts into a cell that it took for a formula, such as an id "-ab"
+SPREADSHEET_ERROR = re.compile(r"#(N/A|[A-Z0-9/]+[!?])")
 
 
 def check_file(path: Path) -> None:
-    """Refuse a path that leads to no readable file."""
+    """Raise DatasetError unless `path` leads to a readable file, Absent if to none."""
     if path.is_dir():
         raise DatasetError(f"{path}: is a folder; give a file inside it")
     try:
         path.open("rb").close()
     except FileNotFoundError:
-        raise DatasetError(f"{path}: no such file; check the path") from None
+        raise DatasetAbsentError(f"{path}: no such file; check the path") from None
     except OSError as error:
         raise DatasetError(
             f"{path}: cannot be opened ({error.strerror}); check its permissions"
@@ -23,22 +30,30 @@ def check_file(path: Path) -> None:
 
 
 def read_text(path: Path, fallback: str | None = None) -> str:
-    """Return a UTF-8 file's text, any byte-order mark removed, line ends kept.
+    """Return the text of a UTF-8 or UTF-16 file without its mark, line ends kept.
 
-    fallback : the encoding of a file that is not UTF-8; without it, a DatasetError
+    fallback : the encoding of a file that is not UTF-8
+    Raises DatasetError: no such file, another encoding, or a NUL character.
     """
     check_file(path)
     data = path.read_bytes()
     try:
-        return data.decode("utf-8-sig")
+        text = data.decode("utf-16" if data.startswith(UTF16_MARKS) else "utf-8-sig")
     except UnicodeDecodeError as error:
-        if fallback is not None:
-            return data.decode(fallback)
-        line = data.count(b"\n", 0, error.start) + 1
+        if not fallback or b"\0" in data:
+            guess = "UTF-16LE" if b"\0" in data else "LATIN1"
+            line = data.count(b"\n", 0, error.start) + 1
+            raise DatasetError(
+                f"{path}: line {line} is not UTF-8 text; convert the file, for "
+                f"instance `iconv -f {guess} -t UTF-8` if it is {guess}"
+            ) from None
+        text = data.decode(fallback)
+    if (place := text.find("\0")) >= 0:
+        line = text.count("\n", 0, place) + 1
         raise DatasetError(
-            f"{path}: line {line} is not UTF-8 text; convert the file, for instance "
-            f"`iconv -f latin1 -t utf-8` if it is Latin-1"
-        ) from None
+            f"{path}: line {line} holds a NUL character; save the file as UTF-8 text"
+        )
+    return text
 
 
 def read_table(
@@ -47,45 +62,84 @@ def read_table(
     """Yield (line number, column -> cell) for each row below the header.
 
     Blank lines are skipped; in a cell each run of blanks and line breaks becomes one
-    blank. A column named twice, or a row of another width, is a DatasetError.
-    fallback : the encoding of a file that is not UTF-8; without it, a DatasetError
+    blank. `fallback` is that of `read_text`, whose errors are raised, too.
+    Raises DatasetError for a column named twice and for a row of another width.
     """
-    rows = _rows(path, delimiter, fallback)
-    _, header = next(rows, (0, []))
-    if twice := {name for name in header if header.count(name) > 1}:
-        raise DatasetError(f"{path}: line 1 names the column {min(twice)!r} twice")
-    for line, cells in rows:
-        if len(cells) != len(header):
-            raise DatasetError(
-                f"{path}: line {line} has {len(cells)} columns, expected {len(header)} "
-                "(a caption with a comma must be quoted)"
-            )
-        yield line, dict(zip(header, cells, strict=True))
-
-
-def filled(path: Path, line: int, row: dict[str, str], column: str) -> str:
-    """Return a row's cell; DatasetError if there is no such column or it is empty."""
-    if column not in row:
-        raise DatasetError(
-            f"{path}: has no column {column!r}; its first line names {', '.join(row)}"
-        )
-    if not row[column]:
-        raise DatasetError(f"{path}: line {line}, column {column!r} is empty")
-    return row[column]
-
-
-def _rows(
-    path: Path, delimiter: str, fallback: str | None
-) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line number, cells) for each row that is not blank, the header first."""
     text = io.StringIO(read_text(path, fallback), newline="")
-    reader = csv.reader(text, delimiter=delimiter, strict=True)
+    reader, header = csv.reader(text, delimiter=delimiter, strict=True), []
     try:
         for row in reader:
             cells = [" ".join(cell.split()) for cell in row]
-            if any(cells):
-                yield reader.line_num, cells
+            if any(cells) and header:
+                yield reader.line_num, _named(path, reader.line_num, header, cells)
+            elif any(cells):
+                header = cells
+                if len(set(header)) < len(header):
+                    name = max(header, key=header.count)
+                    raise DatasetError(
+                        f"{path}: line 1 names the column {name!r} twice"
+                    )
     except csv.Error as error:
         raise DatasetError(
             f"{path}: line {reader.line_num} is not valid CSV ({error})"
         ) from None
+
+
+def _named(path: Path, line: int, header: list[str], cells: list[str]) -> dict:
+    if len(cells) != len(header):
+        raise DatasetError(
+            f"{path}: line {line} has {len(cells)} columns, expected {len(header)} "
+            "(a caption with a comma must be quoted)"
+        )
+    return dict(zip(header, cells, strict=True))
+
+
+def filled(path: Path, line: int, row: dict[str, str], column: str) -> str:
+    """Return a cell; DatasetError if its column is not there, or it is empty."""
+    if column not in row:
+        raise DatasetError(
+            f"{path}: has no column {column!r}; its first line names {', '.join(row)}"
+        )
+    cell = row[column]
+    if not cell:
+        raise DatasetError(f"{path}: line {line}, column {column!r} is empty")
+    if SPREADSHEET_ERROR.fullmatch(cell):
+        raise DatasetError(
+            f"{path}: line {line}, column {column!r} is {cell!r}: a spreadsheet has "
+            "overwritten it; fetch the file again"
+        )
+    return cell
+
+
+def json_lines(path: Path) -> Iterator[tuple[int, dict]]:
+    """Yield (line number, object) for each line that is not blank.
+
+    Raises DatasetError for a line that is no JSON object.
+    """
+    for number, text in enumerate(read_text(path).split("\n"), 1):
+        if not text.strip():
+            continue
+        try:
+            entry = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise DatasetError(
+                f"{path}: line {number} is not valid JSON ({error.msg}, "
+                f"column {error.colno}); write the file again"
+            ) from None
+        if not isinstance(entry, dict):
+            raise DatasetError(f"{path}: line {number} is no JSON object")
+        yield number, entry
+
+
+def text_under(where: str, entry: dict, *keys: str) -> str:
+    """Return the text under the first key there is, each run of blanks as one blank.
+
+    Raises DatasetError if it is no text, or holds a NUL character.
+    """
+    text = next((entry[key] for key in keys if key in entry), None)
+    if not isinstance(text, str) or not text.strip():
+        names = " or ".join(map(repr, keys))
+        raise DatasetError(f"{where} has no text under {names}")
+    if "\0" in text:
+        raise DatasetError(f"{where} holds a NUL character; remove it")
+    return " ".join(text.split())

@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from drcap.data.captions import READERS, read_captions
+from drcap.data.clip import READERS, read_captions
 from drcap.errors import DatasetError
 
 CAPTIONS = ["A dog barks, then howls", 'A man says "hello"', "Grillons à l'aube"]
@@ -42,18 +42,16 @@ def file_of(captions, suffix, tmp_path):
 
 @pytest.mark.parametrize("suffix", READERS)
 def test_every_kind_of_file_gives_its_captions_in_order(tmp_path, suffix):
-    assert read_captions(file_of(CAPTIONS, suffix, tmp_path)) == CAPTIONS
-
-
-@pytest.mark.parametrize("suffix", [kind for kind in READERS if kind != ".parquet"])
-@pytest.mark.parametrize("start", ("", "\ufeff"))
-def test_blank_lines_windows_line_ends_and_a_byte_order_mark_are_no_matter(
-    tmp_path, suffix, start
-):
     path = file_of(CAPTIONS, suffix, tmp_path)
-    lines = path.read_text(encoding="utf-8").splitlines()
-    path.write_bytes((start + "\r\n \r\n".join(lines) + "\r\n\r\n").encode())
     assert read_captions(path) == CAPTIONS
+    if suffix == ".parquet":
+        return
+    # blank lines, the line ends of Windows, byte-order marks and UTF-16 are no matter
+    lines = path.read_text(encoding="utf-8").splitlines()
+    text = "\r\n \r\n".join(lines) + "\r\n\r\n"
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        path.write_bytes(text.encode(encoding))
+        assert read_captions(path) == CAPTIONS
 
 
 def test_numbered_columns_are_read_row_by_row(tmp_path):
@@ -76,7 +74,9 @@ def test_a_line_break_inside_a_caption_becomes_a_blank(tmp_path):
 def test_text_of_another_encoding_is_refused_not_guessed(tmp_path):
     text = "caption\nA dog\nUn chien à l'aube\n"
     message = error_of(text_file(tmp_path, "c.csv", text, "latin-1"))
-    assert "line 3 is not UTF-8" in message and "iconv" in message
+    assert "line 3 is not UTF-8" in message and "iconv -f LATIN1" in message
+    message = error_of(text_file(tmp_path, "c.csv", text, "utf-16-le"))
+    assert "line 3 is not UTF-8" in message and "iconv -f UTF-16LE" in message
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,10 @@ def test_text_of_another_encoding_is_refused_not_guessed(tmp_path):
         ("c.jsonl", '{"caption": "a"}\n\n{"text": "a"}\n', "line 3 has no text under"),
         ("c.jsonl", '{"caption": " "}\n', "line 1 has no text under"),
         ("c.jsonl", '{"caption": ["a"]}\n', "line 1 has no text under"),
-        ("c.jsonl", '["a"]\n', "line 1 has no text under"),
+        ("c.jsonl", '["a"]\n', "line 1 is no JSON object"),
+        ("c.jsonl", '{"caption": "a\\u0000b"}\n', "line 1 holds a NUL character"),
+        ("c.txt", "a dog\na\0cat\n", "line 2 holds a NUL character; save"),
+        ("c.csv", "caption\n#NAME?\n", "is '#NAME?': a spreadsheet has overwritten"),
         ("c.parquet", "not parquet", "cannot be read as parquet"),
         ("c.docx", "a dog", "captions are read from .txt, .csv"),
     ],

@@ -4,14 +4,19 @@ Every dataset reader returns clips as the record below. A collection of captions
 what a datastore, a text embedding support or the text-only training is made of.
 """
 
-import io
-import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from drcap.data.tables import check_file, filled, read_table, read_text
+from drcap.data.tables import (
+    check_file,
+    filled,
+    json_lines,
+    read_table,
+    read_text,
+    text_under,
+)
 from drcap.errors import DatasetError
 
 
@@ -32,13 +37,37 @@ class Clip:
     weak: bool = False  # captioned by a machine, not by people
 
 
+@dataclass(frozen=True)
+class Subset:
+    """What an annotation file lists, and which recordings are here."""
+
+    listed: tuple[Clip, ...]  # all clips, in the order of the file
+    audio: bool = True  # whether recordings were looked for
+    unmatched: tuple[Path, ...] = ()  # recordings of no clip
+
+    @property
+    def clips(self) -> tuple[Clip, ...]:
+        """The clips whose recording is here, or all if none was looked for."""
+        return tuple(clip for clip in self.listed if clip.path or not self.audio)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """The ids of the clips whose recording was looked for and is not here."""
+        return tuple(c.clip_id for c in self.listed if self.audio and not c.path)
+
+
+def captions_of(clips: Iterable[Clip]) -> list[str]:
+    """Return all captions of the clips, in order: what a datastore is made of."""
+    return [caption for clip in clips for caption in clip.captions]
+
+
 def read_captions(path: Path | str) -> list[str]:
     """Return the captions of a txt, csv, tsv, jsonl or parquet file, in its order.
 
     txt: one a line. csv, tsv and parquet: a column `caption`, or `caption_1`,
     `caption_2` and so on. jsonl: one object a line with `caption` or `target`, or a
-    list `captions`. Text is UTF-8 and blank lines are skipped; anything else amiss is a
-    DatasetError.
+    list `captions`. Text is UTF-8, or UTF-16 with its mark, and blank lines are
+    skipped. Raises DatasetError for anything else.
     """
     path = Path(path)
     reader = READERS.get(path.suffix.lower())
@@ -52,15 +81,10 @@ def read_captions(path: Path | str) -> list[str]:
     return captions
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield (line number, text) for each line that is not blank."""
-    for number, line in enumerate(io.StringIO(read_text(path), newline=None), 1):
-        if text := " ".join(line.split()):
-            yield number, text
-
-
 def _from_text(path: Path) -> Iterator[str]:
-    return (text for _, text in _lines(path))
+    for line in re.split(r"\r\n|\r|\n", read_text(path)):
+        if text := " ".join(line.split()):
+            yield text
 
 
 def _from_csv(path: Path) -> Iterator[str]:
@@ -82,40 +106,26 @@ def _from_parquet(path: Path) -> Iterator[str]:
             f"{path}: cannot be read as parquet ({str(error).splitlines()[0]}); "
             "save it again"
         ) from None
-    rows = (
-        {name: " ".join(str(value or "").split()) for name, value in row.items()}
-        for row in table.astype(object).where(table.notna(), None).to_dict("records")
-    )
+    rows = table.astype(object).where(table.notna(), "").astype(str).to_dict("records")
     return _from_rows(path, enumerate(rows, 1))
 
 
-def _from_rows(path: Path, rows: Iterator[tuple[int, dict[str, str]]]) -> Iterator[str]:
+def _from_rows(path: Path, rows: Iterable[tuple[int, dict[str, str]]]) -> Iterator[str]:
     for line, row in rows:
         numbered = [name for name in row if re.fullmatch(r"caption_\d+", name)]
-        columns = ["caption"] if "caption" in row else numbered
-        for column in columns or ["caption"]:
-            yield filled(path, line, row, column)
+        for column in ["caption"] if "caption" in row or not numbered else numbered:
+            filled(path, line, row, column)
+            yield text_under(f"{path}: line {line}", row, column)
 
 
 def _from_jsonl(path: Path) -> Iterator[str]:
-    for number, text in _lines(path):
-        try:
-            entry = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise DatasetError(
-                f"{path}: line {number} is not valid JSON ({error.msg})"
-            ) from None
-        fields = entry if isinstance(entry, dict) else {}
-        captions = fields.get("captions")
-        if not isinstance(captions, list) or not captions:
-            captions = [fields.get("caption", fields.get("target"))]
-        for caption in captions:
-            if not isinstance(caption, str) or not caption.strip():
-                raise DatasetError(
-                    f"{path}: line {number} has no text under 'caption', 'target' or "
-                    "'captions'"
-                )
-            yield " ".join(caption.split())
+    for line, entry in json_lines(path):
+        where, captions = f"{path}: line {line}", entry.get("captions")
+        if isinstance(captions, list) and captions:
+            for caption in captions:
+                yield text_under(where, {"captions": caption}, "captions")
+        else:
+            yield text_under(where, entry, "caption", "target", "captions")
 
 
 READERS: dict[str, Callable[[Path], Iterator[str]]] = {
