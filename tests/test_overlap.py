@@ -3,24 +3,19 @@
 The published lists are toys here, except in the test marked slow.
 """
 
+import os
+
 import numpy as np
 import pytest
 import soundfile
 from scipy import signal
 
 from drcap import paths
-from drcap.data import fingerprint_cache, overlap
-from drcap.data.captions import Clip
-from drcap.data.fingerprint_cache import fingerprints_of
+from drcap.data import fingerprint, overlap
+from drcap.data.clip import Clip, captions_of
+from drcap.data.fingerprint import fingerprints_of
 from drcap.data.identities import freesound_id, youtube_id
-from drcap.data.overlap import (
-    Blacklists,
-    Removed,
-    blacklists,
-    captions_of,
-    remove_overlap,
-    removed_table,
-)
+from drcap.data.overlap import Removed, blacklists, remove_overlap, removed_table
 from drcap.errors import AssetError, AudioError
 
 VIDEO, OTHER = "b0RFKhbpFJA", "Y1234567890"  # the second begins with a Y of its own
@@ -32,7 +27,7 @@ def home(request, tmp_path, monkeypatch):
     if request.node.get_closest_marker("slow"):
         return
     monkeypatch.setenv("DRCAP_HOME", str(tmp_path / "home"))
-    toys = Blacklists(frozenset({"listed-0000"}), frozenset({"555"}))
+    toys = {("youtube", "listed-0000"), ("freesound", "555")}
     monkeypatch.setattr(overlap, "blacklists", lambda: toys)
 
 
@@ -54,26 +49,22 @@ def recording(path, wave):
     return path
 
 
-@pytest.mark.parametrize(
-    "name", ("{}", "Y{}", "{}.wav", "Y{}.wav", "Y{}.flac", "{}_30", "Y{}_30000.MP3")
-)
-@pytest.mark.parametrize("video", (VIDEO, OTHER, "-dash_and_0", "_a-b_c-d_e_"))
-def test_a_youtube_id_is_the_same_in_every_form(name, video):
-    assert youtube_id(name.format(video)) == video
-    protected = target("t", youtube_id=video)
-    clip = weak("w", youtube_id=name.format(video))
-    (removed,) = remove_overlap([clip], [protected]).removed
-    assert removed == Removed(clip, "id", protected)
-
-
-@pytest.mark.parametrize(
-    "name", ("180913", "180913.wav", "180913.flac", "x/180913.OGG")
-)
-def test_a_freesound_id_is_the_same_in_every_form(name):
-    assert freesound_id(name) == "180913"
-    protected = target("t", "clotho", freesound_id="180913")
-    (removed,) = remove_overlap([weak("w", freesound_id=name)], [protected]).removed
-    assert removed.reason == "id" and removed.protected is protected
+def test_an_id_is_the_same_in_every_form():
+    forms = ("{}", "Y{}", "{}.wav", "Y{}.wav", "Y{}.flac", "{}_30", "Y{}_30000.MP3")
+    for video in (VIDEO, OTHER, "-dash_and_0", "_a-b_c-d_e_"):
+        protected = target("t", youtube_id=video)
+        clips = [
+            weak(form, youtube_id=form.format(video))
+            for form in (*forms, "{}_30_40", "Y{}_30.000_40.000.wav")
+        ]
+        assert {youtube_id(clip.youtube_id) for clip in clips} == {video}
+        removed = remove_overlap(clips, [protected]).removed
+        assert removed == tuple(Removed(clip, "id", protected) for clip in clips)
+    for name in ("180913", "180913.wav", "180913.flac", "x/180913.OGG"):
+        assert freesound_id(name) == "180913"
+        protected = target("t", "clotho", freesound_id="180913")
+        (removed,) = remove_overlap([weak("w", freesound_id=name)], [protected]).removed
+        assert removed.reason == "id" and removed.protected is protected
 
 
 def test_ids_of_the_two_sites_are_kept_apart_and_compared_as_text():
@@ -165,7 +156,7 @@ def test_a_fingerprint_is_computed_once_until_its_file_changes(tmp_path, monkeyp
         calls.append((path.name, skip))
         return np.int32([[len(calls), 0]])
 
-    monkeypatch.setattr(fingerprint_cache, "peaks", counted)
+    monkeypatch.setattr(fingerprint, "peaks", counted)
     files = [recording(tmp_path / f"{name}.wav", rain(0, 1)) for name in "ab"]
     first = fingerprints_of(files, progress=False)
     again = fingerprints_of(files, progress=False)
@@ -188,6 +179,36 @@ def test_a_file_amiss_is_told_and_never_cached(tmp_path):
     assert not list(paths.home().rglob("*.npy"))
 
 
+def test_the_filter_decides_once_until_clips_checks_or_recordings_change(
+    tmp_path, monkeypatch
+):
+    decisions, by_id = [], overlap._by_id
+    monkeypatch.setattr(
+        overlap, "_by_id", lambda *sides: decisions.append(1) or by_id(*sides)
+    )
+    (tmp_path / "a.wav").write_bytes(b"sound")
+    clips = [
+        weak("a", path=tmp_path / "a.wav", freesound_id="1"),
+        weak("b", freesound_id="2"),
+        weak("c", freesound_id="3"),
+    ]
+    protected = [target("t", freesound_id="2"), target("u")]
+
+    def filtered(clips, **checks):
+        return remove_overlap(clips, protected, fingerprints=False, **checks)
+
+    first = filtered(clips)
+    assert filtered(clips) == first and len(decisions) == 1
+    assert first.removed[0].protected is protected[0]
+    assert first.unguarded == (protected[1],)
+    filtered(clips[:2])
+    assert len(decisions) == 2
+    assert filtered(clips, ids=False).removed == ()
+    os.utime(clips[0].path, (1, 1))
+    filtered(clips)
+    assert len(decisions) == 3
+
+
 def test_the_published_lists_are_asked_for_where_they_are_not_fetched():
     with pytest.raises(AssetError, match="fetch overlap-lists"):
         blacklists()
@@ -195,8 +216,10 @@ def test_the_published_lists_are_asked_for_where_they_are_not_fetched():
 
 @pytest.mark.slow
 def test_the_published_lists_are_complete():
-    lists = blacklists()
-    assert (len(lists.youtube), len(lists.freesound)) == (51_308, 7_941)
-    assert {len(each) for each in lists.youtube} == {11}
-    assert all(each.isdigit() for each in lists.freesound)
-    assert "r1nicOVtvkQ" in lists.youtube and "117790" in lists.freesound
+    listed = blacklists()
+    youtube = {name for site, name in listed if site == "youtube"}
+    freesound = {name for site, name in listed if site == "freesound"}
+    assert (len(youtube), len(freesound)) == (51_308, 7_941)
+    assert {len(name) for name in youtube} == {11}
+    assert all(name.isdigit() for name in freesound)
+    assert "r1nicOVtvkQ" in youtube and "117790" in freesound
