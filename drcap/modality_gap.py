@@ -1,9 +1,8 @@
 """The modality gap (Fig. 1): how far apart audio and text embeddings lie, and remedies.
 
 After Liang et al. (2022): the embeddings of each modality fill a narrow cone, and the
-gap is the vector between the centroids of the two. In go unit rows, out come distances
-and cosines, or embeddings moved across the gap; projection-based decoding, the paper's
-own remedy, is in `drcap.projection`. Checked against all pairs, one by one.
+gap is the vector between the centroids of the two. The paper's own remedy is in
+`drcap.projection`. Checked against all pairs, one by one.
 """
 
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from drcap.projection import project
 
 @dataclass(frozen=True)
 class GapStatistics:
-    """How N audio embeddings lie to the text embeddings of the same clips."""
+    """Where N audio embeddings lie, seen from the text embeddings of the same clips."""
 
     distance: float  # between the two centroids
     paired: float  # mean cosine of a clip and its own caption
@@ -27,7 +26,7 @@ class GapStatistics:
 
 
 def gap_statistics(audio: np.ndarray, text: np.ndarray) -> GapStatistics:
-    """Measure the gap between N clips and a caption of each; all pairs are counted.
+    """Measure the gap between N clips and a caption of each, over all pairs.
 
     audio, text : (N, D), unit rows, N at least 2; row i of both is the same clip
 
@@ -86,6 +85,8 @@ def inject_noise(
 
     A captioner trained on such rows tolerates a gap as wide as the noise.
     text : (B, D), unit rows     returns : (B, D) float32, unit rows
+
+    ValueError for a negative std.
     """
     if std < 0:
         raise ValueError(f"std is {std}: it must not be negative")
@@ -137,7 +138,7 @@ def bridges(
 def planes(
     audio: np.ndarray, text: np.ndarray, *, seed: int = 0
 ) -> dict[str, np.ndarray]:
-    """Project paired embeddings to two dimensions, by PCA and by t-SNE.
+    """Reduce paired embeddings to two dimensions, by PCA and by t-SNE.
 
     audio, text : as in `gap_statistics`
     returns : "PCA" and "t-SNE" -> points (2N, 2), the N clips and then the N captions

@@ -1,9 +1,9 @@
 """Projection-based decoding (sec. II-C, eq. 4): audio embeddings made of text ones.
 
 An audio embedding is replaced by the mean of the text embedding support, weighted by a
-softmax over its similarities to it, which closes the modality gap that training on text
-alone leaves. The support is read in blocks with a running softmax, so memory does not
-grow with N. Checked against the formula in float64.
+softmax over its similarities to it. This closes the modality gap that training on text
+alone leaves. The support is read in blocks with a running softmax, so that memory does
+not grow with N. Checked against the formula in float64.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from drcap.errors import ConfigError
-from drcap.files.embeddings import float32
 
 Support = torch.Tensor | np.ndarray  # S in eq. 4, (N, D) unit rows; halves or on disk
 
@@ -57,22 +56,23 @@ def top_support(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the k largest softmax weights of eq. 4 and the rows that they belong to.
 
-    Arguments and errors are those of `project`.
     returns : weights (B, min(k, N)) float32, falling, and rows (B, min(k, N)) int64
+
+    Arguments and errors are those of `project`.
     """
     queries, tau = _check(audio_embeds, support, temperature)
     softmax = _RunningSoftmax(queries, tau)
     best = queries.new_empty(len(queries), 0)  # similarities
-    found = torch.empty_like(best, dtype=torch.int64)
-    for start, rows in _blocks(support, block_size, queries.device):
-        similarities = queries @ rows.T  # (B, block)
+    rows = torch.empty_like(best, dtype=torch.int64)
+    for start, block in _blocks(support, block_size, queries.device):
+        similarities = queries @ block.T  # (B, block)
         softmax.add(similarities)
-        numbers = torch.arange(start, start + len(rows), device=queries.device)
+        numbers = torch.arange(start, start + len(block), device=queries.device)
         best = torch.cat([best, similarities], dim=1)
-        found = torch.cat([found, numbers.expand_as(similarities)], dim=1)
+        rows = torch.cat([rows, numbers.expand_as(similarities)], dim=1)
         best, places = best.topk(min(k, best.shape[1]), dim=1)
-        found = found.gather(1, places)
-    return softmax.weights(best), found
+        rows = rows.gather(1, places)
+    return ((best - softmax.largest) / tau).exp() / softmax.total, rows
 
 
 class _RunningSoftmax:
@@ -101,10 +101,6 @@ class _RunningSoftmax:
         self.total = self.total * shrink + weights.sum(dim=1, keepdim=True)
         return weights, shrink
 
-    def weights(self, similarities: torch.Tensor) -> torch.Tensor:
-        """Return the final softmax weights at these similarities, after all blocks."""
-        return ((similarities - self.largest) / self.tau).exp() / self.total
-
 
 def _blocks(
     support: Support, block_size: int, device: torch.device
@@ -113,7 +109,7 @@ def _blocks(
     for start in range(0, len(support), block_size):
         block = support[start : start + block_size]
         if isinstance(block, np.ndarray):  # perhaps mapped from a file
-            block = float32(block, device)
+            block = torch.tensor(block)
         block = block.to(device, torch.float32)
         if not torch.isfinite(block).all():
             raise ValueError("the text embedding support holds NaN or infinite values")
@@ -124,7 +120,7 @@ def _check(
     audio_embeds: torch.Tensor, support: Support, temperature: float
 ) -> tuple[torch.Tensor, float]:
     """Return the queries in float32, and tau as a number float32 can divide by."""
-    if not temperature > 0:  # also false for NaN
+    if not temperature > 0:  # also of NaN
         raise ConfigError(f"temperature is {temperature}: it must be above 0")
     if len(support) == 0:
         raise ConfigError("the text embedding support is empty: give it captions")

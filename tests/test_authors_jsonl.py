@@ -3,18 +3,27 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
+from doubles import TOY_CAPTIONS, ToyCLAP
 
-from drcap.data.authors_jsonl import (
+from drcap.authors import jsonl
+from drcap.authors.jsonl import (
     AuthorsRecord,
+    export_clips,
+    import_clips,
     inference_records,
     read_authors_jsonl,
     to_clips,
     training_records,
     write_authors_jsonl,
 )
-from drcap.data.captions import Clip, read_captions
+from drcap.clap.batches import encode_recordings
+from drcap.data.clip import Clip, read_captions
+from drcap.data.prepared import read_prepared, write_prepared
 from drcap.errors import DatasetError
+from drcap.retrieval import CaptionDatastore
 
 VIDEO = Clip(
     *("abcdefghijk_30", "audiocaps", "val", Path("/a/abc.wav"), 30.0),
@@ -67,8 +76,8 @@ def test_inference_has_a_line_a_recording_and_always_the_required_fields(tmp_pat
 
 def test_what_was_written_is_read_again(tmp_path):
     records = [
-        AuthorsRecord("a", "Caf\xe9 noise", "/a.wav", "Caf\xe9", ("x", "y")),
-        AuthorsRecord("b", "", "/b.wav", None, ()),
+        AuthorsRecord("a", "Caf\xe9 noise", "/a.wav", "Caf\xe9", ["x", "y"]),
+        AuthorsRecord("b", "", "/b.wav", None, []),
         AuthorsRecord("c", "Rain\u2028falls"),
     ]
     write_authors_jsonl(tmp_path / "a.jsonl", records)
@@ -94,13 +103,20 @@ def test_lines_of_one_clip_become_one_and_empty_targets_are_left_out():
 @pytest.mark.parametrize(
     "line, fault",
     [
-        ('{"key": "a"}', "line 2, field 'target' is no text"),
-        ('{"target": "a"}', "line 2, field 'key' is no text"),
-        ('{"key": "", "target": "a"}', "line 2, field 'key' is empty"),
-        ('{"key": "a", "target": "a", "source": 7}', "line 2, field 'source' is"),
+        ('{"key": "a"}', "line 2, field 'target': Field required"),
+        ('{"target": "a"}', "line 2, field 'key': Field required"),
+        ('{"key": "", "target": "a"}', "line 2, field 'key': String should have"),
+        (
+            '{"key": "a", "target": "a", "source": 7}',
+            "line 2, field 'source': Input should be a valid string",
+        ),
         (
             '{"key": "a", "target": "a", "similar_captions": "x"}',
-            "line 2, field 'similar_captions' is no list of texts",
+            "line 2, field 'similar_captions': Input should be a valid list",
+        ),
+        (
+            '{"key": "a", "target": "a", "similar_captions": ["x", 1]}',
+            "line 2, field 'similar_captions': Input should be a valid string",
         ),
         ('{"key": "a", "target": "a"', "line 2 is not valid JSON"),
         ("[]", "line 2 is no JSON object"),
@@ -122,3 +138,84 @@ def test_a_file_that_is_empty_or_not_utf_8_is_refused(tmp_path):
     path.write_bytes(b'{"key": "a", "target": "caf\xe9"}')
     with pytest.raises(DatasetError, match="line 1 is not UTF-8"):
         read_authors_jsonl(path)
+
+
+# whole files: `drcap data export` and `import`
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    """A prepared subset of 20 captions, three of its clips with a recording."""
+    clips = []
+    for number in range(10):
+        path = tmp_path / f"{number}.wav" if number < 3 else None
+        if path:
+            noise = np.random.default_rng(number).uniform(-0.5, 0.5, 16_000)
+            soundfile.write(path, noise, 16_000)
+        captions = tuple(TOY_CAPTIONS[2 * number : 2 * number + 2])
+        clips.append(Clip(str(number), "toy", "train", path, None, captions))
+    write_prepared(tmp_path / "train.jsonl", clips)
+    return tmp_path / "train.jsonl"
+
+
+@pytest.fixture
+def datastore(tmp_path, monkeypatch):
+    """The folder of a datastore of all captions, made by the CLAP that is loaded."""
+    clap = ToyCLAP()
+    monkeypatch.setattr(jsonl, "load_clap", lambda name: clap)
+    CaptionDatastore.build(TOY_CAPTIONS, clap, progress=False).save(tmp_path / "ds")
+    return tmp_path / "ds"
+
+
+@pytest.mark.parametrize("inference, count", [(False, 20), (True, 3)])
+def test_a_prepared_subset_is_exported_for_either_purpose(
+    prepared, tmp_path, inference, count
+):
+    target = tmp_path / "authors.jsonl"
+    assert export_clips(prepared, target, inference=inference) == count
+    records = read_authors_jsonl(target)
+    assert len(records) == count
+    assert all(record.similar_captions == [] for record in records)
+    assert all((record.source is not None) == inference for record in records)
+
+
+def test_similar_captions_for_training_are_drawn_from_a_datastore(
+    prepared, datastore, tmp_path
+):
+    files = [tmp_path / name for name in ("first", "again", "other")]
+    for path, seed in zip(files, (1, 1, 2), strict=True):
+        export_clips(prepared, path, datastore=datastore, seed=seed)
+    first, again, other = map(read_authors_jsonl, files)
+    assert first == again != other
+    assert any(record.similar_captions for record in first)
+    for record in first:
+        assert set(record.similar_captions) <= set(TOY_CAPTIONS) - {record.target}
+
+
+def test_similar_captions_for_inference_are_retrieved_by_the_recording(
+    prepared, datastore, tmp_path
+):
+    export_clips(prepared, tmp_path / "a.jsonl", inference=True, datastore=datastore)
+    for record in read_authors_jsonl(tmp_path / "a.jsonl"):
+        audio = encode_recordings([record.source], ToyCLAP(), progress=False)
+        [matches] = CaptionDatastore.load(datastore).search(audio, 3)
+        assert record.similar_captions == [match.caption for match in matches]
+
+
+def test_an_inference_file_of_captions_alone_is_refused(tmp_path):
+    write_prepared(tmp_path / "test.jsonl", [SOUND])
+    with pytest.raises(DatasetError, match="no clip has a recording"):
+        export_clips(tmp_path / "test.jsonl", tmp_path / "a.jsonl", inference=True)
+
+
+def test_a_file_of_the_authors_is_imported_as_a_prepared_subset(tmp_path):
+    path, output = tmp_path / "val.jsonl", tmp_path / "prepared.jsonl"
+    records = [*training_records([VIDEO, SOUND]), AuthorsRecord("x", " ")]
+    write_authors_jsonl(path, records)
+    assert import_clips(path, output) == (2, 3, 1)
+    clips = read_prepared(output)
+    assert [clip.captions for clip in clips] == [VIDEO.captions, SOUND.captions]
+    assert {clip.subset for clip in clips} == {"val"}
+    write_authors_jsonl(path, records[-1:])
+    with pytest.raises(DatasetError, match="every 'target' is empty"):
+        import_clips(path, output)

@@ -1,3 +1,5 @@
+"""Projection equals equation 4 in float64, block by block and at any temperature."""
+
 import math
 
 import numpy as np
@@ -5,7 +7,6 @@ import pytest
 import torch
 
 from drcap.errors import ConfigError
-from drcap.files.embeddings import map_rows, write_rows
 from drcap.projection import project, top_support
 
 
@@ -23,14 +24,14 @@ def weights_by_formula(queries, support, tau):
     return weights / weights.sum(axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize("tau", [0.005, 0.02, 0.1, 1.0, 50.0])
-@pytest.mark.parametrize("block_size", [1, 7, 100, 101, 8192])
+@pytest.mark.parametrize("tau", [0.005, 0.1, 50.0])
+@pytest.mark.parametrize("block_size", [1, 7, 101, 8192])
 def test_projection_equals_the_formula_in_float64(tau, block_size):
     queries, support = unit_rows(6, seed=1), unit_rows(101)
     expected = weights_by_formula(queries, support, tau) @ support.numpy()
-    found = project(queries, support, tau, block_size=block_size)
-    assert found.dtype == torch.float32
-    np.testing.assert_allclose(found.numpy(), expected, atol=2e-5)
+    projected = project(queries, support, tau, block_size=block_size)
+    assert projected.dtype == torch.float32
+    np.testing.assert_allclose(projected.numpy(), expected, atol=2e-5)
 
 
 @pytest.mark.parametrize("tau", [1e-6, 1e-30, 1e-300])
@@ -60,22 +61,12 @@ def test_a_projection_lies_inside_the_unit_ball_or_on_it_if_renormalised():
     torch.testing.assert_close(unit, torch.nn.functional.normalize(plain, dim=1))
 
 
-def test_the_support_may_be_a_read_only_map_of_a_file(tmp_path):
-    queries, support = unit_rows(6, seed=1), unit_rows(101)
-    np.save(tmp_path / "support.npy", support.numpy())
-    mapped = np.load(tmp_path / "support.npy", mmap_mode="r")
-    expected = project(queries, support, 0.05)
-    torch.testing.assert_close(
-        project(queries, mapped, 0.05, block_size=16), expected, atol=1e-6, rtol=0
-    )
-
-
 def test_half_precision_inputs_are_summed_in_float32():
     queries, support = unit_rows(6, seed=1).bfloat16(), unit_rows(5000).bfloat16()
-    found = project(queries, support, 0.2, block_size=64)
+    projected = project(queries, support, 0.2, block_size=64)
     expected = project(queries.float(), support.float(), 0.2)
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+    assert projected.dtype == torch.float32
+    torch.testing.assert_close(projected, expected, atol=1e-6, rtol=0)
 
 
 class CountingSupport:
@@ -149,28 +140,18 @@ def test_nan_is_refused_on_either_side():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an accelerator")
 def test_projection_runs_where_the_audio_embeddings_are():
     queries, support = unit_rows(6, seed=1), unit_rows(101)
-    found = project(queries.cuda(), support.numpy(), 0.05, block_size=16)
-    assert found.is_cuda
+    projected = project(queries.cuda(), support.numpy(), 0.05, block_size=16)
+    assert projected.is_cuda
     torch.testing.assert_close(
-        found.cpu(), project(queries, support, 0.05), atol=1e-5, rtol=0
+        projected.cpu(), project(queries, support, 0.05), atol=1e-5, rtol=0
     )
 
 
-def test_the_support_may_be_halves_mapped_from_a_file_and_is_not_copied_whole(
-    tmp_path, monkeypatch
-):
-    queries, support = unit_rows(6, seed=1), unit_rows(101).half()
-    write_rows(tmp_path / "support", [support.numpy()], (101, 12), "float16")
-    mapped, largest = map_rows(tmp_path / "support"), []
-    original = torch.from_numpy
-
-    def noted(block):
-        largest.append(len(block))
-        return original(block)
-
-    monkeypatch.setattr("drcap.files.embeddings.torch.from_numpy", noted)
-    found = project(queries, mapped, 0.05, block_size=16)
-    assert max(largest) == 16
-    torch.testing.assert_close(
-        found, project(queries, support.float(), 0.05, block_size=16), atol=0, rtol=0
-    )
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_the_support_may_be_a_map_of_a_file(tmp_path, dtype):
+    queries, support = unit_rows(6, seed=1), unit_rows(101).numpy().astype(dtype)
+    np.save(tmp_path / "support.npy", support)
+    mapped = np.load(tmp_path / "support.npy", mmap_mode="r")
+    expected = project(queries, torch.from_numpy(support), 0.05, block_size=16)
+    projected = project(queries, mapped, 0.05, block_size=16)
+    assert torch.equal(projected, expected)

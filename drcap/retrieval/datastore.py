@@ -30,6 +30,9 @@ from drcap.retrieval.index import (
 from drcap.retrieval.matches import Match, cosine, distinct, hashes
 
 QUERIES = 1_024  # searched at once; bounds the memory
+CHECKED = 8_192  # rows whose norm is checked at once
+
+Texts = Sequence[str | None]
 
 
 class CaptionDatastore:
@@ -57,7 +60,7 @@ class CaptionDatastore:
         self.embeddings = np.ascontiguousarray(embeddings, dtype)
         self.encoder = encoder
         self.index = index
-        if self.embeddings.ndim != 2 or len(embeddings) != len(captions):
+        if embeddings.ndim != 2 or len(embeddings) != len(captions):
             raise DatastoreError(
                 f"{len(captions)} captions do not fit embeddings of shape "
                 f"{embeddings.shape}: expected one row a caption"
@@ -67,7 +70,10 @@ class CaptionDatastore:
                 "some captions are repeated, blank or padded with spaces: pass them "
                 "through CaptionDatastore.build"
             )
-        files.check_unit_rows(self.embeddings)
+        for _, block in files.blocks_of(self.embeddings, CHECKED):
+            norms = torch.linalg.vector_norm(block, dim=1)
+            if not ((norms - 1).abs() < 1e-3).all():  # also false for NaN
+                raise DatastoreError("the embeddings are not unit rows: normalise them")
 
     @classmethod
     def build(
@@ -88,19 +94,19 @@ class CaptionDatastore:
         files.check_dtype(dtype)
         check_index(index)
         texts = distinct(captions)
-        rows = encode_captions(texts, clap, **encoding)
-        return cls(texts, rows.astype(dtype, copy=False), clap.fingerprint, index)
+        rows = encode_captions(texts, clap, **encoding).astype(dtype, copy=False)
+        return cls(texts, rows, clap.fingerprint, index)
 
     @classmethod
     def kept(
-        cls, captions: Iterable[str], clap: CLAP, *, progress: bool = True
+        cls, captions: Iterable[str], clap: CLAP, **encoding
     ) -> "CaptionDatastore":
         """Return the datastore of these captions from the cache, built if it is new."""
         texts = distinct(captions)
         folder = cache.keep_folder(
             "datastores",
             [files.VERSION, clap.fingerprint, texts],
-            lambda aside: cls.build(texts, clap, progress=progress).save(aside),
+            lambda aside: cls.build(texts, clap, **encoding).save(aside),
         )
         return cls.load(folder, clap)
 
@@ -114,18 +120,18 @@ class CaptionDatastore:
         """
         folder = Path(folder)
         captions, embeddings, manifest = files.read(folder)
-        index = manifest["index"]
+        encoder, index = manifest["encoder"], manifest["index"]
+        if clap is not None and encoder != clap.fingerprint:
+            raise DatastoreError(
+                f"{folder} was made by the encoder {encoder}, not by "
+                f"{clap.fingerprint}: rebuild it with {files.build_command(folder)}"
+            )
         searcher = None
         if files.INDEX in manifest["sha256"]:
             searcher = read_index(folder / files.INDEX, index, embeddings)
-        datastore = cls(captions, embeddings, manifest["encoder"], index)
+        datastore = cls(captions, embeddings, encoder, index)
         if searcher is not None:
             datastore.searcher = searcher
-        if clap is not None and datastore.encoder != clap.fingerprint:
-            raise DatastoreError(
-                f"{folder} was made by the encoder {datastore.encoder}, not by "
-                f"{clap.fingerprint}: rebuild it with {files.build_command(folder)}"
-            )
         return datastore
 
     def save(self, folder: Path | str) -> None:
@@ -153,9 +159,7 @@ class CaptionDatastore:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of all that a search depends on, as hex; part of cache keys."""
-        options = [self.embeddings.dtype.name, self.index]
-        content = [self.encoder, self.captions]
-        content += [] if options == ["float32", "exact"] else options
+        content = [self.encoder, self.captions, self.embeddings.dtype.name, self.index]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     @cached_property
@@ -192,8 +196,6 @@ class CaptionDatastore:
     def add(self, captions: Iterable[str], clap: CLAP, **encoding) -> int:
         """Append the captions that are not here yet, encoding only them; count them.
 
-        encoding : as in `build`
-
         DatastoreError if another encoder made the datastore.
         """
         if clap.fingerprint != self.encoder:
@@ -204,9 +206,7 @@ class CaptionDatastore:
         new = [caption for caption in distinct(captions) if caption not in self]
         if new:
             rows = encode_captions(new, clap, **encoding).astype(self.embeddings.dtype)
-            self.captions += new
-            self.embeddings = np.concatenate([self.embeddings, rows])
-            self._changed()
+            self._replace(self.captions + new, np.concatenate([self.embeddings, rows]))
         return len(new)
 
     def remove(self, captions: Iterable[str]) -> int:
@@ -214,10 +214,13 @@ class CaptionDatastore:
         dropped = self.rows_of(captions)
         if len(dropped):
             kept = np.delete(np.arange(len(self)), dropped)
-            self.captions = [self.captions[row] for row in kept]
-            self.embeddings = self.embeddings[kept]
-            self._changed()
+            self._replace([self.captions[row] for row in kept], self.embeddings[kept])
         return len(dropped)
+
+    def _replace(self, captions: list[str], embeddings: np.ndarray) -> None:
+        self.captions, self.embeddings = captions, embeddings
+        for name in ("searcher", "hashes", "_row_of"):
+            self.__dict__.pop(name, None)
 
     def search(
         self,
@@ -225,7 +228,7 @@ class CaptionDatastore:
         top_k: int = 3,
         *,
         exclude: Collection[str] = (),
-        own_captions: Sequence[str | None] | None = None,
+        own_captions: Texts | None = None,
         exact: bool = False,
     ) -> list[list[Match]]:
         """Return each query's `top_k` most similar captions, the nearest first (eq. 3).
@@ -251,10 +254,13 @@ class CaptionDatastore:
             return matches
         searcher = Exact(self.embeddings) if exact else self.searcher
         for part in audible.split(QUERIES):
-            rows_found = candidates(searcher, queries[part], top_k, excluded)
-            for place, rows in zip(part.tolist(), rows_found, strict=True):
-                allowed = rows[(rows >= 0) & (rows != own_rows[place])]
-                matches[place] = self._best(queries[place].numpy(), allowed, top_k)
+            nearest = candidates(searcher, queries[part], top_k, excluded)
+            for place, rows in zip(part.tolist(), nearest, strict=True):
+                rows = rows[(rows >= 0) & (rows != own_rows[place])]
+                query = queries[place].numpy()
+                similarities = cosine(query[None], self.embeddings[rows])
+                order = np.lexsort((rows, -similarities))[:top_k]
+                matches[place] = self.matches(rows[order], similarities[order])
         return matches
 
     def check_queries(self, queries: torch.Tensor | np.ndarray) -> torch.Tensor:
@@ -273,9 +279,7 @@ class CaptionDatastore:
         rows = {self._row_of.get(caption) for caption in distinct(captions)} - {None}
         return np.array(sorted(rows), dtype=np.int64)
 
-    def own_rows(
-        self, own_captions: Sequence[str | None] | None, queries: int
-    ) -> np.ndarray:
+    def own_rows(self, own_captions: Texts | None, queries: int) -> np.ndarray:
         """Return the row of each query's own caption, (B,) int64; -1 where not here."""
         if own_captions is None:
             own_captions = [None] * queries
@@ -292,12 +296,3 @@ class CaptionDatastore:
             Match(self.captions[row], float(similarity))
             for row, similarity in zip(rows, similarities, strict=True)
         ]
-
-    def _changed(self) -> None:
-        for name in ("searcher", "hashes", "_row_of"):
-            self.__dict__.pop(name, None)
-
-    def _best(self, query: np.ndarray, rows: np.ndarray, top_k: int) -> list[Match]:
-        similarities = cosine(query[None], self.embeddings[rows])
-        order = np.lexsort((rows, -similarities))[:top_k]
-        return self.matches(rows[order], similarities[order])

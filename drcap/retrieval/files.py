@@ -21,21 +21,12 @@ VERSION = 2  # 1 had embeddings.safetensors
 MANIFEST, CAPTIONS = "datastore.json", "captions.parquet"
 EMBEDDINGS, INDEX = "embeddings.npy", "index.faiss"
 DTYPES = ("float32", "float16")
-CHECKED = 8_192  # rows that are checked at once
 
 
 def check_dtype(dtype: str) -> None:
     """Raise ConfigError unless embeddings can be stored as `dtype`."""
     if dtype not in DTYPES:
         raise ConfigError(f"dtype: '{dtype}' is not stored; use {' or '.join(DTYPES)}")
-
-
-def check_unit_rows(embeddings: np.ndarray) -> None:
-    """Raise DatastoreError unless all rows of (N, D) have unit norm."""
-    for _, block in blocks_of(embeddings, CHECKED):
-        norms = torch.linalg.vector_norm(block, dim=1)
-        if not ((norms - 1).abs() < 1e-3).all():  # also false for NaN
-            raise DatastoreError("the embeddings are not unit rows: normalise them")
 
 
 def float32(rows: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
@@ -51,9 +42,8 @@ def blocks_of(embeddings: np.ndarray, size: int) -> Iterator[tuple[int, torch.Te
         yield start, float32(embeddings[start : start + size])
 
 
-def build_command(folder: Path, *, overwrite: bool = True) -> str:
+def build_command(folder: Path, option: str = " --overwrite") -> str:
     """Return the command that builds a datastore in `folder`, quoted for a message."""
-    option = " --overwrite" if overwrite else ""
     return f"`drcap datastore build CAPTIONS_FILE --output {folder}{option}`"
 
 
@@ -100,7 +90,7 @@ def read(folder: Path) -> tuple[list[str], np.ndarray, dict]:
     import pandas as pd
 
     if not folder.exists():
-        command = build_command(folder, overwrite=False)
+        command = build_command(folder, option="")
         raise DatastoreError(f"{folder} does not exist: build it with {command}")
     if not (folder / MANIFEST).is_file():
         raise DatastoreError(f"{folder} is not a datastore: it holds no {MANIFEST}")
@@ -115,7 +105,6 @@ def read(folder: Path) -> tuple[list[str], np.ndarray, dict]:
 
 
 def _read_manifest(folder: Path) -> dict:
-    """Return the encoder, the index and the SHA-256 of the other files."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if manifest["version"] == VERSION:

@@ -6,7 +6,6 @@ many. Both give candidates, which the datastore scores again in float64. Checked
 numpy.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,9 +47,6 @@ class Exact:
     def __init__(self, embeddings: np.ndarray):
         self.embeddings = embeddings
 
-    def save(self, path: Path) -> None:
-        """Write what is needed beside the embeddings: nothing."""
-
     def search(
         self, queries: torch.Tensor, count: int, excluded: np.ndarray
     ) -> Nearest:
@@ -73,6 +69,9 @@ class Exact:
             rows = rows.gather(1, places)
         rows = rows.masked_fill(scores == -torch.inf, -1)
         return scores.numpy(), rows.numpy()
+
+    def save(self, path: Path) -> None:
+        """Write what is needed beside the embeddings: nothing."""
 
 
 class Approximate(Exact):
@@ -157,10 +156,7 @@ def _empty_index(kind: str, embeddings: np.ndarray, seed: int) -> "faiss.Index":
 
 
 def read_index(path: Path, kind: str, embeddings: np.ndarray) -> Approximate:
-    """Read the index of embeddings (N, D) that `save` wrote.
-
-    DatastoreError if the file holds anything else.
-    """
+    """Read the index of embeddings (N, D) that `save` wrote; DatastoreError if not."""
     import faiss
 
     try:
@@ -168,8 +164,7 @@ def read_index(path: Path, kind: str, embeddings: np.ndarray) -> Approximate:
     except RuntimeError:
         raise damaged(path.parent, f"{path.name} is not an index of faiss") from None
     expected = {"ivf": faiss.IndexIVF, "hnsw": faiss.IndexHNSW}.get(kind, ())
-    shape = (index.ntotal, index.d)
-    if not isinstance(index, expected) or shape != embeddings.shape:
+    if not isinstance(index, expected) or (index.ntotal, index.d) != embeddings.shape:
         problem = f"{path.name} is not the {kind} index of these embeddings"
         raise damaged(path.parent, problem)
     return Approximate(embeddings, index)
@@ -198,20 +193,18 @@ def recall(
     datastore: "CaptionDatastore",
     queries: torch.Tensor | np.ndarray,
     top_k: int = 3,
-    *,
-    own_captions: Sequence[str | None] | None = None,
+    **options,
 ) -> float:
     """Return the share of the exact `top_k` that the datastore's own search finds.
 
-    queries, own_captions : as in `CaptionDatastore.search`     returns : in [0, 1]
+    queries, options : as for `CaptionDatastore.search`     returns : in [0, 1]
 
     A caption as similar as the last of the exact ones counts as one of them.
     """
-    options = {"top_k": top_k, "own_captions": own_captions}
     hits = wanted = 0
     for best, matches in zip(
-        datastore.search(queries, exact=True, **options),
-        datastore.search(queries, **options),
+        datastore.search(queries, top_k, exact=True, **options),
+        datastore.search(queries, top_k, **options),
         strict=True,
     ):
         floor = best[-1].similarity if best else 0.0

@@ -1,8 +1,8 @@
-"""The authors' released CLAP (`best_model.pt`) in the package's own model.
+"""The authors' released CLAP, `best_model.pt` (sec. II-A), in the package's own model.
 
 In: a checkpoint in the layout of their training code; out: a TrainedCLAP that embeds
-alike. Every key is accounted for: mapped by the table below, left out because it is
-known to be of no use here, or an error. Checked against outputs of the authors' code.
+alike. Every key is mapped by the table below, left out as known to be of no use, or an
+error. Checked against outputs of the authors' code.
 """
 
 import re
@@ -11,28 +11,24 @@ from pathlib import Path
 import numpy as np
 from transformers import RobertaConfig, RobertaModel
 
+from drcap.authors import torch_files
+from drcap.authors.torch_files import Tensors
 from drcap.clap.front_end import mel_filters
 from drcap.clap.model import CLAPModel, TrainedCLAP
 from drcap.clap.text_encoder import TextEncoder
 from drcap.config import CLAPConfig, FrontEndConfig, override
 from drcap.devices import resolve_device
 from drcap.errors import CheckpointError
-from drcap.files import torch_files
-from drcap.files.torch_files import Tensors
 
 AUDIO = "audio_encoder.audio_enc."
-TEXT = "text_encoder.text_encoder."
 FRONT_END = AUDIO + "audio_feats_extractor.mel_trans."
-COSINES = FRONT_END + "stft.conv_real.weight"
-SINES = FRONT_END + "stft.conv_imag.weight"
-MEL = FRONT_END + "log_trans.melW"
 
 # Our names -> the authors', at the top of the model and within HTS-AT.
 TOP = {
     "log_temperature": "temp",
     "audio_projection.": "audio_proj.",
     "text_projection.": "text_proj.",
-    "text_encoder.model.": TEXT,
+    "text_encoder.model.": "text_encoder.text_encoder.",
     "audio_encoder.audio_encoder.": AUDIO,
 }
 HTS_AT = {
@@ -56,10 +52,7 @@ UNUSED = rf"{CONSTANT}|{AUDIO}(tscam_conv|head)\..*|{FRONT_END}.*"
 def roberta_base() -> RobertaConfig:
     """Return the architecture of roberta-base."""
     return RobertaConfig(
-        **{"vocab_size": 50_265, "max_position_embeddings": 514, "type_vocab_size": 1},
-        **{"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12},
-        **{"intermediate_size": 3_072, "layer_norm_eps": 1e-5},
-        **{"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2},
+        vocab_size=50_265, max_position_embeddings=514, type_vocab_size=1
     )
 
 
@@ -83,27 +76,30 @@ def load_authors(
     """
     path = Path(path)
     config = override(config or CLAPConfig(), {"front_end": {"floor": floor}})
-    found = read_checkpoint(path)
-    _check_front_end(path, found, config.front_end)
+    theirs = _read(path)
+    _check_front_end(path, theirs, config.front_end)
     roberta = RobertaModel(text_architecture or roberta_base(), add_pooling_layer=False)
     text_encoder = TextEncoder(config.text_encoder, roberta, tokenizer)
     model = CLAPModel(config, text_encoder)
-    model.load_state_dict(_translate(path, found, model), strict=False)
+    try:
+        model.load_state_dict(_translate(path, theirs, model), strict=False)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[1].strip()
+        raise CheckpointError(f"{path}: of another size: {reason}") from None
     return TrainedCLAP(model.to(resolve_device(device)))
 
 
-def read_checkpoint(path: Path) -> Tensors:
-    """Return the checkpoint's tensors, without a wrapper's prefix `module.`."""
+def _read(path: Path) -> Tensors:
     content = torch_files.read(path)
     if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
         raise CheckpointError(
             f"{path}: has no state dict called 'model'; not the authors' CLAP, but "
             f"{torch_files.described(content)}"
         )
-    return torch_files.tensors(path, torch_files.named(path, content["model"]))
+    return torch_files.tensors(path, content["model"])
 
 
-def authors_key(name: str) -> str:
+def _authors_key(name: str) -> str:
     """Return the authors' name of a tensor of our model."""
     ours, theirs = next(pair for pair in TOP.items() if name.startswith(pair[0]))
     rest = name.removeprefix(ours)
@@ -113,50 +109,39 @@ def authors_key(name: str) -> str:
     return theirs + rest
 
 
-def key_table(model: CLAPModel) -> dict[str, list[str]]:
-    """Return the authors' key -> our names, in the order in which they are stacked."""
-    table: dict[str, list[str]] = {}
+def _translate(path: Path, theirs: Tensors, model: CLAPModel) -> Tensors:
+    """Rename and split the tensors; CheckpointError lists those that do not belong."""
+    table: dict[str, list[str]] = {}  # their key -> our names, as they are stacked
     for name in model.state_dict():
         if not re.fullmatch(CONSTANT, name):
-            table.setdefault(authors_key(name), []).append(name)
-    return table
-
-
-def _translate(path: Path, found: Tensors, model: CLAPModel) -> Tensors:
-    """Rename and split the tensors; CheckpointError lists those that do not fit."""
-    table, shapes = key_table(model), model.state_dict()
-    used = [key for key in found if not re.fullmatch(UNUSED, key)]
+            table.setdefault(_authors_key(name), []).append(name)
+    used = [key for key in theirs if not re.fullmatch(UNUSED, key)]
     torch_files.check_keys(path, "the authors' CLAP", used, table)
     ours: Tensors = {}
     for key, names in table.items():
-        tensor = found[key].log() if key == "temp" else found[key]
+        tensor = theirs[key].log() if key == "temp" else theirs[key]
         parts = tensor.chunk(len(names)) if len(names) > 1 else [tensor]
         ours |= zip(names, parts, strict=False)
-    for name, tensor in ours.items():
-        if tensor.shape != shapes[name].shape:
-            raise CheckpointError(
-                f"{path}: of another size: expected {authors_key(name)} to make "
-                f"{tuple(shapes[name].shape)}, found {tuple(tensor.shape)}"
-            )
     return ours
 
 
-def _check_front_end(path: Path, found: Tensors, config: FrontEndConfig) -> None:
+def _check_front_end(path: Path, theirs: Tensors, config: FrontEndConfig) -> None:
     """Compare the front end's constants, where the file has them, with ours."""
-    samples = np.arange(config.window)
     bins = np.arange(config.window // 2 + 1)[:, None]
-    angles = 2 * np.pi / config.window * (samples * bins % config.window)
-    hann = 0.5 - 0.5 * np.cos(2 * np.pi * samples / config.window)
+    phases = 2 * np.pi / config.window * np.arange(config.window)
+    hann = 0.5 - 0.5 * np.cos(phases)
+    angles = phases * bins
     expected = {
-        COSINES: (hann * np.cos(angles))[:, None],
-        SINES: (-hann * np.sin(angles))[:, None],
-        MEL: mel_filters(config).T,
+        "stft.conv_real.weight": (hann * np.cos(angles))[:, None],
+        "stft.conv_imag.weight": (-hann * np.sin(angles))[:, None],
+        "log_trans.melW": mel_filters(config).T,
     }
-    for key, constant in expected.items():
-        if key not in found:
+    for name, constant in expected.items():
+        key = FRONT_END + name
+        if key not in theirs:
             continue
-        same = tuple(found[key].shape) == constant.shape
-        if not same or not np.allclose(found[key].numpy(), constant, atol=1e-5):
+        same = tuple(theirs[key].shape) == constant.shape
+        if not same or not np.allclose(theirs[key].numpy(), constant, atol=1e-5):
             raise CheckpointError(
                 f"{path}: trained on another front end: {key} differs from a window "
                 f"of {config.window} samples and {config.mels} mel bands"

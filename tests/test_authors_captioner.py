@@ -1,0 +1,468 @@
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from doubles import TOY_CAPTIONS
+from doubles_authors import (
+    ALPHA,
+    RANK,
+    SMALL,
+    SMALL_ROBERTA,
+    WIDTH,
+    adapter_state,
+    clap_state,
+    constants,
+    mapper_state,
+    support_rows,
+    tiny_roberta_tokenizer,
+    write_adapter,
+    write_clap,
+)
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from drcap.captioner.authors import check_output, read_released, write_model
+from drcap.clap.authors import load_authors
+from drcap.errors import AssetError, CheckpointError, ConfigError
+from drcap.pipeline import DRCap
+from drcap.projection import project
+
+CAPTIONS = TOY_CAPTIONS[::5]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """The authors' files: both forms of the mapper's, both of the adapter's folder."""
+    folder = tmp_path_factory.mktemp("authors")
+    write_clap(folder / "best_model.pt", clap_state() | constants())
+    torch.save(mapper_state(), folder / "model.pt")
+    torch.save(mapper_state() | adapter_state(), folder / "model_lora.pt")
+    torch.save(support_rows(), folder / "support.pt")
+    write_adapter(folder / "bin")
+    write_adapter(folder / "safetensors", "adapter_model.safetensors")
+    tiny_roberta_tokenizer(folder / "tokenizer")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def clap(files):
+    return load_authors(
+        files / "best_model.pt",
+        **{"config": SMALL, "text_architecture": SMALL_ROBERTA},
+        **{"tokenizer": str(files / "tokenizer"), "device": "cpu"},
+    )
+
+
+@pytest.fixture
+def read(files, language_model):
+    """Read the released files, some of them replaced."""
+
+    def read(mapper="model.pt", lora="bin", support="support.pt"):
+        lora = files / lora if lora else None
+        return read_released(files / mapper, files / support, lora, language_model)
+
+    return read
+
+
+@pytest.fixture(scope="module")
+def imported(files, clap, language_model, tmp_path_factory):
+    """A folder made of the files, with captions of its own."""
+    folder = tmp_path_factory.mktemp("imported") / "model"
+    released = read_released(
+        files / "model.pt", files / "support.pt", files / "bin", language_model
+    )
+    write_model(folder, released, clap, CAPTIONS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(imported):
+    return DRCap.from_pretrained(imported, device="cpu")
+
+
+@pytest.fixture
+def recording(tmp_path):
+    """Twelve seconds of stereo, another sound in either channel and at the end."""
+    random = np.random.default_rng(0)
+    samples = np.cumsum(random.standard_normal((12 * 32_000, 2)), axis=0) / 500
+    samples[10 * 32_000 :] *= random.standard_normal((2 * 32_000, 2))
+    path = tmp_path / "stereo.wav"
+    soundfile.write(path, samples, 32_000, subtype="FLOAT")
+    return path, samples[: 10 * 32_000, 0].astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def adapted(language_model):
+    """The language model with W + alpha / r B A in the place of each W, by hand."""
+    llm = AutoModelForCausalLM.from_pretrained(language_model, dtype=torch.float32)
+    weights, adapter = llm.state_dict(), adapter_state()
+    for key in [key for key in adapter if "lora_A" in key]:
+        name = key.removeprefix("llm.base_model.model.").partition(".lora_A")[0]
+        change = adapter[key.replace("lora_A", "lora_B")] @ adapter[key]
+        weights[f"{name}.weight"] += ALPHA / RANK * change
+    return llm.eval()
+
+
+def the_same(one, other):
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+# reading
+
+
+def test_the_settings_are_those_of_the_files_and_the_authors(read, language_model):
+    config = read().config
+    assert config.language_model == language_model
+    assert (config.style, config.mapper) == ("authors", "two_layer")
+    assert config.mapper_width == WIDTH
+    lora = (config.lora_r, config.lora_alpha, config.lora_dropout)
+    assert lora == (RANK, ALPHA, 0.05)
+    assert config.lora_targets == ("q_proj", "v_proj")
+
+
+@pytest.mark.parametrize("layout", ["safetensors", None])
+def test_each_layout_of_the_adapter_gives_the_same_tensors(read, layout):
+    mapper = "model.pt" if layout else "model_lora.pt"
+    found = read(mapper=mapper, lora=layout)
+    the_same(found.adapter, read().adapter)
+    the_same(found.mapper, read().mapper)
+    assert found.config.lora_r == RANK
+    # model.pt does not say it: the authors' own value stands in
+    assert found.config.lora_alpha == (ALPHA if layout else 32)
+
+
+def test_a_wrapper_and_half_precision_change_no_name(files, read):
+    whole = mapper_state() | adapter_state()
+    wrapped = {f"module.{key}": tensor.half() for key, tensor in whole.items()}
+    torch.save(wrapped, files / "half.pt")
+    found = read(mapper="half.pt", lora=None)
+    assert {each.dtype for each in found.adapter.values()} == {torch.float32}
+    assert found.adapter.keys() == read().adapter.keys()
+
+
+# what comes of it
+
+
+def test_the_folder_holds_all_but_the_language_model(imported):
+    files = {str(p.relative_to(imported)) for p in imported.rglob("*") if p.is_file()}
+    assert files >= {
+        *("config.json", "mapper.safetensors", "support.safetensors"),
+        *("adapter/adapter_config.json", "adapter/adapter_model.safetensors"),
+        *("clap/config.json", "clap/model.safetensors", "datastore/captions.parquet"),
+    }
+    assert not [name for name in files if name.endswith((".pt", ".bin"))]
+
+
+def test_the_folder_may_be_moved(imported, model, tmp_path):
+    (tmp_path / "elsewhere").symlink_to(imported)
+    moved = DRCap.from_pretrained(tmp_path / "elsewhere", device="cpu")
+    assert moved.clap.fingerprint == model.clap.fingerprint
+    assert moved.config.clap == str(tmp_path / "elsewhere" / "clap")
+
+
+def test_the_clap_model_embeds_as_the_authors_file_does(model, clap, recording):
+    assert model.clap.fingerprint == clap.fingerprint
+    assert model.clap.temperature == clap.temperature
+    both = [each.encode_text(CAPTIONS[:3]) for each in (model.clap, clap)]
+    assert torch.equal(*both)
+    both = [each.encode_audio([recording[1]]) for each in (model.clap, clap)]
+    assert torch.equal(*both)
+
+
+def test_the_mapper_is_the_authors_two_layers_by_hand(model):
+    weights, rows = mapper_state(), support_rows()
+    first, second = (f"encoder_projector.linear{number}." for number in (1, 2))
+    inner = rows @ weights[first + "weight"].T + weights[first + "bias"]
+    by_hand = inner.relu() @ weights[second + "weight"].T + weights[second + "bias"]
+    torch.testing.assert_close(model.captioner.mapper(rows), by_hand)
+
+
+@torch.no_grad()
+def test_the_adapter_is_lora_by_hand(model, adapted, language_model):
+    ids = torch.arange(3, 20)[None]
+    logits = model.captioner.causal_lm()(ids).logits
+    torch.testing.assert_close(logits, adapted(ids).logits, atol=1e-4, rtol=1e-4)
+    plain = AutoModelForCausalLM.from_pretrained(language_model, dtype=torch.float32)
+    assert (plain(ids).logits - logits).abs().max() > 0.1
+
+
+def test_the_support_and_the_captions_are_the_folders_own(model):
+    assert torch.equal(torch.from_numpy(model.support), support_rows())
+    assert model.datastore.captions == CAPTIONS
+
+
+def test_generation_is_the_authors(model):
+    generation = model.config.generation
+    assert (generation.num_beams, generation.max_new_tokens) == (4, 200)
+    assert (generation.batch_size, generation.padding) == (4, "left")
+
+
+@torch.no_grad()
+def test_a_recording_is_captioned_as_by_hand(model, adapted, recording, language_model):
+    path, heard = recording
+    result = model.caption(path, num_beams=1)
+    audio = model.clap.encode_audio([heard])
+    similar = [match.caption for match in model.datastore.search(audio, 3)[0]]
+    assert [match.caption for match in result.similar_captions] == similar
+    embedding = project(audio, support_rows(), model.clap.temperature)
+    tokenizer = AutoTokenizer.from_pretrained(language_model)
+    encode = partial(tokenizer.encode, add_special_tokens=False)
+    bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
+    captions = encode(" ".join(f"{text}." for text in similar))
+    request = encode("USER: Describe the audio you hear. \n ASSISTANT:")
+    table = adapted.get_input_embeddings()
+    before = table(torch.tensor([bos, *captions, eos]))
+    soft, after = (
+        model.captioner.mapper(embedding),
+        table(torch.tensor([bos, *request])),
+    )
+    inputs, tokens = torch.cat([before, soft, after])[None], []
+    while len(tokens) < 200:
+        tokens.append(int(adapted(inputs_embeds=inputs).logits[0, -1].argmax()))
+        if tokens[-1] == eos:
+            break
+        inputs = torch.cat([inputs, table(torch.tensor([[tokens[-1]]]))], dim=1)
+    told = tokenizer.decode(tokens, skip_special_tokens=True)
+    assert result.caption == " ".join(told.split())
+    assert result.caption
+
+
+def test_a_recording_and_its_samples_are_cut_alike(model, recording):
+    path, heard = recording
+    expected = model.clap.encode_audio([heard])[0]
+    mono = soundfile.read(path, dtype="float32")[0][:, 0]
+    torch.testing.assert_close(model.embed(path), expected)
+    torch.testing.assert_close(model.embed(mono), expected)
+
+
+@pytest.mark.parametrize("position_ids", [True, False])
+def test_position_ids_in_the_clap_change_nothing(
+    read, files, clap, model, tmp_path, position_ids, recording
+):
+    tensors = clap_state()
+    if position_ids:
+        key = "text_encoder.text_encoder.embeddings.position_ids"
+        tensors[key] = torch.arange(34)[None]
+    path = write_clap(tmp_path / "best_model.pt", tensors)
+    other = load_authors(
+        path,
+        **{"config": SMALL, "text_architecture": SMALL_ROBERTA},
+        **{"tokenizer": str(files / "tokenizer"), "device": "cpu"},
+    )
+    write_model(tmp_path / "model", read(), other, CAPTIONS)
+    again = DRCap.from_pretrained(tmp_path / "model", device="cpu")
+    settings = {"num_beams": 1}
+    result = again.caption(recording[0], **settings)
+    assert result.caption == model.caption(recording[0], **settings).caption
+
+
+def test_an_imported_model_is_saved_with_its_captions(model, tmp_path, recording):
+    model.save_pretrained(tmp_path / "saved")
+    again = DRCap.from_pretrained(tmp_path / "saved", device="cpu")
+    assert again.config == model.config  # the CLAP model stays where it is
+    assert np.array_equal(again.support, model.support)
+    result = again.caption(recording[0], num_beams=1)
+    assert result.caption == model.caption(recording[0], num_beams=1).caption
+
+
+# what is no such file
+
+
+def refused(read, *parts, error=CheckpointError, **files):
+    with pytest.raises(error) as caught:
+        read(**files)
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in parts:
+        assert part in message, message
+
+
+def test_missing_and_unexpected_keys_of_the_mapper_are_listed(files, read):
+    odd = mapper_state() | {"surprise": torch.zeros(1)}
+    del odd["encoder_projector.linear2.bias"]
+    torch.save(odd, files / "odd.pt")
+    expected = (
+        "odd.pt: not the authors' model.pt; missing keys: "
+        "encoder_projector.linear2.bias; unexpected keys: surprise"
+    )
+    refused(read, expected, mapper="odd.pt")
+
+
+def test_the_clap_is_no_mapper(read):
+    expected = (
+        "missing keys: encoder_projector.linear1.bias, encoder_projector.linear1."
+    )
+    unexpected = "unexpected keys: epoch, model, optimizer"
+    refused(read, expected, unexpected, mapper="best_model.pt")
+
+
+def test_missing_and_unexpected_keys_of_the_adapter_are_listed(files, read):
+    layer = "base_model.model.model.layers.1.self_attn."
+    folder = write_adapter(files / "odd")
+    tensors = torch.load(folder / "adapter_model.bin")
+    tensors[layer + "o_proj.lora_A.weight"] = torch.zeros(RANK, 32)
+    del tensors[layer + "v_proj.lora_B.weight"]
+    torch.save(tensors, folder / "adapter_model.bin")
+    refused(
+        read,
+        f"missing keys: {layer}v_proj.lora_B.weight",
+        f"unexpected keys: {layer}o_proj.lora_A.weight",
+        lora="odd",
+    )
+
+
+def test_an_adapter_of_fewer_layers_than_the_language_model_is_refused(files, read):
+    tensors = mapper_state() | adapter_state()
+    fewer = {key: each for key, each in tensors.items() if "layers.1" not in key}
+    torch.save(fewer, files / "fewer.pt")
+    expected = "missing keys: base_model.model.model.layers.1.self_attn.q_proj.lora_A"
+    refused(read, expected, mapper="fewer.pt", lora=None)
+
+
+def test_without_any_adapter_its_keys_are_missing(read):
+    expected = "missing keys: base_model.model.model.layers.0.self_attn.q_proj.lora_A"
+    refused(read, "model.pt: not the authors' adapter", expected, lora=None)
+
+
+def test_two_adapters_are_one_too_many(read):
+    refused(read, "holds an adapter itself", "leave out --lora", mapper="model_lora.pt")
+
+
+def test_a_truncated_file_is_named(files, read):
+    for name in ("model.pt", "support.pt", "bin/adapter_model.bin"):
+        content = (files / name).read_bytes()
+        (files / "short.pt").write_bytes(content[: len(content) // 2])
+        if name.startswith("bin"):
+            folder = files / "short"
+            write_adapter(folder)
+            (folder / "adapter_model.bin").write_bytes(content[: len(content) // 2])
+            refused(read, "short/adapter_model.bin: ", "copy it again", lora="short")
+        else:
+            part = {"mapper" if name == "model.pt" else "support": "short.pt"}
+            refused(read, "short.pt: damaged", "copy it again", **part)
+
+
+def test_a_truncated_safetensors_adapter_is_named(files, read):
+    folder = write_adapter(files / "cut", "adapter_model.safetensors")
+    path = folder / "adapter_model.safetensors"
+    path.write_bytes(path.read_bytes()[:-40])
+    refused(read, "cut/adapter_model.safetensors: damaged", lora="cut")
+
+
+@pytest.mark.parametrize("part", ["mapper", "support"])
+def test_objects_that_could_run_code_are_refused(files, read, part):
+    torch.save({"encoder_projector.linear1.weight": Path("a")}, files / "object.pt")
+    refused(read, "object.pt: holds other objects", "run code", **{part: "object.pt"})
+
+
+def test_what_torch_did_not_write_is_refused(files, read):
+    (files / "notes.pt").write_text("# the weights are on the drive")
+    refused(read, "notes.pt: ", mapper="notes.pt")
+    refused(read, "absent.pt: no such file", mapper="absent.pt")
+
+
+def test_a_value_that_is_no_tensor_is_named(files, read):
+    odd = mapper_state() | {"encoder_projector.linear1.bias": [1.0]}
+    torch.save(odd, files / "list.pt")
+    expected = "expected encoder_projector.linear1.bias to be a tensor, found an object"
+    refused(read, expected, mapper="list.pt")
+
+
+def test_tensors_of_another_size_are_named(files, read):
+    torch.save(mapper_state(dim=25), files / "wide.pt")
+    expected = (
+        "expected encoder_projector.linear1.weight to be (20, 24), found (20, 25)"
+    )
+    refused(read, "wide.pt: ", expected, mapper="wide.pt")
+    write_adapter(files / "rank", r=8)
+    refused(read, "q_proj.lora_A.weight to be (8, 32), found (4, 32)", lora="rank")
+
+
+def test_a_support_is_rows_of_unit_norm(files, read):
+    torch.save(3 * support_rows(), files / "long.pt")
+    refused(read, "long.pt: expected rows of unit norm", support="long.pt")
+    refused(
+        read,
+        "expected a tensor (N, D) of text embeddings, found a dictionary with the keys",
+        support="model.pt",
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"use_dora": True}, "use_dora is True; only plain LoRA"),
+        ({"bias": "all"}, "bias is 'all'; only plain LoRA"),
+        ({"rank_pattern": {"q_proj": 2}}, "rank_pattern is {'q_proj': 2}"),
+        ({"peft_type": "PREFIX_TUNING"}, "peft_type is 'PREFIX_TUNING'"),
+        ({"r": None}, "expected r to be of type int, found None"),
+        ({"target_modules": "all-linear"}, "target_modules to be of type list"),
+        ({"target_modules": ["c_attn"]}, "adapts c_attn, not all of which"),
+    ],
+)
+def test_settings_that_mean_something_else_are_refused(files, read, changes, message):
+    folder = files / "-".join([*changes, *map(str, changes.values())])[:40]
+    write_adapter(folder, **changes)
+    refused(read, message, lora=folder.name)
+
+
+def test_a_folder_without_settings_is_no_adapter(files, read):
+    (files / "empty").mkdir()
+    refused(read, "empty/adapter_config.json: missing", lora="empty")
+
+
+def test_a_language_model_that_is_not_here_is_named(files):
+    with pytest.raises(AssetError, match="give --language-model an asset"):
+        read_released(
+            files / "model.pt", files / "support.pt", files / "bin", "nobody/no-model"
+        )
+
+
+def test_a_clap_of_another_width_writes_nothing(read, clap, tmp_path, monkeypatch):
+    monkeypatch.setattr(clap, "dim", 25)
+    with pytest.raises(CheckpointError, match="embeds in 25 dimensions, mapper and"):
+        write_model(tmp_path / "model", read(), clap)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failure_leaves_no_part_of_a_folder(read, clap, tmp_path, monkeypatch):
+    def fail(folder):
+        raise AssetError("no tokenizer")
+
+    monkeypatch.setattr(clap, "save", fail)
+    with pytest.raises(AssetError):
+        write_model(tmp_path / "model", read(), clap)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_with_content_is_not_written_over(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(CheckpointError, match="is not empty; name another folder"):
+        check_output(tmp_path)
+    with pytest.raises(CheckpointError, match="is not empty; name another folder"):
+        check_output(tmp_path / "notes.txt")
+    check_output(tmp_path / "new")
+
+
+def test_a_clap_that_was_taken_away_is_missed(imported, tmp_path):
+    import shutil
+
+    shutil.copytree(imported, tmp_path / "model")
+    shutil.rmtree(tmp_path / "model" / "clap")
+    with pytest.raises(ConfigError, match="clap: unknown model 'clap'"):
+        DRCap.from_pretrained(tmp_path / "model", device="cpu")
+
+
+def test_a_support_that_was_damaged_is_named(imported, tmp_path):
+    import shutil
+
+    shutil.copytree(imported, tmp_path / "model")
+    path = tmp_path / "model" / "support.safetensors"
+    assert set(load_file(path)) == {"embeddings"}
+    path.write_bytes(path.read_bytes()[:-4])
+    with pytest.raises(CheckpointError, match="support.safetensors: damaged"):
+        DRCap.from_pretrained(tmp_path / "model", device="cpu")

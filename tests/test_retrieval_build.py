@@ -1,0 +1,247 @@
+"""A build on disk gives the bytes of one in memory, however often it is interrupted."""
+
+import errno
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from doubles import TOY_CAPTIONS, ToyCLAP
+from doubles_kill import Killed, kill_at
+from filelock import FileLock
+
+from drcap.atomic import sha256
+from drcap.errors import ConfigError, DatastoreError
+from drcap.retrieval import CaptionDatastore, build, files
+from drcap.retrieval.build import aside, build_datastore
+
+CAPTIONS = [*TOY_CAPTIONS, "", f" {TOY_CAPTIONS[0]} "]  # 60 distinct ones
+SMALL = {"shard_size": 8, "batch_size": 3, "progress": False}  # eight shards
+
+LAUNCHED = """
+import sys
+sys.path[:0] = [{tests!r}, {root!r}]
+from doubles import ToyCLAP
+from test_retrieval_build import CAPTIONS, SMALL
+from drcap.processes import Processes
+from drcap.retrieval.build import build_datastore
+
+processes = Processes("cpu")
+assert processes.count == 2
+build_datastore({folder!r}, CAPTIONS, ToyCLAP(), processes=processes, **SMALL)
+"""
+
+
+def contents(folder):
+    return {path.name: sha256(path) for path in sorted(Path(folder).iterdir())}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("build") / "finished"
+    build_datastore(folder, CAPTIONS, ToyCLAP(), **SMALL)
+    return contents(folder)
+
+
+def interrupted(folder, monkeypatch, owner, name, call=1, after=False, **options):
+    """Build until a call is killed; return the captions that were encoded."""
+    clap = ToyCLAP()
+    with monkeypatch.context() as patch:
+        kill_at(patch, owner, name, call, after)
+        with pytest.raises(Killed):
+            build_datastore(folder, CAPTIONS, clap, **{**SMALL, **options})
+    return clap.encoded_captions
+
+
+def half_built(folder, monkeypatch, **options):
+    interrupted(folder, monkeypatch, build._Shards, "write", 4, **options)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("shard_size", [7, 60, 4096])
+def test_a_build_on_disk_equals_one_in_memory(tmp_path, dtype, shard_size):
+    options = {"shard_size": shard_size, "dtype": dtype, "progress": False}
+    build_datastore(tmp_path / "built", CAPTIONS, ToyCLAP(), **options)
+    memory = CaptionDatastore.build(CAPTIONS, ToyCLAP(), dtype=dtype)
+    memory.save(tmp_path / "saved")
+    assert contents(tmp_path / "built") == contents(tmp_path / "saved")
+    assert not aside(tmp_path / "built").exists()
+
+
+@pytest.mark.parametrize("index", ["ivf", "hnsw"])
+def test_an_approximate_index_is_built_saved_and_loaded(tmp_path, index):
+    build_datastore(tmp_path / "ds", CAPTIONS, ToyCLAP(), index=index, **SMALL)
+    datastore = CaptionDatastore.load(tmp_path / "ds")
+    assert datastore.index == index and not datastore.searcher.exact
+    queries = ToyCLAP().encode_text(TOY_CAPTIONS[:9])
+    nearest = [matches[0].caption for matches in datastore.search(queries, 1)]
+    assert nearest == TOY_CAPTIONS[:9]
+    datastore.remove(TOY_CAPTIONS[:1])  # the index follows
+    datastore.save(tmp_path / "ds")
+    again = CaptionDatastore.load(tmp_path / "ds")
+    assert TOY_CAPTIONS[0] not in [m.caption for m in again.search(queries, 3)[0]]
+
+
+@pytest.mark.parametrize(
+    "owner, name, call, after, encoded_again",
+    [
+        (build, "write_json", 1, False, 60),  # the plan
+        (build, "write_json", 1, True, 60),
+        (np.lib.format, "open_memmap", 1, True, 60),  # the empty file
+        (build.os, "fsync", 3, False, 44),  # a shard is written and not yet marked
+        (build._Shards, "write", 3, True, 36),
+        (build, "build_index", 1, True, 0),
+        (files, "complete", 1, True, 0),
+        (build, "replace_folder", 1, False, 0),
+    ],
+)
+def test_a_killed_build_goes_on_to_the_same_bytes(
+    tmp_path, finished, monkeypatch, owner, name, call, after, encoded_again
+):
+    interrupted(tmp_path / "ds", monkeypatch, owner, name, call, after)
+    assert not (tmp_path / "ds").exists()
+    clap = ToyCLAP()
+    build_datastore(tmp_path / "ds", CAPTIONS, clap, **SMALL)
+    assert clap.encoded_captions == encoded_again
+    assert contents(tmp_path / "ds") == finished
+    assert [path.name for path in tmp_path.iterdir()] == ["ds"]
+
+
+def test_a_build_killed_after_all_is_in_place_starts_anew(
+    tmp_path, finished, monkeypatch
+):
+    interrupted(tmp_path / "ds", monkeypatch, build._Shards, "_unmark", 2)
+    assert contents(tmp_path / "ds") == finished
+    clap = ToyCLAP()
+    build_datastore(tmp_path / "ds", CAPTIONS, clap, **SMALL)
+    assert clap.encoded_captions == 60 and contents(tmp_path / "ds") == finished
+    assert [path.name for path in tmp_path.iterdir()] == ["ds"]
+
+
+def test_the_index_of_a_killed_build_is_not_taken_over(tmp_path, finished, monkeypatch):
+    interrupted(tmp_path / "ds", monkeypatch, files, "complete", index="ivf")
+    build_datastore(tmp_path / "ds", CAPTIONS, ToyCLAP(), **SMALL)
+    assert contents(tmp_path / "ds") == finished
+
+
+def test_a_datastore_that_is_there_stays_until_the_new_one_is_whole(
+    tmp_path, monkeypatch
+):
+    build_datastore(tmp_path / "ds", CAPTIONS[:9], ToyCLAP(), **SMALL)
+    half_built(tmp_path / "ds", monkeypatch)
+    (aside(tmp_path / "ds") / ".writing-abc").mkdir()  # what a kill leaves
+    assert len(CaptionDatastore.load(tmp_path / "ds")) == 9
+    build_datastore(tmp_path / "ds", CAPTIONS, ToyCLAP(), **SMALL)
+    assert len(CaptionDatastore.load(tmp_path / "ds")) == 60
+    assert [path.name for path in tmp_path.iterdir()] == ["ds"]
+
+
+def test_a_folder_may_be_named_by_where_one_stands(tmp_path, finished, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    build_datastore(".", CAPTIONS, ToyCLAP(), **SMALL)
+    assert contents(tmp_path / "here") == finished
+
+
+def test_a_half_built_datastore_of_something_else_is_refused(tmp_path, monkeypatch):
+    half_built(tmp_path / "ds", monkeypatch)
+    before = sorted(aside(tmp_path / "ds").rglob("*"))
+    for named, clap, captions, options in (
+        ("encoder", ToyCLAP("other"), CAPTIONS, {}),
+        ("captions", ToyCLAP(), CAPTIONS[:9], {}),
+        ("dtype and shard size", ToyCLAP(), CAPTIONS, {"shard_size": 9}),
+    ):
+        options = {"dtype": "float16"} | options if options else {}
+        with pytest.raises(DatastoreError, match=f"that differs in {named}: build"):
+            build_datastore(tmp_path / "ds", captions, clap, **{**SMALL, **options})
+    assert sorted(aside(tmp_path / "ds").rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "name, content",
+    [("thesis.txt", "years"), ("plan.json", "{"), ("plan.json", "[1]")],
+)
+def test_other_files_are_never_taken_for_a_build(tmp_path, name, content):
+    path = aside(tmp_path / "ds") / name
+    path.parent.mkdir()
+    path.write_text(content)
+    with pytest.raises(DatastoreError, match="holds other files, and the datastore"):
+        build_datastore(tmp_path / "ds", CAPTIONS, ToyCLAP(), **SMALL)
+    assert path.read_text() == content
+
+
+def test_a_file_in_the_place_of_the_build_is_left_alone(tmp_path):
+    aside(tmp_path / "ds").write_text("years")
+    with pytest.raises(DatastoreError, match="ds.building cannot be written .File exi"):
+        build_datastore(tmp_path / "ds", CAPTIONS, ToyCLAP(), **SMALL)
+    assert aside(tmp_path / "ds").read_text() == "years"
+
+
+def test_two_builds_of_one_datastore_exclude_each_other(tmp_path, finished):
+    aside(tmp_path / "ds").mkdir()
+    clap = ToyCLAP()
+    with FileLock(aside(tmp_path / "ds") / ".lock"):
+        with pytest.raises(DatastoreError, match="another build of this datastore run"):
+            build_datastore(tmp_path / "ds", CAPTIONS, clap, **SMALL)
+    assert clap.encoded_captions == 0
+    build_datastore(tmp_path / "ds", CAPTIONS, clap, **SMALL)
+    assert contents(tmp_path / "ds") == finished
+
+
+@pytest.mark.parametrize(
+    "code, message",
+    [(errno.ENOSPC, "No space left on device"), (errno.EACCES, "Permission denied")],
+)
+def test_a_disk_that_refuses_is_one_line_and_the_build_goes_on(
+    tmp_path, finished, monkeypatch, code, message
+):
+    calls = iter(range(1, 100))
+
+    def refuse(_):
+        if next(calls) == 3:
+            raise OSError(code, message)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(build.os, "fsync", refuse)
+        with pytest.raises(DatastoreError, match=f"cannot be written .{message}.: men"):
+            build_datastore(tmp_path / "ds", CAPTIONS, ToyCLAP(), **SMALL)
+    assert not (tmp_path / "ds").exists()
+    clap = ToyCLAP()
+    build_datastore(tmp_path / "ds", CAPTIONS, clap, **SMALL)
+    assert clap.encoded_captions == 44
+    assert contents(tmp_path / "ds") == finished
+
+
+def test_impossible_settings_are_refused_before_anything_is_encoded(tmp_path):
+    clap = ToyCLAP()
+    with pytest.raises(ConfigError, match="dtype: 'float8'"):
+        build_datastore(tmp_path / "ds", CAPTIONS, clap, dtype="float8")
+    with pytest.raises(ConfigError, match="index: unknown 'flat'"):
+        build_datastore(tmp_path / "ds", CAPTIONS, clap, index="flat")
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "ds"):
+        with pytest.raises(DatastoreError, match="is a file"):
+            build_datastore(folder, CAPTIONS, clap)
+    assert clap.encoded_captions == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_no_captions_make_an_empty_datastore(tmp_path):
+    build_datastore(tmp_path / "ds", [" "], ToyCLAP(), index="ivf", **SMALL)
+    assert len(CaptionDatastore.load(tmp_path / "ds")) == 0
+
+
+def test_the_number_of_processes_does_not_change_a_byte(tmp_path, finished):
+    script, folder = tmp_path / "launched.py", tmp_path / "shared"
+    tests = Path(__file__).parent
+    values = {"tests": str(tests), "root": str(tests.parent), "folder": str(folder)}
+    script.write_text(LAUNCHED.format(**values))
+    command = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch"]
+    command += ["--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
+    command += ["--mixed_precision", "no", "--dynamo_backend", "no"]
+    command += ["--main_process_port", "0", str(script)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert contents(folder) == finished
+    assert not aside(folder).exists()
