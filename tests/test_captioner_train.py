@@ -108,7 +108,9 @@ def test_the_lowest_validation_loss_is_kept(language_model, tmp_path, monkeypatc
 
     monkeypatch.setattr(Trainer, "_validate", watched)
     schedule = {"steps": 24, "validate_every": 4, "peak_learning_rate": 0.3}
-    result = run(toy_config(language_model, **schedule), tmp_path)
+    config = toy_config(language_model, **schedule)
+    for stop in (10, 14, 18, 22, None):  # a resumed run knows the lowest so far
+        result = run(config, tmp_path, stop_after=stop)
     losses = result.log.validation_loss.dropna().to_numpy()
     assert 0 < losses.argmin() < len(losses) - 1  # this run got worse in the end
     kept = load_file(result.best / "mapper.safetensors")["weight"]
