@@ -91,7 +91,8 @@ def prepare(
         problems += errors
         if counts["missing"]:
             problems += _archives(root, subset)
-    unmatched = _unmatched(subsets, output)
+    every = options.audio and not options.subsets  # else others' are not known
+    unmatched = _unmatched(subsets.values(), output) if every else 0
     lists = (tuple(reports), tuple(absent), tuple(problems))
     result = Preparation(output, *lists, unmatched)
     facts = {"dataset": name, "licence": source.licence, "root": str(root.absolute())}
@@ -188,13 +189,13 @@ def _archives(root: Path, subset: str) -> list[str]:
     return [f'{name}: is not unpacked; run `7z e "{archive}" -o"{folder}"`']
 
 
-def _unmatched(subsets: dict[str, Subset], output: Path) -> int:
+def _unmatched(subsets: Iterable[Subset], output: Path) -> int:
     """List the recordings that no row of any subset names; return how many."""
-    paths = {path for subset in subsets.values() for path in subset.unmatched}
-    paths -= {clip.path for subset in subsets.values() for clip in subset.listed}
+    paths = {path for subset in subsets for path in subset.unmatched}
+    paths -= {clip.path for subset in subsets for clip in subset.listed}
+    path = output / "unmatched.txt"
+    _write_lines(path, sorted(map(str, paths)))
     if paths:
-        path = output / "unmatched.txt"
-        _write_lines(path, sorted(map(str, paths)))
         _log.warning("%s: %d recordings match no row", path, len(paths))
     return len(paths)
 

@@ -1,25 +1,23 @@
 """Scenes say when each event is heard, and the sound agrees with them."""
 
-import json
-import subprocess
-import sys
 from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from scipy import signal
 
-from drcap.data.soundscapes import dsp
-from drcap.data.soundscapes.rendering import HEADROOM, level, render, render_event
-from drcap.data.soundscapes.rooms import ROOMS
-from drcap.data.soundscapes.scenes import PlacedEvent, Scene, compose
-from drcap.data.soundscapes.vocabulary import VOCABULARY, classes_of
+from soundscapes import dsp
+from soundscapes.dsp import SR, count
+from soundscapes.rendering import HEADROOM, level, render, render_event, reverberate
+from soundscapes.scenes import ROOMS, PlacedEvent, Scene, compose
+from soundscapes.vocabulary import VOCABULARY, classes_of
 
 SILENT = -120.0  # dB
 
 
-def scenes(count, corpus="weak", seconds=10.0):
-    for index in range(count):
+def scenes(number, corpus="weak", seconds=10.0):
+    for index in range(number):
         yield compose(np.random.default_rng([7, index]), classes_of(corpus), seconds)
 
 
@@ -64,9 +62,9 @@ def test_groups_follow_each_other_and_their_events_overlap():
 
 
 def test_a_background_spans_the_scene_and_is_fainter_than_the_rest():
-    found = [scene for scene in scenes(300) if scene.background is not None]
-    assert len(found) > 30
-    for scene in found:
+    layered = [scene for scene in scenes(300) if scene.background is not None]
+    assert len(layered) > 30
+    for scene in layered:
         under = scene.background
         assert (under.start, under.seconds) == (0, scene.seconds)
         assert VOCABULARY[under.name].ambience
@@ -83,17 +81,12 @@ def test_the_number_of_events_and_the_relations_vary():
 
 
 def test_every_class_comes_first_about_as_often():
-    firsts = [scene.events[0].name for scene in scenes(2_000, "ac")]
+    firsts = [scene.events[0].name for scene in scenes(1_000, "ac")]
     assert set(firsts) == set(classes_of("ac"))
 
 
-def test_a_scene_survives_json():
-    for scene in scenes(20):
-        assert Scene.from_dict(json.loads(json.dumps(scene.to_dict()))) == scene
-
-
 def test_a_rendering_is_finite_whole_and_never_clipped():
-    for scene in scenes(8):
+    for scene in scenes(5):
         wave = render(scene)
         assert wave.shape == (dsp.count(scene.seconds),) and wave.dtype == np.float32
         assert np.isfinite(wave).all() and np.abs(wave).max() <= HEADROOM + 1e-6
@@ -124,10 +117,10 @@ def test_what_follows_starts_after_what_comes_first_has_ended():
     for scene in scenes(40, "ac"):
         for before, after in pairwise(scene.groups):
             wave = [render(replace(scene, floor=SILENT, events=(e,))) for e in after]
-            begun = min(np.flatnonzero(np.abs(each) > 1e-4)[0] for each in wave)
+            begun = min(np.flatnonzero(np.abs(sound) > 1e-4)[0] for sound in wave)
             assert begun / dsp.SR > max(event.start + event.seconds for event in before)
             checked += 1
-        if checked >= 4:
+        if checked >= 3:
             return
     raise AssertionError("too few scenes of several groups")
 
@@ -153,18 +146,51 @@ def test_a_quieter_scene_event_gives_a_quieter_sound():
     assert 10 * np.log10(ratio) == pytest.approx(20, abs=0.5)
 
 
-def test_another_process_renders_the_same_samples():
-    code = (
-        "import hashlib, numpy as np\n"
-        "from drcap.data.soundscapes.scenes import compose\n"
-        "from drcap.data.soundscapes.rendering import render\n"
-        "from drcap.data.soundscapes.vocabulary import classes_of\n"
-        "scene = compose(np.random.default_rng([7, 3]), classes_of('weak'), 10.0)\n"
-        "print(hashlib.sha256(render(scene).tobytes()).hexdigest())\n"
-    )
-    command = [sys.executable, "-c", code]
-    told = {
-        subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        for _ in range(2)
-    }
-    assert len(told) == 1
+# distance and rooms
+
+NOISE = np.random.default_rng(0).standard_normal(count(1.0)).astype(np.float32)
+CLICK = np.zeros(count(2.5), dtype=np.float32)
+CLICK[0] = 1
+
+
+def band_power(wave, low, high):
+    hertz, density = signal.welch(wave, SR, nperseg=4_096)
+    return density[(hertz >= low) & (hertz < high)].sum()
+
+
+def test_a_sound_keeps_its_length_and_kind_in_every_room():
+    for room in ROOMS:
+        for samples in (1, 2, 1_001, 32_000):
+            sound = reverberate(NOISE[:samples], room, 3.0)
+            assert sound.shape == (samples,) and sound.dtype == np.float32
+            assert np.isfinite(sound).all()
+    assert not reverberate(np.zeros(1_000, np.float32), "hall", 5.0).any()
+    np.testing.assert_array_equal(reverberate(NOISE, "open air", 1.0), NOISE)
+
+
+def test_what_is_far_is_duller_and_has_more_reverberation():
+    sounds = [reverberate(NOISE, "open air", d) for d in (2.0, 10.0, 50.0)]
+    shares = [band_power(w, 8e3, 16e3) / band_power(w, 0, 2e3) for w in sounds]
+    assert shares[0] > shares[1] > shares[2]
+    tails = [reverberate(CLICK, "hall", d)[count(0.05) :] for d in (1.0, 4.0, 16.0)]
+    levels = [power(tail) for tail in tails]
+    assert levels[0] < levels[1] < levels[2]
+
+
+@pytest.mark.parametrize("room", ["small room", "bathroom", "hall"])
+def test_a_click_dies_away_by_sixty_decibels_in_the_rooms_time(room):
+    """The slope of Schroeder's backward integral, as acousticians measure it."""
+    tail = reverberate(CLICK, room, 1.0).astype(float)
+    tail[: count(0.005)] = 0  # the click itself
+    left = 10 * np.log10(np.cumsum(tail[::-1] ** 2)[::-1] + 1e-30)
+    left -= left[0]
+    inside = np.flatnonzero((left < -5) & (left > -25))
+    slope = np.polyfit(inside / SR, left[inside], 1)[0]  # dB a second
+    assert -60 / slope == pytest.approx(ROOMS[room].seconds, rel=0.15)
+
+
+def test_treble_does_not_fold_into_the_reverberation():
+    """A tone above the reverberation's highest frequency leaves no other tone."""
+    tone = np.sin(2 * np.pi * 12_000 * np.arange(count(1.0)) / SR).astype(np.float32)
+    sound = reverberate(tone, "hall", 1.0)
+    assert band_power(sound, 0, 8_000) < 1e-5 * band_power(sound, 11_000, 13_000)
