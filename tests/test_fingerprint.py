@@ -1,5 +1,7 @@
 """Copies are found whatever was done to them; what only sounds alike is not."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import soundfile
@@ -10,7 +12,7 @@ from drcap.data import fingerprint
 from drcap.data.fingerprint import SKIPS, SR, find_copies, landmarks, peaks, peaks_of
 from drcap.errors import AudioError
 
-SECONDS = 10.0
+SECONDS = 8.0
 RATE = 32_000  # Hz, of the synthetic recordings
 
 
@@ -44,10 +46,11 @@ def syllables(rng, colour):
     return wave
 
 
+@cache
 def recordings(seed):
-    """15 recordings of three kinds, five of the same parameters each."""
+    """9 recordings of three kinds, three of the same parameters each."""
     rng = np.random.default_rng(seed)
-    kinds = [(make, 1500.0) for make in (noise, bursts, syllables) for _ in range(5)]
+    kinds = [(make, 1500.0) for make in (noise, bursts, syllables) for _ in range(3)]
     waves = [make(rng, colour) for make, colour in kinds]
     return [(0.5 * wave / np.abs(wave).max()).astype(np.float32) for wave in waves]
 
@@ -95,16 +98,16 @@ def originals():
 
 def test_every_altered_copy_is_found_and_nothing_else(originals):
     wanted, found = [], []
-    for alter in ALTERED.values():  # 8 x 15 copies
+    for alter in ALTERED.values():  # 8 x 9 copies
         copies = [peaks_at_rate(alter(wave)) for wave in recordings(0)]
         wanted += range(len(copies))
         found += find_copies(copies, originals, progress=False)
     others = [peaks_at_rate(wave) for wave in recordings(1)]
     others += [peaks_at_rate(with_noise(wave)) for wave in recordings(2)]
     false = find_copies(others, originals, progress=False)
-    assert len(wanted) == 120
+    assert len(wanted) == 72
     assert found == wanted  # recall 1, and each copy to its own original
-    assert false == [None] * 30  # precision 1 among as many recordings of the kinds
+    assert false == [None] * 18  # precision 1 among as many recordings of the kinds
 
 
 def test_recordings_of_one_kind_are_not_copies_of_each_other(originals):
@@ -138,11 +141,10 @@ def test_the_order_and_the_blocks_of_the_references_do_not_matter(
     assert turned == list(range(count))[::-1]
 
 
-@pytest.mark.parametrize("rate, suffix", [(16_000, "wav"), (44_100, "flac")])
-def test_a_file_of_another_rate_has_the_same_sound(tmp_path, rate, suffix, originals):
-    wave = signal.resample_poly(recordings(0)[0], rate // 100, RATE // 100)
-    soundfile.write(tmp_path / f"a.{suffix}", 0.5 * wave, rate)
-    found = peaks(tmp_path / f"a.{suffix}")
+def test_a_file_of_another_rate_has_the_same_sound(tmp_path, originals):
+    wave = signal.resample_poly(recordings(0)[0], 441, 320)
+    soundfile.write(tmp_path / "a.flac", 0.5 * wave, 44_100)
+    found = peaks(tmp_path / "a.flac")
     assert find_copies([found], originals, progress=False) == [0]
 
 

@@ -1,6 +1,7 @@
 """The corpora on disk: whole, laid out as the real datasets, the same every time."""
 
 import json
+import re
 import shutil
 from collections import Counter
 from dataclasses import replace

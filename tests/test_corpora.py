@@ -1,4 +1,4 @@
-"""The real datasets, prepared, are corpora of the grid: small copies of them here."""
+"""Procedural and real corpora are read alike by the grid: small copies of both here."""
 
 import dataclasses
 
@@ -7,16 +7,79 @@ from doubles import ToyCLAP
 from doubles_datasets import MAKERS, VIDEOS
 from doubles_experiments import RECIPE
 
+from drcap import paths
 from drcap.config import DatasetsConfig, ExperimentsConfig, corpora_profile, override
+from drcap.data import corpora as corpora_module
 from drcap.data import overlap
-from drcap.data.corpora import PreparedCorpora, corpora, kind_of
+from drcap.data.corpora import PreparedCorpora, ProceduralCorpora, corpora, kind_of
 from drcap.data.prepare import prepare
 from drcap.data.prepared import read_prepared, write_prepared
 from drcap.errors import DatasetAbsentError, DatasetError
 from drcap.experiments.grid import Experiment
 from drcap.experiments.materials import Materials
-from drcap.experiments.prediction import predict
-from drcap.spaces import Space
+from drcap.experiments.run import predict
+from drcap.joint_space import JointSpace
+from soundscapes import SoundscapesConfig
+from soundscapes.corpora import build
+
+TINY = SoundscapesConfig(ac=(2, 1, 1), cl=(1, 1, 1), weak=8, leaked=0.25)
+
+
+@pytest.fixture(scope="module")
+def scapes(tmp_path_factory):
+    """Procedural corpora of fifteen clips, two of them copies."""
+    folder = tmp_path_factory.mktemp("corpora")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DRCAP_HOME", str(tmp_path_factory.mktemp("home")))
+        yield ProceduralCorpora(TINY, build(TINY, folder, processes=1, progress=False))
+
+
+def test_every_procedural_clip_is_counted(scapes):
+    sizes = scapes.sizes().set_index(["corpus", "subset"])
+    assert sizes.clips.tolist() == [2, 1, 1, 1, 1, 1, 8]
+    assert sizes.recordings.tolist() == sizes.clips.tolist()
+    assert sizes.captions.loc["scapes-ac"].tolist() == [2, 5, 5]
+    assert sizes.captions.loc["scapes-weak"].tolist() == [8]
+    assert len(scapes.targets) == 7
+    assert len({(clip.dataset, clip.subset) for clip in scapes.targets}) == 6
+
+
+def test_the_truth_names_the_copies_and_what_sounds(scapes):
+    assert len(scapes.copies) == 2 and set(scapes.copies.values()) <= set(
+        scapes.targets
+    )
+    for clip in scapes.weak:
+        copied = scapes.truth(clip)["copy_of"]
+        assert (copied is None) == (clip.clip_id not in scapes.copies)
+    clip = scapes.clips("ac", "test")[0]
+    events = scapes.truth(clip)["scene"]["events"]
+    for words, event in zip(scapes.heard(clip).split(", "), events, strict=True):
+        assert words.startswith(event["name"].replace("_", " "))
+        assert words.endswith(" s")
+
+
+def test_no_copy_is_left_to_train_on(scapes):
+    kept = {clip.clip_id for clip in scapes.pretraining.kept}
+    assert kept.isdisjoint(scapes.copies)
+    assert len(kept) >= 5  # of six; a fingerprint may err
+    assert {clip.clip_id for clip in scapes.pairs} == kept
+    assert len(scapes.weak_captions) == len(kept)
+
+
+def test_procedural_corpora_are_built_once_in_a_folder_of_their_settings(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("DRCAP_HOME", str(tmp_path))
+    one = SoundscapesConfig(ac=(1, 1, 1), cl=(1, 1, 1), weak=1, leaked=0.0)
+    monkeypatch.setattr(corpora_module, "corpora_profile", lambda name: one)
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    root = corpora("demo", progress=False).root
+    assert root.parent == paths.home() / "corpora" and root.name.startswith(
+        "soundscapes-"
+    )
+    (root / "config.json").write_text("{}")
+    with pytest.raises(DatasetError, match="other settings"):
+        corpora("demo", progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +95,7 @@ def root(tmp_path_factory):
 def data(root, tmp_path, monkeypatch):
     """All of it, with empty lists of overlapping clips and a cache of its own."""
     monkeypatch.setenv("DRCAP_HOME", str(tmp_path / "home"))
-    none = overlap.Blacklists(frozenset(), frozenset())
-    monkeypatch.setattr(overlap, "blacklists", lambda: none)
+    monkeypatch.setattr(overlap, "blacklists", set)
     return PreparedCorpora(corpora_profile("paper"), root)
 
 
@@ -117,7 +179,7 @@ class RealMaterials(Materials):
 
     def space(self, system):
         if system not in self._spaces:
-            self._spaces[system] = Space(ToyCLAP(), self.captions, progress=False)
+            self._spaces[system] = JointSpace(ToyCLAP(), self.captions, progress=False)
         return self._spaces[system]
 
 
@@ -125,10 +187,8 @@ class RealMaterials(Materials):
 def test_the_grid_trains_and_captions_on_real_datasets(root, language_model):
     materials = RealMaterials(root, language_model)
     assert len(materials.training_captions("ac")) == 12
-    across = Experiment("ac", "cl")
-    records = predict(across, materials)
+    captioned = predict(Experiment("ac", "cl"), materials)
     clips = materials.clips("cl", "test")
-    assert [record["clip_id"] for record in records] == [c.clip_id for c in clips]
-    known = {*materials.captions}
-    found = [m["caption"] for record in records for m in record["similar_captions"]]
-    assert found and known.issuperset(found)
+    assert [entry.file for entry in captioned] == [str(clip.path) for clip in clips]
+    similar = [match.caption for entry in captioned for match in entry.similar_captions]
+    assert similar and {*materials.captions}.issuperset(similar)
