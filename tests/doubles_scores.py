@@ -8,7 +8,7 @@ from drcap.experiments.grid import row_experiment
 
 CLIPS = 50
 PAIRS = {"III": ("ac", "ac"), "IV": ("ac", "cl")}
-METRICS = ("meteor", "cider_d", "spice_py", "spider_py", SBERT_SIM)
+METRICS = ("meteor", "cider_d", "spice", "spider", SBERT_SIM)
 DIFFICULTY = np.random.default_rng(0).uniform(0.2, 0.4, CLIPS)
 
 

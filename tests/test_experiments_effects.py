@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 from doubles_scores import grid_of
 
+from drcap.evaluation.metrics import SBERT_SIM
+from drcap.evaluation.tables import TITLES
 from drcap.experiments.effects import (
     AGREES,
     CONTRADICTS,
@@ -55,7 +57,7 @@ def test_the_difference_is_that_of_the_means_in_points_of_per_cent(costly):
 
 
 def test_a_stand_in_is_named_beside_the_metric(costly):
-    assert "SPICE, ours spice_py" in set(costly["metric"])
+    assert f"FENSE, ours {TITLES[SBERT_SIM]}" in set(costly["metric"])
 
 
 @pytest.mark.parametrize(

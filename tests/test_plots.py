@@ -1,5 +1,6 @@
-"""Figures are labelled, say what their data say, and are the same file every time."""
+"""Figures are labelled, show what their data hold, and are the same file every time."""
 
+import functools
 import warnings
 
 import matplotlib
@@ -7,19 +8,33 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from doubles_scores import grid_of
+from matplotlib.colors import to_hex
+from matplotlib.patches import FancyBboxPatch
 
 from drcap import plots
+from drcap.evaluation.bootstrap import interval
+from drcap.experiments.effects import effects
+from drcap.experiments.tables import beside_paper, result_table
+from drcap.modality_gap import sampled_cosines
+from drcap.plots import style
 
 SR = 16_000
+DOMAINS = {"ac": "scapes-ac", "cl": "scapes-cl"}
 TAGS = {"Silence": 0.01, "Dog": 0.9, "Bark": 0.8, **{f"Tag {n}": 0.1 for n in range(9)}}
-
+DRAW = np.random.default_rng(0)
+NOISE = (0.1 * DRAW.standard_normal(10 * SR)).astype(np.float32)
+SIMILARITIES, GAINS = DRAW.uniform(0, 1, 60), DRAW.normal(2, 30, 60)
 TAUS = np.geomspace(0.001, 1, 7)
-SUPPORT = TAUS[:, None] * np.ones(3)
-
-
-def chirp(seconds=2.0):
-    time = np.arange(round(seconds * SR)) / SR
-    return (0.5 * np.sin(2 * np.pi * (200 + 800 * time) * time)).astype(np.float32)
+COUNTS = {"paper": np.array([0, 0, 1, 9]), "refitted": np.array([3, 4, 5, 6])}
+SHARES = pd.DataFrame({"weak": [0.7, 1.0], "ac": [0.3, 0.0]}, index=["to ac", "to cl"])
+FLOWS = {"training": ["caption", "CLAP", "LM*"], "inference": ["audio", "CLAP"]}
+PLANES = {
+    model: {name: DRAW.random((400, 2)) for name in ("PCA", "tSNE")}
+    for model in ("CLAP", "tag bridge")
+}
+DIRECTIONS = ("audio_to_text", "text_to_audio")
+CHANCE = dict.fromkeys(DIRECTIONS, {"R@1": 0.005, "R@5": 0.025, "R@10": 0.05})
 
 
 def training_log(validated=True):
@@ -32,141 +47,228 @@ def training_log(validated=True):
     return pd.DataFrame({**columns, "learning_rate": rate})
 
 
-def score_table():
-    table = {"METEOR": [0.2, 0.1], "CIDEr-D": [0.5, 0.6], "SPIDEr": [0.4, np.nan]}
-    return pd.DataFrame(table, index=["DRCap", "retrieval alone"])
+def log_with_gap(gap):
+    step = np.arange(1, 21)
+    validated = np.where(step % 10 == 0, 2.0 + gap, np.nan)
+    values = {"step": step, "train_loss": 2.0, "validation_loss": validated}
+    return pd.DataFrame(values)
+
+
+def clap_log(steps=40, every=10):
+    step = np.arange(steps + 1)
+    epoch_ends = step % every == 0
+    columns = {
+        "step": step,
+        "loss": np.where(step == 0, np.nan, 4 - step / steps),
+        "learning_rate": np.where(step == 0, np.nan, 1e-3),
+        "validation_loss": np.where(epoch_ends, 4.0, np.nan),
+        "recall_at_10": np.where(epoch_ends, 0.05 + step / 50, np.nan),
+        "gap": np.where(epoch_ends, 1 - step / 100, np.nan),
+        "paired": np.where(epoch_ends, step / 100 - 0.1, np.nan),
+    }
+    return pd.DataFrame(columns)
+
+
+def retrieval(value):
+    scores = {"R@1": value / 4, "R@5": value / 2, "R@10": value, "mAP@10": value / 3}
+    return dict.fromkeys(DIRECTIONS, scores)
+
+
+def cones(shift, count=100):
+    draw = np.random.default_rng(0)
+    rows = draw.standard_normal((2, count, 8)) + np.array([0, shift])[:, None, None]
+    return rows / np.linalg.norm(rows, axis=2, keepdims=True)
+
+
+def swept(*copied):
+    variants = [str(number) for number in range(len(copied))]
+    return pd.DataFrame({"variant": variants, "cider_d": 20.0, "copied": copied})
+
+
+def size(captions):
+    job = {"resident": 2e9, "allocated": 1e9, "seconds": 3.0}
+    search = job | {"milliseconds": 0.5, "index_seconds": 2.0}
+    jobs = dict.fromkeys(("build", "select", "project"), job)
+    indexes = {f"search, {index}": search for index in ("exact", "ivf", "hnsw")}
+    return {"captions": captions, **jobs, **indexes}
+
+
+@functools.cache
+def table():
+    results = grid_of({"w/o SS": 0.1, "w/o RAG": 0.18, "w/o PD": 0.05})
+    return result_table("table3_ablation_in_domain", results, domains=DOMAINS)
+
+
+@functools.cache
+def differences():
+    return effects("DRCap", "w/o PD", grid_of({"w/o PD": 0.05}), domains=DOMAINS)
 
 
 FIGURES = {
-    "clip": lambda: plots.plot_clip(chirp(), SR),
-    "clip with tags": lambda: plots.plot_clip(chirp(), SR, TAGS, "A chirp"),
-    "training": lambda: plots.plot_training(training_log()),
-    "similarities": lambda: plots.plot_similarity_histogram(
-        np.linspace(0, 1, 101), (0.75, 0.85)
+    "clip": (
+        lambda: plots.plot_clip(NOISE, SR),
+        {"Amplitude", "Time (s)", "Frequency (kHz)", "Level (dB re full scale)"},
     ),
-    "scores": lambda: plots.plot_scores(score_table()),
-    "counts": lambda: plots.plot_counts({"with": 8, "without": 0}, 10, "Hits", "Hits"),
-    "support": lambda: plots.plot_effective_support(TAUS, 10_000 * SUPPORT, 0.1),
+    "tags": (
+        lambda: plots.plot_clip(NOISE, SR, TAGS, "Noise"),
+        {"Probability of the likeliest tags"},
+    ),
+    "examples": (
+        lambda: plots.plot_examples([NOISE] * 4, SR, ["A\nB"] * 4, "Wrong"),
+        {"Time (s)"},
+    ),
+    "encoder input": (
+        lambda: plots.plot_encoder_input(
+            DRAW.uniform(-60, 0, (251, 64)), DRAW.random((128, 128)), 4, 10.0
+        ),
+        {"Time (s)", "Mel band"},
+    ),
+    "training": (
+        lambda: plots.plot_training(training_log()),
+        {"Loss (nats per token)", "Step", "Learning rate"},
+    ),
+    "clap training": (
+        lambda: plots.plot_clap_training(clap_log()),
+        {"Contrastive loss (nats)", "R@10, audio to text", "Step"},
+    ),
+    "losses": (
+        lambda: plots.plot_losses(
+            {"DRCap": log_with_gap(0.5), "w/o SS": log_with_gap(1.25)}
+        ),
+        {"Loss (nats per token)", "Step"},
+    ),
+    "gap over training": (
+        lambda: plots.plot_gap_over_training(clap_log()),
+        {"Distance of the centroids", "Mean cosine of pairs"},
+    ),
+    "cross-modal": (
+        lambda: plots.plot_cross_modal(
+            {"scapes-ac": retrieval(0.64), "scapes-cl": retrieval(0.48)}, CHANCE
+        ),
+        {"Share of queries", "Audio to text", "Text to audio"},
+    ),
+    "gap": (
+        lambda: plots.plot_modality_gap(PLANES, "Two cones"),
+        {"PCA, first axis", "tSNE, second axis"},
+    ),
+    "cosines": (
+        lambda: plots.plot_cosines(
+            {
+                "far": sampled_cosines(*cones(2)),
+                "near": sampled_cosines(*cones(0)[[0, 0]]),
+            }
+        ),
+        {"Cosine similarity", "Share of pairs"},
+    ),
+    "similarities": (
+        lambda: plots.plot_similarity_histogram([-1.0, 0.76, 0.8, 1.0], (0.75, 0.85)),
+        {"Cosine similarity", "Pairs of captions"},
+    ),
+    "support": (
+        lambda: plots.plot_effective_support(
+            TAUS, 10_000 * TAUS[:, None] * np.ones(3), 0.1
+        ),
+        {"Temperature tau", "Effective number of captions"},
+    ),
+    "counts": (
+        lambda: plots.plot_counts({"with": 8, "without": 0}, 10, "Hits", "Hits"),
+        {"Hits (lines: 95 % intervals)"},
+    ),
+    "in range": (
+        lambda: plots.plot_counts_in_range(COUNTS, 3, "Few"),
+        {"Captions inside the range", "Share of training captions"},
+    ),
+    "differences": (
+        lambda: plots.plot_differences(differences(), "Points", "Projection"),
+        {"Points"},
+    ),
+    "systems": (
+        lambda: plots.plot_systems(
+            beside_paper(table()), ["METEOR", "CIDEr-D"], "Systems"
+        ),
+        {"METEOR (per cent)", "CIDEr-D (per cent)"},
+    ),
+    "sweep": (
+        lambda: plots.plot_sweep(
+            {"DRCap": swept(0.1, 0.2), "w/o SS": swept(0.0, 0.9)}, "k", "Copies", 60
+        ),
+        {"k", "CIDEr-D (per cent)", "Captions copied from the prompt"},
+    ),
+    "gain": (
+        lambda: plots.plot_gain(SIMILARITIES, GAINS, "Gain (points)"),
+        {"Gain (points)"},
+    ),
+    "origins": (lambda: plots.plot_origins(SHARES, "Origins"), {"Share of captions"}),
+    "scale": (
+        lambda: plots.plot_scale([size(1_000), size(10_000)]),
+        {"Captions (N)", "Time of a job (s)", "Peak memory of the largest job (GB)"},
+    ),
+    "flows": (lambda: plots.plot_flows(FLOWS, "A system"), set()),
 }
-every_figure = pytest.mark.parametrize("name", FIGURES)
 
 
-def labels_of(figure):
-    return {
-        label
-        for axes in figure.axes
-        for label in (axes.get_xlabel(), axes.get_ylabel())
-        if label
-    }
+@functools.cache
+def drawn(name):
+    return FIGURES[name][0]()
+
+
+def axes_of(name):
+    return drawn(name).axes
 
 
 def texts_of(axes):
     return [text.get_text() for text in axes.texts]
 
 
-def titles_of(figure):
+def title_of(figure):
     titles = [axes.get_title(loc="left") for axes in figure.axes]
-    return " ".join([figure.get_suptitle(), *titles])
+    return " ".join([figure.get_suptitle(), *titles]).strip()
 
 
-@every_figure
-def test_a_figure_has_a_title_and_is_shown_once(name):
-    figure = FIGURES[name]()
-    assert titles_of(figure).strip() and not plt.get_fignums()
-
-
-@pytest.mark.parametrize(
-    "name, labels",
-    {
-        "clip": {
-            *("Amplitude", "Time (s)", "Frequency (kHz)", "Level (dB re full scale)"),
-        },
-        "training": {"Loss (nats per token)", "Step", "Learning rate"},
-        "similarities": {"Cosine similarity", "Pairs of captions"},
-        "scores": {"Score (higher is better)", "Metric"},
-        "counts": {"Hits (lines: 95 % intervals)"},
-        "support": {"Temperature tau", "Effective number of captions"},
-    }.items(),
-)
-def test_axes_are_labelled_with_their_units(name, labels):
-    assert labels_of(FIGURES[name]()) == labels
-
-
-@every_figure
-def test_the_same_data_gives_the_same_bytes_under_any_settings(tmp_path, name):
-    plots.save_figure(FIGURES[name](), tmp_path / "first.png")
-    with matplotlib.rc_context(
-        {"font.size": 20, "savefig.dpi": 300, "lines.color": "r"}
-    ):
-        plots.save_figure(FIGURES[name](), tmp_path / "second.png")
-    first = (tmp_path / "first.png").read_bytes()
-    assert first == (tmp_path / "second.png").read_bytes()
-    assert first.startswith(b"\x89PNG") and b"Software" not in first
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "first.png",
-        "second.png",
-    ]
-
-
-def test_ten_seconds_of_noise_make_a_file_small_enough_to_commit(tmp_path):
-    noise = 0.1 * np.random.default_rng(0).standard_normal(10 * SR)
-    figure = plots.plot_clip(noise.astype(np.float32), SR, TAGS)
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_is_labelled_shown_once_and_small_enough_to_commit(tmp_path, name):
+    figure = drawn(name)
+    assert title_of(figure) and not plt.get_fignums()
+    found = {
+        text for axes in figure.axes for text in (axes.get_xlabel(), axes.get_ylabel())
+    }
+    assert FIGURES[name][1] <= found
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        plots.save_figure(figure, tmp_path / "noise.png")
+        plots.save_figure(figure, tmp_path / "figure.png")
+    content = (tmp_path / "figure.png").read_bytes()
+    assert content.startswith(b"\x89PNG") and b"Software" not in content
+    assert [path.name for path in tmp_path.iterdir()] == ["figure.png"]
+
+
+@pytest.mark.parametrize("name", ["training", "flows"])
+def test_the_same_data_gives_the_same_bytes_under_any_settings(name):
+    before = dict(matplotlib.rcParams)
+    odd = {"font.size": 20, "savefig.dpi": 300, "lines.color": "r"}
+    with matplotlib.rc_context(odd):
+        again = plots.png(FIGURES[name][0]())
+    assert again == plots.png(drawn(name))
+    assert dict(matplotlib.rcParams) == before  # our style does not leak
 
 
 def test_a_figure_too_large_to_commit_is_warned_of(tmp_path, monkeypatch):
-    monkeypatch.setattr(plots.style, "LARGEST_FIGURE", 1_000)
-    with pytest.warns(UserWarning, match="scores.png: has .* bytes, over 1,000"):
-        plots.save_figure(FIGURES["scores"](), tmp_path / "scores.png")
-
-
-def test_a_style_of_ours_does_not_leak_into_the_callers_figures():
-    before = dict(matplotlib.rcParams)
-    FIGURES["scores"]()
-    assert dict(matplotlib.rcParams) == before
+    monkeypatch.setattr(style, "LARGEST_FIGURE", 1_000)
+    with pytest.warns(UserWarning, match="counts.png: has .* bytes, over 1,000"):
+        plots.save_figure(drawn("counts"), tmp_path / "counts.png")
 
 
 @pytest.mark.parametrize("waveform", (np.zeros(800), np.ones(1)))
-def test_the_shortest_and_the_silent_clip_can_be_drawn(tmp_path, waveform):
+def test_the_shortest_and_the_silent_clip_can_be_drawn(waveform):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        figure = plots.plot_clip(waveform.astype(np.float32), SR)
-        plots.save_figure(figure, tmp_path / "clip.png")
+        plots.png(plots.plot_clip(waveform.astype(np.float32), SR))
 
 
 def test_only_the_likeliest_tags_are_drawn_the_highest_on_top():
-    texts = texts_of(plots.plot_clip(chirp(), SR, TAGS).axes[-1])
+    texts = texts_of(axes_of("tags")[-1])
     names, values = texts[0::2], texts[1::2]
     assert len(names) == plots.TAGS_SHOWN and "Silence" not in names
     assert names[-2:] == ["Bark", "Dog"] and values[-2:] == ["0.80", "0.90"]
-
-
-def test_the_training_title_names_the_best_validation():
-    title = titles_of(plots.plot_training(training_log()))
-    assert "Validation loss is lowest, 1.500, at step 60" in title
-    assert "Training loss" in titles_of(plots.plot_training(training_log(False)))
-
-
-def test_the_histogram_counts_every_similarity_and_the_share_in_the_band():
-    figure = plots.plot_similarity_histogram([-1.0, 0.76, 0.8, 1.0], (0.75, 0.85))
-    assert "50.0% of the similarities lie in [0.75, 0.85]" in titles_of(figure)
-    bars = figure.axes[0].containers[0]
-    assert sum(bar.get_height() for bar in bars) == 4
-
-
-def test_every_score_is_printed_and_a_missing_one_is_a_dash():
-    figure = plots.plot_scores(score_table())
-    assert texts_of(figure.axes[0]) == [
-        "0.200",
-        "0.500",
-        "0.400",
-        "0.100",
-        "0.600",
-        "–",
-    ]
-    assert "DRCap leads on 2 of 3 metrics" in titles_of(figure)
 
 
 def test_a_tone_lies_at_its_frequency_on_the_axis():
@@ -178,8 +280,50 @@ def test_a_tone_lies_at_its_frequency_on_the_axis():
     assert ticks[nearest].get_text() == "2" and abs(nearest - band) <= 0.5
 
 
+@pytest.mark.parametrize(
+    "name, title",
+    [
+        ("encoder input", "10 s become 2 pieces of 128 frames, in 1,024 patches"),
+        ("training", "Validation loss is lowest, 1.500, at step 60"),
+        ("clap training", "from 0.05 to 0.85"),
+        ("gap over training", "R@10 from 0.05 to 0.85 and the gap from 1.00 to 0.60"),
+        ("losses", "0.50 (DRCap), 1.25 (w/o SS)"),
+        ("cross-modal", "64.0% of scapes-ac, 48.0% of scapes-cl"),
+        ("cosines", "far: a clip is\nnearer to "),
+        ("cosines", "near: a clip is\nnearer to its caption (1.00"),
+        ("similarities", "50.0% of the similarities lie in [0.75, 0.85]"),
+        ("support", "At tau = 0.1 a caption rests on some 1,000"),
+        ("sweep", "60 validation clips"),
+    ],
+)
+def test_titles_tell_what_the_data_hold(name, title):
+    assert title in title_of(drawn(name))
+
+
+def test_a_training_without_validation_is_drawn():
+    assert "Training loss" in title_of(plots.plot_training(training_log(False)))
+
+
+def test_every_recall_is_printed_beside_chance():
+    axes = axes_of("cross-modal")[0]
+    assert texts_of(axes) == ["0.16", "0.32", "0.64", "0.12", "0.24", "0.48"]
+    heights = [lines.get_segments()[0][0, 1] for lines in axes.collections]
+    assert heights == [0.005, 0.025, 0.05]
+
+
+def test_every_pair_is_drawn_and_some_are_joined():
+    lines, audio, text = axes_of("gap")[0].collections
+    assert len(audio.get_offsets()) == len(text.get_offsets()) == 200
+    assert 0 < len(lines.get_segments()) <= 50
+
+
+def test_the_histogram_counts_every_similarity():
+    bars = axes_of("similarities")[0].containers[0]
+    assert sum(bar.get_height() for bar in bars) == 4
+
+
 def test_counts_are_drawn_from_top_to_bottom_with_wilson_intervals():
-    axes = FIGURES["counts"]().axes[0]
+    axes = axes_of("counts")[0]
     assert texts_of(axes) == ["0 of 10", "8 of 10"]  # from the bottom up
     assert [text.get_text() for text in axes.get_yticklabels()] == ["without", "with"]
     intervals = axes.collections[0].get_segments()
@@ -188,7 +332,75 @@ def test_counts_are_drawn_from_top_to_bottom_with_wilson_intervals():
     np.testing.assert_allclose(intervals[0][:, 0], [0, 0.2775], atol=1e-4)
 
 
-def test_the_support_in_use_is_read_off_at_the_chosen_temperature():
-    assert "At tau = 0.1 a caption rests on some 1,000" in titles_of(
-        FIGURES["support"]()
-    )
+def test_captions_in_range_are_counted_up_to_what_is_wanted():
+    axes = axes_of("in range")[0]
+    shares = [bar.get_height() for bar in axes.patches]
+    assert shares == pytest.approx([2 / 4, 1 / 4, 0, 1 / 4, 0, 0, 0, 1])
+    assert texts_of(axes) == ["50%", "25%", "0%", "25%", "0%", "0%", "0%", "100%"]
+
+
+def test_differences_are_drawn_with_their_intervals_and_the_papers():
+    frame = differences()
+    first = frame[frame["group"] == "scapes-ac"]
+    axes = axes_of("differences")[0]
+    zero, ours, paper = axes.lines
+    for line, column in ((ours, "difference"), (paper, "paper_difference")):
+        given = list(first[column])
+        assert list(line.get_xdata()) == pytest.approx(given, nan_ok=True)
+    bounds = [segment[:, 0] for segment in axes.collections[0].get_segments()]
+    assert np.allclose(bounds, first[["low", "high"]], equal_nan=True)
+
+
+def test_every_system_is_a_row_with_our_score_and_the_papers():
+    names = [text.get_text() for text in axes_of("systems")[0].get_yticklabels()]
+    for axes, metric in zip(axes_of("systems"), ("meteor", "cider_d"), strict=True):
+        block = table().set_index("metric").loc[metric].set_index("system")
+        assert names == list(block.index)[::-1]  # from the bottom up
+        for line, column in zip(axes.lines, ("ours", "paper"), strict=True):
+            values = dict(zip(line.get_ydata(), line.get_xdata(), strict=True))
+            by_row = [values[row] for row in range(len(names))]
+            assert by_row == pytest.approx(list(block[column])[::-1], nan_ok=True)
+
+
+def test_a_system_keeps_its_row_where_it_was_not_run():
+    frame = beside_paper(table())
+    other = frame[frame["system"] != "w/o RAG"].assign(ours_on="elsewhere")
+    both = pd.concat([frame, other])
+    first, second = plots.plot_systems(both, ["CIDEr-D"], "Systems").axes
+    rows = [len(axes.lines[0].get_ydata()) for axes in (first, second)]
+    assert rows == [5, 4]
+    assert {*second.lines[0].get_ydata()} < {*first.lines[0].get_ydata()}
+
+
+def test_each_captioner_of_a_sweep_has_a_line_in_both_panels():
+    score, copies = axes_of("sweep")
+    assert [list(line.get_ydata()) for line in copies.lines] == [[0.1, 0.2], [0.0, 0.9]]
+    assert len(score.lines) == 2
+
+
+def test_the_gain_is_averaged_over_parts_of_rising_similarity():
+    order = np.argsort(SIMILARITIES, kind="stable")
+    parts = np.array_split(GAINS[order], 5)
+    [axes] = axes_of("gain")
+    means = list(axes.lines[-1].get_ydata())
+    assert means == pytest.approx([part.mean() for part in parts])
+    bounds = axes.collections[1].get_segments()[0][:, 1]
+    first = interval(parts[0])
+    assert bounds == pytest.approx([first.low, first.high])
+
+
+def test_the_origins_of_a_row_fill_its_bar():
+    bars = axes_of("origins")[0].patches
+    assert sum(bar.get_width() for bar in bars) == pytest.approx(len(SHARES))
+
+
+def test_every_box_of_a_diagram_is_named_and_coloured_if_trained():
+    [axes] = axes_of("flows")
+    texts = texts_of(axes)
+    named = [text for text in texts if text]
+    assert named == ["training", "caption", "CLAP", "LM", "inference", "audio", "CLAP"]
+    assert texts.count("") == 3  # arrows between neighbours
+    boxes = [patch for patch in axes.patches if isinstance(patch, FancyBboxPatch)]
+    colours = [to_hex(box.get_facecolor()) for box in boxes]
+    pale, trained = style.PALE, style.COLOURS[0]
+    assert colours == [pale, pale, trained, pale, pale]
