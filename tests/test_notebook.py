@@ -9,8 +9,8 @@ from drcap import config as configs
 from drcap import notebook, paths
 from drcap.config import override
 from drcap.errors import ConfigError
-from drcap.pipeline import Captioned
 from drcap.retrieval.matches import Match
+from drcap.systems.base import Captioned
 
 
 @pytest.fixture
