@@ -100,8 +100,7 @@ def along_gap(
     """Move embeddings by `amount` times `direction` and renormalise.
 
     embedding : (D,) or (B, D), unit rows     direction : (D,), text less audio centroid
-    amount : 0 stays, 1 crosses the gap, more goes beyond
-    returns : float32, the shape of `embedding`, unit rows
+    amount : 0 stays, 1 crosses the gap     returns : float32, shaped as `embedding`
     """
     return _unit(embedding + amount * direction)
 
@@ -125,8 +124,8 @@ def bridges(
     """
     rows = torch.from_numpy(audio)
     projected = project(rows, support, temperature, renormalise=True).numpy()
-    gap = np.linalg.norm(text_mean - audio_mean)
-    noisy = inject_noise(text, float(gap) / text.shape[1] ** 0.5, seed)
+    gap = float(np.linalg.norm(text_mean - audio_mean))
+    noisy = inject_noise(text, gap / text.shape[1] ** 0.5, seed)
     return {
         "none": (audio, text),
         "mean shift": (mean_shift(audio, audio_mean, text_mean), text),

@@ -123,16 +123,17 @@ def test_missing_and_unexpected_keys_are_listed(tensors, tmp_path):
 def test_tensors_of_another_size_are_named(tensors, tmp_path):
     wider = dict(tensors) | {"text_proj.2.bias": torch.zeros(25)}
     path = write_clap(tmp_path / "best_model.pt", wider)
-    with pytest.raises(CheckpointError, match="of another size: size mismatch for te"):
+    with pytest.raises(CheckpointError, match=r"text_proj.2.bias to be \(24,\), fou"):
         load_small(path)
 
 
-@pytest.mark.parametrize("key", ["stft.conv_imag.weight", "log_trans.melW"])
-def test_another_front_end_is_refused(tensors, tmp_path, key):
-    other = tensors | {TRANSFORM + key: constants()[TRANSFORM + key] * 1.01}
-    path = write_clap(tmp_path / "best_model.pt", other)
-    with pytest.raises(CheckpointError, match="trained on another front end"):
-        load_small(path)
+def test_another_front_end_is_refused(tensors, tmp_path):
+    key = TRANSFORM + "log_trans.melW"
+    path = tmp_path / "best_model.pt"
+    for bands in (constants()[key] * 1.01, constants()[key][:-1]):
+        write_clap(path, tensors | {key: bands})
+        with pytest.raises(CheckpointError, match="trained on another front end"):
+            load_small(path)
 
 
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path):

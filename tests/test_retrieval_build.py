@@ -73,7 +73,7 @@ def test_a_build_on_disk_equals_one_in_memory(tmp_path, dtype, shard_size):
 def test_an_approximate_index_is_built_saved_and_loaded(tmp_path, index):
     build_datastore(tmp_path / "ds", CAPTIONS, ToyCLAP(), index=index, **SMALL)
     datastore = CaptionDatastore.load(tmp_path / "ds")
-    assert datastore.index == index and not datastore.searcher.exact
+    assert datastore.index == index and datastore.searcher.index is not None
     queries = ToyCLAP().encode_text(TOY_CAPTIONS[:9])
     nearest = [matches[0].caption for matches in datastore.search(queries, 1)]
     assert nearest == TOY_CAPTIONS[:9]

@@ -87,9 +87,8 @@ def import_model(
     check_output(output)
     texts = read_captions(captions) if captions else None
     released = read_released(mapper, support, lora, language_model)
-    write_model(
-        output, released, load_authors(clap, tokenizer=tokenizer, device=device), texts
-    )
+    model = load_authors(clap, tokenizer=tokenizer, device=device)
+    write_model(output, released, model, texts)
     return sum(file.stat().st_size for file in output.rglob("*") if file.is_file())
 
 
@@ -115,7 +114,9 @@ def read_released(
     CheckpointError names a file that is damaged or of another size, or lists its
     missing and unexpected keys; AssetError if the language model's config is not here.
     """
-    weights, adapter = _read_model(mapper)
+    weights = torch_files.tensors(mapper, torch_files.read(mapper))
+    language = sorted(key for key in weights if key.startswith(LANGUAGE))
+    adapter = _our_names({key: weights.pop(key) for key in language})
     if lora is None:
         settings = _implied_settings(adapter)
     elif adapter:
@@ -125,12 +126,12 @@ def read_released(
         )
     else:
         settings, adapter = _read_adapter(lora)
+    inner = weights.get("encoder_projector.linear1.bias", torch.zeros(1)).numel()
     targets = settings.get("target_modules")
     try:
         config = CaptionerConfig(
             language_model,
-            **{"style": "authors", "mapper": "two_layer"},
-            mapper_width=weights["0.bias"].numel(),
+            **{"style": "authors", "mapper": "two_layer", "mapper_width": inner},
             lora_r=settings.get("r"),
             lora_alpha=settings.get("lora_alpha"),
             lora_dropout=settings.get("lora_dropout"),
@@ -140,8 +141,11 @@ def read_released(
         raise CheckpointError(f"{lora or mapper}: not plain LoRA: {error}") from None
     width = _check_adapter(lora or mapper, adapter, config)
     rows = _read_support(support)
-    _check_mapper(mapper, weights, rows.shape[1], width)
-    return Released(weights, adapter, rows, config)
+    shapes = ((inner, rows.shape[1]), (inner,), (width, inner), (width,))
+    expected = dict(zip(MAPPER_KEYS, shapes, strict=True))
+    torch_files.check(mapper, "the authors' model.pt", weights, expected)
+    ours = {MAPPER_KEYS[key]: weights[key].float().contiguous() for key in expected}
+    return Released(ours, adapter, rows, config)
 
 
 def write_model(
@@ -189,28 +193,6 @@ def _read_support(path: Path) -> torch.Tensor:
             f"to {norms.max():.3g}; not a text embedding support"
         )
     return rows
-
-
-def _read_model(path: Path) -> tuple[Tensors, Tensors]:
-    """Return the mapper and the adapter (perhaps none) of model.pt, under our names."""
-    content = torch_files.named(path, torch_files.read(path))
-    language = {key for key in content if key.startswith(LANGUAGE)}
-    own = content.keys() - language
-    torch_files.check_keys(path, "the authors' model.pt", own, MAPPER_KEYS)
-    theirs = torch_files.tensors(path, content)
-    adapter = {key: theirs[key] for key in sorted(language)}
-    mapper = {
-        ours: theirs[key].float().contiguous() for key, ours in MAPPER_KEYS.items()
-    }
-    return mapper, _our_names(adapter)
-
-
-def _check_mapper(path: Path, mapper: Tensors, dim: int, width: int) -> None:
-    """Compare the layers' sizes with the support's D and the language model's H."""
-    inner = mapper["0.bias"].numel()
-    shapes = ((inner, dim), (inner,), (width, inner), (width,))
-    theirs = {key: mapper[ours] for key, ours in MAPPER_KEYS.items()}
-    torch_files.check_shapes(path, theirs, dict(zip(theirs, shapes, strict=True)))
 
 
 def _our_names(tensors: Tensors) -> Tensors:
@@ -281,9 +263,8 @@ def _check_adapter(source: Path, adapter: Tensors, config: CaptionerConfig) -> i
             f"'{name}' has; give its own --language-model"
         ) from None
     needed = get_peft_model_state_dict(adapted, save_embedding_layers=False)
-    torch_files.check_keys(source, f"the authors' adapter of '{name}'", adapter, needed)
     shapes = {key: tensor.shape for key, tensor in needed.items()}
-    torch_files.check_shapes(source, adapter, shapes)
+    torch_files.check(source, f"the authors' adapter of '{name}'", adapter, shapes)
     return model.get_input_embeddings().weight.shape[1]
 
 

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -17,8 +18,9 @@ from pydantic.dataclasses import dataclass
 
 from drcap.atomic import write_text
 from drcap.clap.batches import encode_recordings
+from drcap.clap.encoder import CLAP
 from drcap.config import RetrievalConfig
-from drcap.data.clip import Clip
+from drcap.data.clip import Clip, captions_of
 from drcap.data.identities import bare_name
 from drcap.data.prepared import read_prepared, write_prepared
 from drcap.data.tables import json_lines
@@ -68,15 +70,9 @@ def export_clips(
     similar = None
     if datastore is not None:
         encoder = load_clap(clap)
-        store = CaptionDatastore.load(datastore, encoder)
-        if inference:
-            paths = [clip.path for clip in clips if clip.path is not None]
-            audio = encode_recordings(paths, encoder)
-            similar = store.search(audio, RetrievalConfig().top_k)
-        else:
-            captions = [caption for clip in clips for caption in clip.captions]
-            similar = _drawn(captions, store, encoder, seed)
-        similar = [[match.caption for match in matches] for matches in similar]
+        search = _retrieved if inference else partial(_drawn, seed=seed)
+        matches = search(clips, CaptionDatastore.load(datastore, encoder), encoder)
+        similar = [[match.caption for match in row] for row in matches]
     records = write(clips, similar)
     if not records:
         raise DatasetError(
@@ -187,20 +183,21 @@ def to_clips(records: Iterable[AuthorsRecord], subset: str) -> list[Clip]:
     ]
 
 
-def _drawn(
-    captions: Sequence[str], datastore: CaptionDatastore, clap, seed: int
-) -> list[list[Match]]:
+def _retrieved(clips, datastore: CaptionDatastore, clap: CLAP) -> list[list[Match]]:
+    """Return the captions nearest to each recording (eq. 3)."""
+    paths = [clip.path for clip in clips if clip.path is not None]
+    audio = encode_recordings(paths, clap)
+    return datastore.search(audio, RetrievalConfig().top_k)
+
+
+def _drawn(clips, datastore, clap: CLAP, seed: int) -> list[list[Match]]:
     """Return similar captions of each caption, none of them its own."""
+    captions = captions_of(clips)
     own = CaptionDatastore.build(captions, clap)  # encodes a repeated caption once
-    settings = RetrievalConfig()
+    queries, band = own.embeddings_of(captions), RetrievalConfig()
+    settings = {"k": band.top_k, "sim_min": band.sim_min, "sim_max": band.sim_max}
     return select_similar(
-        own.embeddings_of(captions),
-        datastore,
-        k=settings.top_k,
-        sim_min=settings.sim_min,
-        sim_max=settings.sim_max,
-        seed=seed,
-        own_captions=captions,
+        queries, datastore, seed=seed, own_captions=captions, **settings
     )
 
 

@@ -6,7 +6,7 @@ function raises a CheckpointError that names the file and what is wrong with it.
 """
 
 import pickle
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -38,24 +38,18 @@ def read(path: Path) -> object:
     raise CheckpointError(f"{path}: {problem}")
 
 
-def named(path: Path, content: object) -> dict[str, object]:
-    """Return a dictionary's values by name, without a wrapper's prefix `module.`."""
-    if isinstance(content, Mapping) and all(isinstance(key, str) for key in content):
-        return {key.removeprefix("module."): value for key, value in content.items()}
-    raise CheckpointError(
-        f"{path}: expected tensors by name, found {described(content)}"
-    )
-
-
 def tensors(path: Path, content: object) -> Tensors:
-    """Return the values of `named`, which must all be tensors."""
-    values = named(path, content)
-    for name, value in values.items():
+    """Return a dictionary's tensors by name, without a wrapper's prefix `module.`."""
+    if not isinstance(content, Mapping):
+        raise CheckpointError(
+            f"{path}: expected tensors by name, found {described(content)}"
+        )
+    for name, value in content.items():
         if not torch.is_tensor(value):
             raise CheckpointError(
                 f"{path}: expected {name} to be a tensor, found {described(value)}"
             )
-    return values
+    return {str(key).removeprefix("module."): value for key, value in content.items()}
 
 
 def described(content: object) -> str:
@@ -67,23 +61,20 @@ def described(content: object) -> str:
     return f"an object of type {type(content).__name__}"
 
 
-def check_keys(
-    path: Path, what: str, keys: Collection[str], expected: Collection[str]
+def check(
+    path: Path, what: str, values: Tensors, expected: Mapping[str, Iterable[int]]
 ) -> None:
-    """List missing and unexpected keys, if there are any."""
-    faults = {
-        "missing keys": set(expected) - set(keys),
-        "unexpected keys": set(keys) - set(expected),
+    """List missing and unexpected keys, or name a tensor of another shape.
+
+    what : what the file should be, for the message     expected : key -> shape
+    """
+    lists = {
+        "missing keys": sorted(expected.keys() - values.keys()),
+        "unexpected keys": sorted(values.keys() - expected.keys()),
     }
-    lists = [f"{fault}: {_some(sorted(odd))}" for fault, odd in faults.items() if odd]
-    if lists:
-        raise CheckpointError(f"{path}: not {what}; {'; '.join(lists)}")
-
-
-def check_shapes(
-    path: Path, values: Tensors, expected: Mapping[str, Collection[int]]
-) -> None:
-    """Name a tensor of another shape, if there is one."""
+    faults = [f"{fault}: {_some(keys)}" for fault, keys in lists.items() if keys]
+    if faults:
+        raise CheckpointError(f"{path}: not {what}; {'; '.join(faults)}")
     for name, shape in expected.items():
         if tuple(values[name].shape) != tuple(shape):
             raise CheckpointError(

@@ -21,9 +21,8 @@ from drcap.clap.encoder import CLAP
 from drcap.errors import ConfigError, DatastoreError
 from drcap.retrieval import files
 from drcap.retrieval.index import (
-    Exact,
+    Searcher,
     build_index,
-    candidates,
     check_index,
     read_index,
 )
@@ -163,7 +162,7 @@ class CaptionDatastore:
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
     @cached_property
-    def searcher(self) -> Exact:
+    def searcher(self) -> Searcher:
         """The search of this datastore's index, built when it is first needed."""
         return build_index(self.index, self.embeddings)
 
@@ -252,9 +251,9 @@ class CaptionDatastore:
         audible = queries.any(dim=1).nonzero().flatten()
         if not min(len(audible), top_k, len(self) - len(excluded)):
             return matches
-        searcher = Exact(self.embeddings) if exact else self.searcher
+        searcher = Searcher(self.embeddings) if exact else self.searcher
         for part in audible.split(QUERIES):
-            nearest = candidates(searcher, queries[part], top_k, excluded)
+            nearest = searcher.candidates(queries[part], top_k, excluded)
             for place, rows in zip(part.tolist(), nearest, strict=True):
                 rows = rows[(rows >= 0) & (rows != own_rows[place])]
                 query = queries[place].numpy()

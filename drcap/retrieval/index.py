@@ -30,8 +30,6 @@ SPARE = 8  # candidates beyond top_k + 1, among which ties are settled
 TIE = 1e-5  # above the rounding error of a float32 inner product of unit rows
 SAMPLE = 256  # captions that `sampled_recall` draws
 
-Nearest = tuple[np.ndarray, np.ndarray]  # products and rows, (B, count) each
-
 
 def check_index(kind: str) -> None:
     """Raise ConfigError unless `kind` is a way to search."""
@@ -39,23 +37,45 @@ def check_index(kind: str) -> None:
         raise ConfigError(f"index: unknown '{kind}'; known: {', '.join(INDEXES)}")
 
 
-class Exact:
-    """Compares every row of `embeddings`, (N, D) float32 or float16, unit rows."""
+class Searcher:
+    """Finds the nearest rows, by comparing all or by an index of faiss.
 
-    exact = True
+    embeddings : (N, D) float32 or float16, unit rows     index : None: all are compared
+    """
 
-    def __init__(self, embeddings: np.ndarray):
+    def __init__(self, embeddings: np.ndarray, index: "faiss.Index | None" = None):
         self.embeddings = embeddings
+        self.index = index
 
     def search(
         self, queries: torch.Tensor, count: int, excluded: np.ndarray
-    ) -> Nearest:
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return the `count` largest products of each query, falling, and their rows.
 
         queries : (B, D) float32, on the CPU     excluded : (X,) rows that no query may
         count : at most N                        get, rising
         returns : (B, count) float32 and int64; -1 where fewer rows are allowed
         """
+        if self.index is None:
+            return self._compare_all(queries, count, excluded)
+        import faiss
+
+        options = {}
+        if len(excluded):
+            options["sel"] = faiss.IDSelectorNot(faiss.IDSelectorBatch(excluded))
+        if isinstance(self.index, faiss.IndexHNSW):
+            breadth = max(EF_SEARCH, 2 * count)
+            settings = faiss.SearchParametersHNSW(efSearch=breadth, **options)
+        else:
+            probed = -(-self.index.nlist // PROBED)
+            settings = faiss.SearchParametersIVF(nprobe=probed, **options)
+        scores, rows = self.index.search(queries.numpy(), count, params=settings)
+        few = np.flatnonzero(rows[:, -1] < 0)  # too few rows were visited
+        if len(few):
+            scores[few], rows[few] = self._compare_all(queries[few], count, excluded)
+        return scores, rows
+
+    def _compare_all(self, queries, count, excluded):
         scores = queries.new_empty(len(queries), 0)
         rows = torch.empty(len(queries), 0, dtype=torch.int64)
         for start, block in blocks_of(self.embeddings, BLOCK):
@@ -70,42 +90,28 @@ class Exact:
         rows = rows.masked_fill(scores == -torch.inf, -1)
         return scores.numpy(), rows.numpy()
 
-    def save(self, path: Path) -> None:
-        """Write what is needed beside the embeddings: nothing."""
+    def candidates(
+        self, queries: torch.Tensor, top_k: int, excluded: np.ndarray
+    ) -> np.ndarray:
+        """Return rows (B, C), -1 for none, that hold each query's best top_k + 1.
 
-
-class Approximate(Exact):
-    """Searches an index of faiss, built of `embeddings` (N, D)."""
-
-    exact = False
-
-    def __init__(self, embeddings: np.ndarray, index: "faiss.Index"):
-        super().__init__(embeddings)
-        self.index = index
-
-    def search(
-        self, queries: torch.Tensor, count: int, excluded: np.ndarray
-    ) -> Nearest:
-        """Return as `Exact` does, which answers where too few rows were visited."""
-        import faiss
-
-        options = {}
-        if len(excluded):
-            options["sel"] = faiss.IDSelectorNot(faiss.IDSelectorBatch(excluded))
-        if isinstance(self.index, faiss.IndexHNSW):
-            breadth = max(EF_SEARCH, 2 * count)
-            settings = faiss.SearchParametersHNSW(efSearch=breadth, **options)
-        else:
-            probed = -(-self.index.nlist // PROBED)
-            settings = faiss.SearchParametersIVF(nprobe=probed, **options)
-        scores, rows = self.index.search(queries.numpy(), count, params=settings)
-        few = np.flatnonzero(rows[:, -1] < 0)
-        if len(few):
-            scores[few], rows[few] = super().search(queries[few], count, excluded)
-        return scores, rows
+        One more than asked for, as a query's own caption may be among them. C grows
+        until no row left outside can tie with these; an index is asked only once.
+        """
+        allowed = len(self.embeddings) - len(excluded)
+        count = min(top_k + 1 + SPARE, allowed)
+        while True:
+            scores, rows = self.search(queries, count, excluded)
+            margin = scores[:, min(top_k, count - 1)] - scores[:, -1]
+            tied = self.index is None and (margin < TIE).any()
+            if count == allowed or not tied:
+                return rows
+            count = min(2 * count, allowed)
 
     def save(self, path: Path) -> None:
-        """Write the index to one file."""
+        """Write the index, if there is one, to a file."""
+        if self.index is None:
+            return
         import faiss
 
         with open(path, "wb") as file:  # a full disk is then an OSError
@@ -114,7 +120,7 @@ class Approximate(Exact):
 
 def build_index(
     kind: str, embeddings: np.ndarray, *, seed: int = 0, progress: bool = False
-) -> Exact:
+) -> Searcher:
     """Return what searches embeddings (N, D) in the way called `kind`.
 
     seed : of the rows that an IVF's lists are fitted to
@@ -125,13 +131,13 @@ def build_index(
 
     check_index(kind)
     if kind == "exact" or not len(embeddings):
-        return Exact(embeddings)
+        return Searcher(embeddings)
     index = _empty_index(kind, embeddings, seed)
     bar = {"desc": "indexing captions", "unit": "caption", "unit_scale": BLOCK}
     bar |= {"total": -(-len(embeddings) // BLOCK), "disable": not progress}
     for _, block in tqdm(blocks_of(embeddings, BLOCK), delay=2, **bar):
         index.add(block.numpy())
-    return Approximate(embeddings, index)
+    return Searcher(embeddings, index)
 
 
 def _empty_index(kind: str, embeddings: np.ndarray, seed: int) -> "faiss.Index":
@@ -155,7 +161,7 @@ def _empty_index(kind: str, embeddings: np.ndarray, seed: int) -> "faiss.Index":
     return index
 
 
-def read_index(path: Path, kind: str, embeddings: np.ndarray) -> Approximate:
+def read_index(path: Path, kind: str, embeddings: np.ndarray) -> Searcher:
     """Read the index of embeddings (N, D) that `save` wrote; DatastoreError if not."""
     import faiss
 
@@ -167,26 +173,7 @@ def read_index(path: Path, kind: str, embeddings: np.ndarray) -> Approximate:
     if not isinstance(index, expected) or (index.ntotal, index.d) != embeddings.shape:
         problem = f"{path.name} is not the {kind} index of these embeddings"
         raise damaged(path.parent, problem)
-    return Approximate(embeddings, index)
-
-
-def candidates(
-    searcher: Exact, queries: torch.Tensor, top_k: int, excluded: np.ndarray
-) -> np.ndarray:
-    """Return rows (B, C), -1 for none, that hold each query's best top_k + 1.
-
-    One more than asked for, as a query's own caption may be among them. C grows until
-    no row left outside can tie with these; an approximate search is asked only once.
-    """
-    allowed = len(searcher.embeddings) - len(excluded)
-    count = min(top_k + 1 + SPARE, allowed)
-    while True:
-        scores, rows = searcher.search(queries, count, excluded)
-        last = min(top_k, count - 1)
-        tied = searcher.exact and (scores[:, last] - scores[:, -1] < TIE).any()
-        if count == allowed or not tied:
-            return rows
-        count = min(2 * count, allowed)
+    return Searcher(embeddings, index)
 
 
 def recall(

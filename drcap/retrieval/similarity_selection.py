@@ -3,9 +3,8 @@
 For each query, k captions are drawn uniformly at random from all captions of the
 datastore whose similarity lies in [sim_min, sim_max]: near enough to inform, too far to
 be copied. Each (query, caption, seed) has a pseudo-random priority and the k smallest
-in the range are kept, so that a draw does not depend on blocks, batches or order. Each
-block of captions is read once and meets all queries, block by block: of 450,000 rows
-on disk no more than a block is in use. Checked against brute force.
+in the range are kept, so that a draw does not depend on blocks, batches or order. Of
+450,000 rows on disk one block at a time is in use. Checked against brute force.
 
 The paper's range [0.75, 0.85] belongs to the space of its own CLAP model. In another
 space it may hold no caption at all, or most of them: `counts_in_range` counts them, and
@@ -65,7 +64,11 @@ def select_similar(
     own_rows = datastore.own_rows(own_captions, len(queries))
     if k == 0 or not len(queries):
         return [[] for _ in queries]
-    identities = _identities(queries, own_captions)
+    texts = own_captions or [None] * len(queries)
+    identities = hashes(  # of a query's own caption, else of its embedding
+        row.tobytes() if text is None else text.strip().encode()
+        for text, row in zip(texts, queries.cpu().numpy(), strict=True)
+    )
     tickets = _mix(datastore.hashes ^ _mix(np.array([seed % 2**64], dtype=np.uint64)))
     allowed = np.delete(np.arange(len(datastore)), datastore.rows_of(exclude))
     draws = [
@@ -99,17 +102,11 @@ class _Draw:
         # of each query: what a new pair must be below
         self.limit = np.full(len(self.queries), NOBODY, dtype=np.uint64)
 
-    def add(
-        self,
-        rows: np.ndarray,
-        stored: np.ndarray,
-        columns: torch.Tensor,
-        tickets: np.ndarray,
-    ) -> None:
-        """Consider C captions of the datastore, in these rows (C,).
+    def add(self, rows, stored, columns, tickets) -> None:
+        """Consider C captions of the datastore.
 
-        stored : (C, D), as the datastore has them     columns : (D, C), on the device
-        tickets : (C,) uint64
+        rows : (C,), where they are     stored : (C, D)     tickets : (C,) uint64
+        columns : (D, C) float32, on the device of the queries
         """
         low, high = self.sim_range
         products = self.queries @ columns  # (B, C)
@@ -120,28 +117,14 @@ class _Draw:
         priority = _mix(self.identities[query] ^ tickets[column])
         # a pair too late to be drawn is dropped before it is compared again
         drawn = (priority < self.limit[query]) & (self.own_rows[query] != rows[column])
-        drawn = np.flatnonzero(drawn)
-        drawn = drawn[
-            self._inside(stored, query[drawn], column[drawn], products[drawn])
-        ]
-        self._take(query[drawn], rows[column[drawn]], priority[drawn])
-
-    def _inside(
-        self,
-        stored: np.ndarray,
-        query: np.ndarray,
-        column: np.ndarray,
-        products: np.ndarray,
-    ) -> np.ndarray:
-        """Tell which of P pairs lie in the range, (P,) bool; exactly at its edges."""
-        low, high = self.sim_range
+        query, column, priority = query[drawn], column[drawn], priority[drawn]
+        products = products[drawn]
         inside = (products > low + MARGIN) & (products < high - MARGIN)
         unsure = np.flatnonzero(~inside)
-        for start in range(0, len(unsure), PAIRS):
-            pairs = unsure[start : start + PAIRS]
+        for pairs in np.split(unsure, range(PAIRS, len(unsure), PAIRS)):
             exact = cosine(self.stored[query[pairs]], stored[column[pairs]])
             inside[pairs] = (exact >= low) & (exact <= high)
-        return inside
+        self._take(query[inside], rows[column[inside]], priority[inside])
 
     def _take(self, query: np.ndarray, row: np.ndarray, priority: np.ndarray) -> None:
         """Keep each query's best k of P new pairs and those drawn before."""
@@ -174,11 +157,9 @@ def counts_in_range(
     ConfigError for an impossible range, ValueError for rows of two spaces.
     """
     _check_range(sim_min, sim_max)
-    inside = (
-        ((part >= sim_min) & (part <= sim_max)).sum(axis=1)
-        for part in _similarities(queries, captions)
-    )
-    return np.concatenate(list(inside))
+    parts = _similarities(queries, captions)
+    inside = [((part >= sim_min) & (part <= sim_max)).sum(axis=1) for part in parts]
+    return np.concatenate(inside)
 
 
 def refit_range(
@@ -226,18 +207,6 @@ def _parts(count: int, size: int, progress: bool = False) -> Iterator[slice]:
     bar = {"desc": "selecting similar captions", "unit": "caption", "unit_scale": size}
     for start in tqdm(range(0, count, size), delay=2, disable=not progress, **bar):
         yield slice(start, min(start + size, count))
-
-
-def _identities(
-    queries: torch.Tensor, own_captions: Sequence[str | None] | None
-) -> np.ndarray:
-    """Return what tells each query apart, (B,) uint64: its text, else its embedding."""
-    texts = own_captions or [None] * len(queries)
-    rows = queries.cpu().numpy()
-    return hashes(
-        row.tobytes() if text is None else text.strip().encode()
-        for text, row in zip(texts, rows, strict=True)
-    )
 
 
 def _mix(values: np.ndarray) -> np.ndarray:
