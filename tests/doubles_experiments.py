@@ -7,9 +7,9 @@ import soundfile
 from doubles import TOY_CAPTIONS, ToyCLAP
 
 from drcap.config import ExperimentsConfig, override
-from drcap.data.captions import Clip
+from drcap.data.clip import Clip
 from drcap.experiments.materials import Materials
-from drcap.spaces import Space
+from drcap.joint_space import JointSpace
 
 TRAINING = {"ac": TOY_CAPTIONS[:20], "cl": TOY_CAPTIONS[20:40]}
 WEAK = TOY_CAPTIONS[40:]
@@ -30,17 +30,18 @@ RECIPE = {
 
 
 class ToyMaterials(Materials):
-    """Two domains of 20 training captions, 3 validation and 4 test clips each."""
+    """Two domains of 20 training captions, 10 training, 3 validation, 4 test clips."""
 
-    def __init__(self, folder: Path, language_model: str):
+    def __init__(self, folder: Path, language_model: str, clap=ToyCLAP):
         super().__init__("smoke", progress=False)
         recipe = override(ExperimentsConfig(), RECIPE)
         model = {"captioner": {"language_model": language_model}}
         self.config = override(recipe, {"captioner": model})
+        self.clap_class = clap
         self._clips = {
             (domain, subset): tuple(clips_of(folder, domain, subset, count))
             for domain in TRAINING
-            for subset, count in (("val", 3), ("test", 4))
+            for subset, count in (("train", 10), ("val", 3), ("test", 4))
         }
 
     def clips(self, domain, subset):
@@ -55,8 +56,8 @@ class ToyMaterials(Materials):
 
     def space(self, system):
         if system not in self._spaces:
-            clap = ToyCLAP(f"toy-{system}")
-            self._spaces[system] = Space(clap, self.captions, progress=False)
+            clap = self.clap_class(f"toy-{system}")
+            self._spaces[system] = JointSpace(clap, self.captions, progress=False)
         return self._spaces[system]
 
 

@@ -15,6 +15,7 @@ quantiser that is trained on the same recordings; in the demo the loss is not sm
 since two hundred steps are too few to teach a language model of 49,000 tokens that.
 """
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from drcap.atomic import copy_file
 from drcap.captioner.model import Captioner
 from drcap.config import EnCLAPConfig, ExperimentsConfig
 from drcap.data.clip import Clip
@@ -157,7 +157,7 @@ class EnCLAP(SupervisedSystem):
     def keep(self, folder: Path) -> None:
         """Write the codec, too."""
         if (trained := folder.parent / CODEC).exists():
-            copy_file(trained, folder / CODEC)
+            shutil.copyfile(trained, folder / CODEC)
         super().keep(folder)
 
     def load(self, folder: Path, config: ExperimentsConfig) -> None:

@@ -1,14 +1,14 @@
-"""Prefix AAC: two prefixes before a frozen model that says only words it was taught."""
+"""Prefix AAC: two prefixes, a frozen model, a head of the training captions' words."""
 
 import pytest
 import torch
-from doubles_baselines import toy_config, toy_events, toy_space, toy_train_set
 from doubles_experiments import clips_of
+from doubles_systems import toy_config, toy_space, toy_system, toy_training_set
 
-from drcap.baselines import ClipBatch
-from drcap.baselines.prefix_aac import PrefixAAC, TwoPrefixes, WordHead, positions
 from drcap.captioner.model import Captioner
 from drcap.config import PrefixAACConfig
+from drcap.systems.base import ClipBatch
+from drcap.systems.prefix_aac import TwoPrefixes, WordHead, positions
 
 
 @pytest.fixture(scope="module")
@@ -16,13 +16,12 @@ def fitted(tmp_path_factory, language_model):
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("prefix")
         patch.setenv("DRCAP_HOME", str(folder))
-        space = toy_space()
-        system = PrefixAAC(space, toy_events(space))
-        train_set = toy_train_set(folder)
+        system = toy_system("prefix_aac", toy_space())
+        training_set = toy_training_set(folder)
         config = toy_config(language_model)
-        system.fit(train_set, config, folder / "run", progress=False)
+        system.fit(training_set, config, folder / "run", progress=False)
         batch = ClipBatch(tuple(clips_of(folder, "ac", "test", 3)), [])
-        yield system, train_set, batch, config
+        yield system, training_set, batch, config
 
 
 def test_a_row_holds_frames_and_posteriors(fitted):
@@ -73,16 +72,16 @@ def test_the_language_model_is_frozen_and_the_head_is_not(fitted, language_model
 
 
 def test_only_words_of_the_training_captions_can_be_said(fitted):
-    system, train_set, batch, _ = fitted
+    system, training_set, batch, _ = fitted
     prompts = system.captioner.prompts
-    taught = {token for text in train_set.captions for token in prompts.target(text)}
+    taught = {token for text in training_set.captions for token in prompts.target(text)}
     head = system.captioner.llm.get_output_embeddings()
     assert set(head.tokens.tolist()) == taught
     logits = head(torch.randn(2, 32))
     assert torch.isfinite(logits).sum(1).tolist() == [len(taught)] * 2
-    words = {word for text in train_set.captions for word in text.split()}
-    for caption in system.caption(batch):
-        assert set(caption.split()) <= words
+    words = {word for text in training_set.captions for word in text.split()}
+    for result in system.caption_clips(batch):
+        assert set(result.caption.split()) <= words
 
 
 def test_the_networks_have_a_learning_rate_of_their_own(fitted):

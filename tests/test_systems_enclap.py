@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from doubles_baselines import toy_config, toy_space, toy_train_set
+from doubles_systems import toy_config, toy_space, toy_training_set
 from torch.nn import functional as F
 
-from drcap.baselines.enclap import CodeEncoder, EnCLAP, masks
 from drcap.captioner.model import Captioner
 from drcap.config import EnCLAPConfig
+from drcap.systems.enclap import CodeEncoder, EnCLAP, masks
 
 SMALL = EnCLAPConfig(codebooks=2, bits=2, layers=1, heads=2, dropout=0.0)
 
@@ -20,10 +20,10 @@ def fitted(tmp_path_factory, language_model):
         folder = tmp_path_factory.mktemp("enclap")
         patch.setenv("DRCAP_HOME", str(folder))
         system = EnCLAP(toy_space())
-        train_set = toy_train_set(folder)
+        training_set = toy_training_set(folder)
         config = toy_config(language_model)
-        system.fit(train_set, config, folder / "run", progress=False)
-        yield system, train_set, config
+        system.fit(training_set, config, folder / "run", progress=False)
+        yield system, training_set, config
 
 
 @pytest.fixture
@@ -86,8 +86,8 @@ def test_the_guessing_loss_is_the_formulas(encoder):
         )
         for q in range(2)
     )
-    found = encoder.guessing_loss(states, codes, hidden)
-    torch.testing.assert_close(found, by_hand)
+    loss = encoder.guessing_loss(states, codes, hidden)
+    torch.testing.assert_close(loss, by_hand)
 
 
 def test_a_masked_code_cannot_be_seen(encoder):
@@ -104,12 +104,12 @@ def test_a_masked_code_cannot_be_seen(encoder):
 
 
 def test_the_loss_in_training_has_smoothing_and_guessing(fitted):
-    system, train_set, config = fitted
+    system, training_set, config = fitted
     captioner = system.captioner
-    given = system._rows(train_set.clips[:2])
+    given = system.rows(training_set.clips[:2])
     prompts = [captioner.prompts.prompt([])] * 2
     targets = [
-        captioner.prompts.target(clip.captions[0]) for clip in train_set.clips[:2]
+        captioner.prompts.target(clip.captions[0]) for clip in training_set.clips[:2]
     ]
     captioner.train()
     torch.manual_seed(1)
@@ -130,9 +130,9 @@ def test_the_loss_in_training_has_smoothing_and_guessing(fitted):
 
 
 def test_inputs_hold_the_embedding_and_the_codes(fitted):
-    system, train_set, _ = fitted
-    given = system._rows(train_set.clips[:2])
-    audio = system.space.audio(train_set.clips[:2])
+    system, training_set, _ = fitted
+    given = system.rows(training_set.clips[:2])
+    audio = system.space.audio(training_set.clips[:2])
     torch.testing.assert_close(given[:, :32], audio)
-    codes = system.codec.encode(train_set.clips[:2])
+    codes = system.codec.encode(training_set.clips[:2])
     assert (given[:, 32:].view(2, -1, 2).numpy() == codes).all()

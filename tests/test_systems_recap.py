@@ -1,15 +1,15 @@
-"""RECAP hears by cross-attention alone and never retrieves a clip's own caption."""
+"""RECAP reads frames by cross-attention; it never trains on a clip's own caption."""
 
 from dataclasses import replace
 
 import pytest
 import torch
-from doubles_baselines import toy_config, toy_space, toy_train_set
 from doubles_experiments import clips_of
+from doubles_systems import toy_config, toy_space, toy_training_set
 
-from drcap.baselines import ClipBatch
-from drcap.baselines.recap import RECAP, CrossAttention, RECAPCaptioner, retrieved
 from drcap.captioner.model import Captioner
+from drcap.systems.base import ClipBatch
+from drcap.systems.recap import RECAP, CrossAttention, RECAPCaptioner
 
 
 @pytest.fixture(scope="module")
@@ -17,8 +17,8 @@ def setting(tmp_path_factory, language_model):
     with pytest.MonkeyPatch.context() as patch:
         folder = tmp_path_factory.mktemp("recap")
         patch.setenv("DRCAP_HOME", str(folder))
-        train_set = toy_train_set(folder)
-        yield toy_space(), train_set, toy_config(language_model), folder
+        training_set = toy_training_set(folder)
+        yield toy_space(), training_set, toy_config(language_model), folder
 
 
 @pytest.fixture
@@ -32,42 +32,37 @@ def captioner(setting):
 
 
 def test_a_clips_own_captions_are_never_retrieved_in_training(setting, captioner):
-    space, train_set, config, _ = setting
+    space, training_set, config, _ = setting
     system = RECAP(space)
     system.settings(config)
-    parts = system.examples(train_set, captioner, config.captioner)
-    assert sum(len(part.clips) for part in parts) == len(train_set.clips)
+    parts = system.examples(training_set, captioner, config.captioner)
+    assert sum(len(part.clips) for part in parts) == len(training_set.clips)
     for part in parts:
         prompts = part.similar(range(len(part)), seed=0)
         for row, texts in zip(part.clip_of, prompts, strict=True):
             clip = part.clips[row]
             assert len(texts) == 3 and not set(texts) & set(clip.captions)
-            assert set(texts) <= set(train_set.captions)
+            assert set(texts) <= set(training_set.captions)
 
 
-def test_what_is_retrieved_is_nearest_to_the_recording(setting):
-    space, train_set, *_ = setting
-    found = retrieved(space, train_set.clips, train_set.captions, 3)
-    texts = list(dict.fromkeys(train_set.captions))
-    cosines = space.audio(train_set.clips).numpy() @ space.text(texts).T
-    for row, nearest in zip(cosines, found, strict=True):
-        values = dict(zip(texts, row, strict=True))
-        assert [values[text] for text in nearest] == pytest.approx(
-            sorted(row, reverse=True)[:3], abs=1e-5
-        )
-
-
-def test_another_datastore_is_another_domain(setting):
-    space, train_set, *_ = setting
-    other = space.captions[-15:]
-    found = retrieved(space, train_set.clips, other, 3)
-    assert all(set(texts) <= set(other) for texts in found)
+def test_a_domains_captions_nearest_to_the_recording_are_retrieved(setting):
+    space, training_set, *_ = setting
+    system = RECAP(space)
+    for captions in (training_set.captions, space.captions[-15:]):
+        matches = system.retrieve(training_set.clips, captions, 3)
+        texts = list(dict.fromkeys(captions))
+        cosines = space.audio(training_set.clips).numpy() @ space.text(texts).T
+        for row, nearest in zip(cosines, matches, strict=True):
+            values = dict(zip(texts, row, strict=True))
+            assert [values[match.caption] for match in nearest] == pytest.approx(
+                sorted(row, reverse=True)[:3], abs=1e-5
+            )
 
 
 def test_the_prompt_holds_the_captions_in_order(captioner):
     ids = captioner.prompts.prompt(["A dog nearby", "Rain nearby"]).ids
-    said = captioner.tokenizer.decode(ids)
-    assert said.index("dog") < said.index("Rain")
+    prompt = captioner.tokenizer.decode(ids)
+    assert prompt.index("dog") < prompt.index("Rain")
 
 
 def run(captioner, frames, prompts):
@@ -77,8 +72,8 @@ def run(captioner, frames, prompts):
 
 
 def test_a_new_layer_has_no_effect_until_it_is_trained(setting, captioner):
-    space, train_set, config, _ = setting
-    frames = space.frames(train_set.clips[:2]).flatten(1)
+    space, training_set, config, _ = setting
+    frames = space.frames(training_set.clips[:2]).flatten(1)
     prompts = [captioner.prompts.prompt(["Rain nearby"])] * 2
     plain = Captioner.create(4, config.captioner.captioner, torch.float32).eval()
     plain.llm = plain.causal_lm()
@@ -88,17 +83,17 @@ def test_a_new_layer_has_no_effect_until_it_is_trained(setting, captioner):
     )
 
 
-def test_a_trained_layer_hears_the_frames(setting, captioner):
-    space, train_set, *_ = setting
+def test_a_trained_layer_reads_the_frames(setting, captioner):
+    space, training_set, *_ = setting
     for attention in captioner.mapper.attentions:
         torch.nn.init.normal_(attention.output.weight, std=0.5)
-    frames = space.frames(train_set.clips[:2]).flatten(1)
+    frames = space.frames(training_set.clips[:2]).flatten(1)
     prompts = [captioner.prompts.prompt(["Rain nearby"])] * 2
-    heard = run(captioner, frames, prompts)
-    assert abs(heard - run(captioner, frames + 1, prompts)) > 1e-4
+    loss = run(captioner, frames, prompts)
+    assert abs(loss - run(captioner, frames + 1, prompts)) > 1e-4
 
 
-def test_every_second_block_may_hear_alone(setting):
+def test_every_second_block_alone_may_have_cross_attention(setting):
     space, _, config, _ = setting
     own = replace(config.baselines.recap, every=2)
     made = RECAPCaptioner.create(
@@ -134,13 +129,14 @@ def test_cross_attention_is_the_formulas():
     torch.testing.assert_close(attention(states, frames)[0], by_hand)
 
 
-def test_beams_hear_their_own_clip(setting):
-    space, train_set, config, folder = setting
+def test_beams_read_the_frames_of_their_own_clip(setting):
+    space, training_set, config, folder = setting
     system = RECAP(space)
-    system.fit(train_set, config, folder / "run", progress=False)
+    system.fit(training_set, config, folder / "run", progress=False)
     for attention in system.captioner.mapper.attentions:
         torch.nn.init.normal_(attention.output.weight, std=0.5)
     clips = tuple(clips_of(folder, "ac", "test", 4))
-    together = system.caption(ClipBatch(clips, train_set.captions))
-    for clip, caption in zip(clips, together, strict=True):
-        assert system.caption(ClipBatch((clip,), train_set.captions)) == [caption]
+    together = system.caption_clips(ClipBatch(clips, training_set.captions))
+    for clip, result in zip(clips, together, strict=True):
+        alone = ClipBatch((clip,), training_set.captions)
+        assert system.caption_clips(alone) == [result]

@@ -7,13 +7,14 @@ import torch
 from doubles import TOY_CAPTIONS, ToyCLAP
 from doubles_experiments import RECIPE, clips_of
 
-from drcap.baselines import TrainSet
-from drcap.baselines.sound_events import SoundEvents
 from drcap.config import ExperimentsConfig, override
-from drcap.spaces import Space
+from drcap.joint_space import JointSpace
+from drcap.systems import load_class
+from drcap.systems.base import System, TrainingSet
+from drcap.systems.zeraucap import SoundEvents
 
 EVENTS = ["Dog", "Cat", "Bird", "Rain", "Engine", "Speech", "Wind"]
-BASELINES = {
+SMALL = {
     "wsac": {"width": 16, "heads": 2, "layers": 1, "steps": 3, "batch_size": 4},
     "soft_hard_prompts": {"prefix": 3, "classes": 2},
     "zeraucap": {"candidates": 3, "max_new_tokens": 4},
@@ -25,7 +26,7 @@ BASELINES = {
 }
 
 
-class HearingCLAP(ToyCLAP):
+class FramesCLAP(ToyCLAP):
     """Frames are spectra of tenths of a window; log-mels of fiftieths."""
 
     window_seconds = 1.0
@@ -46,19 +47,28 @@ class HearingCLAP(ToyCLAP):
         return torch.tensor(np.array(rows), dtype=torch.float32)
 
 
-def toy_space(captions=TOY_CAPTIONS) -> Space:
+def toy_space(captions=TOY_CAPTIONS) -> JointSpace:
     """A space whose datastore holds `captions`."""
-    return Space(HearingCLAP("hearing"), captions, progress=False)
+    return JointSpace(FramesCLAP("frames"), captions, progress=False)
 
 
-def toy_events(space: Space) -> SoundEvents:
+def toy_events(space: JointSpace) -> SoundEvents:
     """Seven sound events."""
     return SoundEvents(space, EVENTS)
 
 
-def toy_train_set(folder: Path) -> TrainSet:
+def toy_system(name: str, space: JointSpace) -> System:
+    """An unfitted system that knows seven sound events."""
+    system = load_class(name).in_space(space)
+    if hasattr(system, "events"):
+        system.events = toy_events(space)
+    return system
+
+
+def toy_training_set(folder: Path) -> TrainingSet:
     """Twelve clips of two captions."""
-    return TrainSet(tuple(clips_of(folder, "ac", "train", 12)))
+    clips = tuple(clips_of(folder, "ac", "train", 12))
+    return TrainingSet([text for clip in clips for text in clip.captions], clips)
 
 
 def toy_config(language_model: str) -> ExperimentsConfig:
@@ -66,6 +76,6 @@ def toy_config(language_model: str) -> ExperimentsConfig:
     recipe = override(ExperimentsConfig(), RECIPE)
     changes = {
         "captioner": {"captioner": {"language_model": language_model}},
-        "baselines": BASELINES,
+        "baselines": SMALL,
     }
     return override(recipe, changes)

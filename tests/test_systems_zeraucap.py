@@ -1,20 +1,21 @@
-"""ZerAuCap is the plain language model but for what it hears."""
+"""ZerAuCap is the plain language model, guided by the sound; sound events."""
 
 from dataclasses import replace
 
 import pytest
 import torch
-from doubles_baselines import toy_config, toy_events, toy_space
+from doubles_systems import EVENTS, toy_config, toy_events, toy_space
 from transformers import AutoModelForCausalLM
 
-from drcap.baselines.zeraucap import ZerAuCap, keyword_prompt
+from drcap.systems.zeraucap import SoundEvents, ZerAuCap, keyword_prompt
 
 
 @pytest.fixture
 def zeraucap(language_model, tmp_path, monkeypatch):
     monkeypatch.setenv("DRCAP_HOME", str(tmp_path))
     space = toy_space()
-    system = ZerAuCap(space, toy_events(space))
+    system = ZerAuCap(space)
+    system.events = toy_events(space)
     system.load(tmp_path, toy_config(language_model))
     return system
 
@@ -31,14 +32,14 @@ def test_keywords_are_named_with_their_article():
 
 def test_at_weight_zero_it_is_the_plain_language_model(zeraucap, language_model):
     zeraucap.config = replace(zeraucap.config, weight=0.0, max_new_tokens=5)
-    said = zeraucap.decode(PROMPTS, torch.randn(2, 32))
+    written = zeraucap.decode(PROMPTS, torch.randn(2, 32))
     plain = AutoModelForCausalLM.from_pretrained(language_model, dtype=torch.float32)
-    for prompt, caption in zip(PROMPTS, said, strict=True):
+    for prompt, caption in zip(PROMPTS, written, strict=True):
         ids = zeraucap.tokenizer(prompt, return_tensors="pt")["input_ids"]
-        found = plain.generate(
+        tokens = plain.generate(
             ids, attention_mask=torch.ones_like(ids), max_new_tokens=5, do_sample=False
         )
-        text = zeraucap.tokenizer.decode(found[0, ids.shape[1] :], True)
+        text = zeraucap.tokenizer.decode(tokens[0, ids.shape[1] :], True)
         until = text.split(" .")[0] + (" ." if " ." in text else "")
         assert caption == " ".join(until.split())
 
@@ -47,8 +48,8 @@ def test_the_score_is_the_formulas(zeraucap):
     torch.manual_seed(0)
     likely = torch.randn(2, 200).softmax(1)
     audio = torch.nn.functional.normalize(torch.randn(2, 32), dim=1)
-    config = replace(zeraucap.config, weight=2.0, candidates=5, sharpness=7.0)
-    chosen = zeraucap.choose(likely, [[], []], audio, 10, config)
+    zeraucap.config = replace(zeraucap.config, weight=2.0, candidates=5, sharpness=7.0)
+    chosen = zeraucap.choose(likely, [[], []], audio, 10)
     for row in range(2):
         chances, tokens = likely[row].topk(5)
         texts = [zeraucap.tokenizer.decode([t], True) for t in tokens.tolist()]
@@ -61,9 +62,9 @@ def test_with_a_large_weight_the_text_nearest_to_the_sound_is_taken(zeraucap):
     words = zeraucap.tokenizer(" ".join(["dog", "cat"]))["input_ids"][-2:]
     likely = torch.full((1, 200), 1e-9)
     likely[0, words] = torch.tensor([0.1, 0.9])
-    config = replace(zeraucap.config, weight=100.0, candidates=2)
+    zeraucap.config = replace(zeraucap.config, weight=100.0, candidates=2)
     dog = zeraucap.space.clap.encode_text(["dog"])
-    assert zeraucap.choose(likely, [[]], dog, 10, config) == [words[0]]
+    assert zeraucap.choose(likely, [[]], dog, 10) == [words[0]]
 
 
 def test_an_end_is_discouraged_at_first(zeraucap):
@@ -71,10 +72,10 @@ def test_an_end_is_discouraged_at_first(zeraucap):
     word = zeraucap.tokenizer("dog")["input_ids"][-1]
     likely = torch.zeros(1, 200)
     likely[0, [end, word]] = torch.tensor([0.9, 0.1])
-    audio = torch.zeros(1, 32)  # hears nothing
-    config = replace(zeraucap.config, candidates=2)
-    assert zeraucap.choose(likely, [[]], audio, 1, config) == [word]
-    assert zeraucap.choose(likely, [[]], audio, 10, config) == [end]
+    audio = torch.zeros(1, 32)  # all texts are as near
+    zeraucap.config = replace(zeraucap.config, candidates=2)
+    assert zeraucap.choose(likely, [[]], audio, 1) == [word]
+    assert zeraucap.choose(likely, [[]], audio, 10) == [end]
 
 
 def test_each_text_is_embedded_once(zeraucap):
@@ -82,3 +83,20 @@ def test_each_text_is_embedded_once(zeraucap):
     before = zeraucap.space.clap.encoded_captions
     zeraucap._embed(["a cat", "a dog"])
     assert zeraucap.space.clap.encoded_captions == before
+
+
+def test_sound_events_are_the_nearest_by_cosine_and_posteriors_a_softmax():
+    events = toy_events(toy_space())
+    rows = events.space.clap.encode_text(["a dog in the rain", "an engine"])
+    assert set(events.nearest(rows, 2)[0]) == {"Dog", "Rain"}
+    assert events.nearest(rows, 1)[1] == ["Engine"]
+    posteriors = events.posteriors(rows)
+    assert posteriors.shape == (2, len(EVENTS))
+    expected = (rows @ events.embeddings.T / 0.05).softmax(1)
+    torch.testing.assert_close(posteriors, expected)
+
+
+@pytest.mark.slow
+def test_the_sound_events_are_audiosets():
+    events = SoundEvents(toy_space())
+    assert len(events.names) == 521 and "Dog" in events.names

@@ -1,0 +1,116 @@
+"""WSAC reads one token; its bridges are the formulas'; noise is of training alone."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from doubles import TOY_CAPTIONS
+from doubles_experiments import clips_of
+from doubles_systems import toy_config, toy_space, toy_training_set
+from torch.nn import functional as F
+from transformers import AutoTokenizer
+
+from drcap.captioner.prompt import PromptBuilder
+from drcap.config import CaptionerConfig, RetrievalConfig, override
+from drcap.systems.base import ClipBatch
+from drcap.systems.wsac import (
+    WSAC,
+    NoisyDRCap,
+    NoisyExamples,
+    OneTokenCaptioner,
+    SharedWSAC,
+    with_noise,
+)
+
+
+@pytest.fixture(scope="module")
+def wsac(tmp_path_factory, language_model):
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("wsac")
+        patch.setenv("DRCAP_HOME", str(folder))
+        system = WSAC(toy_space())
+        shift = {"baselines": {"wsac": {"bridge": "shift"}}}
+        config = override(toy_config(language_model), shift)
+        assert WSAC.reads_recordings(config)
+        training_set = toy_training_set(folder)
+        system.fit(training_set, config, folder / "run", progress=False)
+        yield system, ClipBatch(tuple(clips_of(folder, "ac", "test", 3)), [])
+
+
+def bridged(system, batch, bridge):
+    captioner = system.captioner
+    captioner.settings = replace(captioner.settings, bridge=bridge)
+    return system.inputs(batch)
+
+
+def test_the_prompt_is_one_soft_token(wsac):
+    prompt = wsac[0].captioner.prompts.prompt([])
+    start = wsac[0].captioner.prompts.start
+    assert len(prompt.ids) == len(start) + 1 and prompt.slot == len(start)
+
+
+def test_every_weight_of_the_decoder_is_its_own(wsac, language_model):
+    assert wsac[0].captioner.llm.config.hidden_size == 16
+    config = toy_config(language_model)
+    trained = wsac[0].captioner_class.create(
+        32, wsac[0].recipe(config).captioner, torch.float32, config.baselines.wsac
+    )
+    assert all(weight.requires_grad for weight in trained.parameters())
+
+
+def test_the_bridges_are_the_formulas(wsac):
+    system, batch = wsac
+    audio = system.space.audio(batch.clips)
+    memory = torch.from_numpy(system.space.text(system.memory))
+    torch.testing.assert_close(bridged(system, batch, "audio"), audio)
+    nearest = memory[(audio @ memory.T).argmax(1)]
+    torch.testing.assert_close(bridged(system, batch, "nearest"), nearest)
+    weights = (audio @ memory.T / system.space.clap.temperature).softmax(1)
+    close = {"atol": 1e-5, "rtol": 1e-4}
+    projected = F.normalize(weights @ memory)
+    torch.testing.assert_close(bridged(system, batch, "projection"), projected, **close)
+    assert np.isfinite(system.audio_mean).all()  # known from training recordings
+    shifted = F.normalize(audio - torch.tensor(system.audio_mean) + memory.mean(0))
+    torch.testing.assert_close(bridged(system, batch, "shift"), shifted, **close)
+
+
+def test_the_other_two_have_the_grids_language_model_and_schedule(language_model):
+    config = toy_config(language_model)
+    recipe = SharedWSAC(toy_space()).recipe(config)
+    assert recipe == override(config.captioner, {"retrieval": {"enabled": False}})
+    assert SharedWSAC.captioner_class is OneTokenCaptioner
+    noisy = NoisyDRCap.in_space(toy_space())
+    plain = override(config.captioner, {"projection": {"enabled": False}})
+    assert noisy.recipe(config) == noisy.adjusted(config.captioner).config == plain
+
+
+def test_the_noise_has_the_variance_asked_for():
+    rows = F.normalize(torch.randn(200, 512), dim=1)
+    moved = with_noise(rows, 1e-4, 0, range(200))
+    # at this size the norm stays 1 to within the noise itself
+    grown = (1 + 512 * 1e-4) ** 0.5
+    assert (moved * grown - rows).var().item() == pytest.approx(1e-4, rel=0.05)
+    torch.testing.assert_close(moved.norm(dim=1), torch.ones(200))
+    torch.testing.assert_close(with_noise(rows, 0.0, 0, range(200)), rows)
+
+
+def test_training_moves_embeddings_by_the_seed_and_validation_does_not(
+    language_model, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("DRCAP_HOME", str(tmp_path))
+    tokenizer = AutoTokenizer.from_pretrained(language_model)
+    prompts = PromptBuilder(tokenizer, CaptionerConfig())
+    off = RetrievalConfig(enabled=False)
+    examples = NoisyExamples(TOY_CAPTIONS, toy_space().datastore, prompts, off)
+    examples.variance = 0.01
+    plain, first = examples.inputs([4, 7]), examples.inputs([4, 7], seed=1)
+    torch.testing.assert_close(plain, examples.embeddings[[4, 7]])
+    torch.testing.assert_close(first, examples.inputs([4, 7], seed=1))
+    for other in (plain, examples.inputs([4, 7], seed=2)):
+        assert not torch.allclose(first, other, atol=1e-3)
+    validated = next(examples.in_order(2, seed=3)).embeddings
+    torch.testing.assert_close(validated, examples.embeddings[:2])
+    trained = next(examples.epoch(2, seed=3, epoch=0, limit=1)).embeddings
+    away = torch.cdist(trained, examples.embeddings).min(dim=1).values
+    assert (away > 1e-2).all()
