@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -85,17 +86,16 @@ class LogMels:
 
     def compute_all(self, paths: Sequence[Path], progress: bool = True) -> None:
         """Compute what is not kept yet; recordings that cannot be read are skipped."""
+
+        def attempt(path: Path) -> None:
+            with suppress(AudioError):  # reported when it is drawn
+                self(path)
+
         bar = {"total": len(paths), "unit": "clip", "disable": not progress}
         # decoding, resampling and the FFT release Python's lock
         with ThreadPoolExecutor(os.cpu_count()) as threads:
-            for _ in tqdm(threads.map(self._try, paths), "computing log-mels", **bar):
+            for _ in tqdm(threads.map(attempt, paths), "computing log-mels", **bar):
                 pass
-
-    def _try(self, path: Path) -> None:
-        try:
-            self(path)
-        except AudioError:
-            pass  # reported when it is drawn
 
     @torch.inference_mode()
     def _compute(self, path: Path) -> np.ndarray:

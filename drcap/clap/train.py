@@ -195,7 +195,8 @@ class Trainer:
 
     def measure_start(self) -> None:
         """Begin the log with the model as it is before the first step."""
-        self.rows = [{"step": 0, "epoch": 0, "temperature": self._temperature()}]
+        temperature = self.model.temperature.item()
+        self.rows = [{"step": 0, "epoch": 0, "temperature": temperature}]
         self._validate()
 
     def run(self, steps: int, progress: bool = True) -> None:
@@ -229,7 +230,7 @@ class Trainer:
         self.step += 1
         epoch = math.ceil(self.step / self.micro_batches.per_epoch)
         row = {"step": self.step, "epoch": epoch, "loss": value.item()}
-        row |= {"temperature": self._temperature(), "learning_rate": rate}
+        row |= {"temperature": self.model.temperature.item(), "learning_rate": rate}
         self.rows.append(row)
         return row["loss"]
 
@@ -258,9 +259,6 @@ class Trainer:
             both = embedding_regularisation(audio) + embedding_regularisation(text)
             loss = loss + weight * both
         return loss
-
-    def _temperature(self) -> float:
-        return self.model.temperature.item()
 
     def _validate(self) -> None:
         if self.validation is not None:

@@ -96,7 +96,7 @@ class Validation:
         gap, paired : distance of the centroids, and mean cosine of a clip and its first
             caption, see `gap_statistics`
         """
-        count = self.clip_of_text[-1] + 1
+        count = int(self.clip_of_text[-1]) + 1
         clap = TrainedCLAP(self.model)  # without dropout
         sounds = encode_windows(self.windows, count, clap, batch_size)
         with autocast(self.model.device):
