@@ -16,11 +16,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-def pytest_collection_modifyitems(items):
-    """Put the run graph first: one process is busy with it while others do the rest."""
-    items.sort(key=lambda item: item.path.name != "test_notebooks.py")
-
-
 def pytest_runtest_setup(item):
     """Fail a test whose assets are missing; skip one whose accelerator is."""
     if item.get_closest_marker("slow") or item.get_closest_marker("graph"):
@@ -40,3 +35,18 @@ def language_model(tmp_path_factory) -> str:
     from doubles import tiny_language_model
 
     return str(tiny_language_model(tmp_path_factory.mktemp("language-model")))
+
+
+@pytest.fixture
+def drcap(monkeypatch, capsys):
+    """Run the command `drcap`; return its exit code, stdout and stderr."""
+    from drcap.cli.__main__ import main
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["drcap", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        printed = capsys.readouterr()
+        return stopped.value.code or 0, printed.out, printed.err
+
+    return run

@@ -1,25 +1,15 @@
+"""The command line as a whole: exit codes, one line for a mistake, quick help."""
+
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from doubles_cli import FakeDRCap
 
-import drcap.cli
 from drcap.errors import AudioError, CheckpointError
-from drcap.pipeline import DRCap
-
-
-@pytest.fixture
-def drcap_command(monkeypatch, capsys):
-    """Run `drcap`; return its exit code, stdout and stderr."""
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["drcap", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            drcap.cli.main()
-        printed = capsys.readouterr()
-        return stopped.value.code or 0, printed.out, printed.err
-
-    return run
+from drcap.systems.drcap import DRCap
 
 
 @pytest.fixture
@@ -37,46 +27,58 @@ def failing(monkeypatch, tmp_path):
     return fail_with
 
 
-@pytest.mark.parametrize("error", [CheckpointError, AudioError])
-def test_a_users_mistake_is_one_line_and_exit_code_2(drcap_command, failing, error):
-    recording = failing(error("mapper.safetensors: missing; train again"))
-    code, out, err = drcap_command("caption", recording)
-    assert (code, out) == (2, "")
-    assert err == "drcap: mapper.safetensors: missing; train again\n"
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (CheckpointError("mapper: missing; train"), "mapper: missing; train"),
+        (AudioError("a.wav: is empty"), "a.wav: is empty"),
+        (OSError(28, "No space left", "out/x"), "out/x: No space left"),
+        (OSError("model.bin not found\nin the hub"), "model.bin not found"),
+    ],
+)
+def test_a_users_mistake_is_one_line_and_exit_code_2(drcap, failing, error, line):
+    assert drcap("caption", failing(error)) == (2, "", f"drcap: {line}\n")
 
 
-def test_a_mistake_of_the_package_keeps_its_traceback(monkeypatch, failing):
-    recording = failing(ZeroDivisionError("oh"))
-    monkeypatch.setattr("sys.argv", ["drcap", "caption", str(recording)])
+def test_a_mistake_of_the_package_keeps_its_traceback(drcap, failing):
     with pytest.raises(ZeroDivisionError):
-        drcap.cli.main()
+        drcap("caption", failing(ZeroDivisionError("oh")))
 
 
-def test_an_interrupt_is_exit_code_130(drcap_command, failing):
-    recording = failing(KeyboardInterrupt())
-    code, out, err = drcap_command("caption", recording)
+def test_an_interrupt_is_exit_code_130(drcap, failing):
+    code, out, err = drcap("caption", failing(KeyboardInterrupt()))
     assert (code, out) == (130, "") and "Traceback" not in err
 
 
-def test_help_lists_every_command(drcap_command):
-    code, out, _ = drcap_command("--help")
-    assert code == 0
-    for command in ("assets", "caption", "datastore", "doctor", "evaluate", "import"):
-        assert f" {command} " in out
-
-
 @pytest.mark.parametrize("arguments", [["captoin"], ["--colour"], ["caption"]])
-def test_a_misspelt_command_is_exit_code_2(drcap_command, arguments):
-    code, out, err = drcap_command(*arguments)
+def test_a_misspelt_command_is_exit_code_2(drcap, arguments):
+    code, out, err = drcap(*arguments)
     assert (code, out) == (2, "") and "Usage: " in err
 
 
-def test_help_comes_without_loading_torch():
+def test_a_name_that_begins_with_a_dash_is_told_how_it_is_given(drcap):
+    code, _, err = drcap("caption", "-0PxbUo.wav")
+    assert code == 2 and "./-NAME, or -- -NAME" in err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are text there")
+def test_a_name_that_the_console_cannot_print_is_escaped(drcap, tmp_path, monkeypatch):
+    monkeypatch.setattr(DRCap, "from_pretrained", FakeDRCap().from_pretrained)
+    recording = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav"))
+    recording.touch()
+    code, out, _ = drcap("caption", recording)
+    assert code == 0 and r"caf\udce9.wav	A caf\udce9 makes a sound" in out
+
+
+def test_help_lists_every_command_without_loading_torch():
     code = (
         "import sys; sys.argv = ['drcap', '--help']\n"
-        "from drcap.cli import main\n"
+        "from drcap.cli.__main__ import main\n"
         "try: main()\n"
         "finally: print({'torch', 'transformers', 'faiss'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.endswith("set()\n"), done.stderr
+    for command in ("assets", "caption", "data", "datastore", "doctor", "evaluate"):
+        assert f" {command} " in done.stdout
+    assert " experiment " in done.stdout and " train " in done.stdout

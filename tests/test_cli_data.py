@@ -8,28 +8,19 @@ import pytest
 from doubles import ToyCLAP
 from doubles_datasets import MAKERS, make_audiocaps, make_clotho
 
-import drcap.clap
-import drcap.cli
+from drcap.authors import jsonl
+from drcap.authors.jsonl import read_authors_jsonl
 from drcap.clap.batches import encode_recordings
-from drcap.data.authors_jsonl import read_authors_jsonl
-from drcap.data.captions import read_captions
+from drcap.data.clip import read_captions
 from drcap.data.prepared import read_prepared
 from drcap.retrieval import CaptionDatastore
 
 
 @pytest.fixture
-def data(monkeypatch, capsys, tmp_path):
+def data(monkeypatch, drcap, tmp_path):
     """Run `drcap data`; return its exit code, stdout and stderr."""
     monkeypatch.setenv("DRCAP_HOME", str(tmp_path / "home"))
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["drcap", "data", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stopped:
-            drcap.cli.main()
-        printed = capsys.readouterr()
-        return stopped.value.code or 0, printed.out, printed.err
-
-    return run
+    return lambda *arguments: drcap("data", *arguments)
 
 
 @pytest.fixture
@@ -150,7 +141,7 @@ def test_export_and_import_keep_the_captions(data, prepared, tmp_path):
     authors, back = tmp_path / "authors.jsonl", tmp_path / "back.jsonl"
     code, out, _ = data("export", prepared / "val.jsonl", "--output", authors)
     assert code == 0 and out == f"{authors}: 10 lines\n"
-    assert all(each.similar_captions == () for each in read_authors_jsonl(authors))
+    assert all(each.similar_captions == [] for each in read_authors_jsonl(authors))
     code, out, _ = data("import", authors, "--output", back)
     assert code == 0 and "2 clips, 10 captions, 0 lines empty" in out
     assert read_captions(back) == read_captions(prepared / "val.jsonl")
@@ -170,7 +161,7 @@ def test_export_draws_similar_captions_from_a_datastore(
     data, prepared, tmp_path, monkeypatch
 ):
     clap = ToyCLAP()
-    monkeypatch.setattr(drcap.clap, "load_clap", lambda name: clap, raising=False)
+    monkeypatch.setattr(jsonl, "load_clap", lambda name: clap)
     captions = read_captions(prepared / "train.jsonl")
     CaptionDatastore.build(captions, clap).save(tmp_path / "store")
     target = tmp_path / "train.jsonl"
@@ -187,7 +178,7 @@ def test_export_for_inference_retrieves_captions_by_the_recording(
     data, prepared, tmp_path, monkeypatch
 ):
     clap = ToyCLAP()
-    monkeypatch.setattr(drcap.clap, "load_clap", lambda name: clap, raising=False)
+    monkeypatch.setattr(jsonl, "load_clap", lambda name: clap)
     store, target = tmp_path / "store", tmp_path / "test.jsonl"
     datastore = CaptionDatastore.build(read_captions(prepared / "train.jsonl"), clap)
     datastore.save(store)
@@ -197,11 +188,12 @@ def test_export_for_inference_retrieves_captions_by_the_recording(
     for record in read_authors_jsonl(target):
         audio = encode_recordings([record.source], clap, progress=False)
         [matches] = datastore.search(audio, 3)
-        assert record.similar_captions == tuple(match.caption for match in matches)
+        assert record.similar_captions == [match.caption for match in matches]
 
 
 def test_a_file_that_is_not_the_authors_is_one_line(data, tmp_path):
     path = tmp_path / "a.jsonl"
     path.write_text('{"caption": "A dog"}\n')
     code, _, err = data("import", path, "--output", tmp_path / "b.jsonl")
-    assert (code, err) == (2, f"drcap: {path}: line 1, field 'key' is no text\n")
+    line = f"drcap: {path}: line 1, field 'key': Field required\n"
+    assert (code, err) == (2, line)

@@ -19,9 +19,8 @@ from doubles_authors import (
     write_clap,
 )
 
-import drcap.clap.authors
-import drcap.cli
-from drcap.pipeline import DRCap
+from drcap.authors import captioner
+from drcap.systems.drcap import DRCap
 
 
 @pytest.fixture
@@ -38,11 +37,11 @@ def files(tmp_path):
 
 
 @pytest.fixture
-def command(files, language_model, monkeypatch, capsys):
+def command(files, language_model, monkeypatch, drcap):
     """Run `drcap import authors`; return its exit code, stdout and stderr."""
     small = {"config": SMALL, "text_architecture": SMALL_ROBERTA}
-    load = partial(drcap.clap.authors.load_authors, **small)
-    monkeypatch.setattr(drcap.clap.authors, "load_authors", load)
+    load = partial(captioner.load_authors, **small)
+    monkeypatch.setattr(captioner, "load_authors", load)
 
     def run(output, **changes):
         options = {
@@ -62,31 +61,22 @@ def command(files, language_model, monkeypatch, capsys):
             if value is not None
             for text in (f"--{name}", str(value))
         ]
-        monkeypatch.setattr("sys.argv", ["drcap", "import", "authors", *given])
-        with pytest.raises(SystemExit) as stopped:
-            drcap.cli.main()
-        printed = capsys.readouterr()
-        return stopped.value.code or 0, printed.out, printed.err
+        return drcap("import", "authors", *given)
 
     return run
 
 
-def test_the_folder_captions_recordings_from_the_command_line(
-    command, tmp_path, monkeypatch, capsys
-):
+def test_the_folder_captions_recordings_from_the_command_line(command, tmp_path, drcap):
     output = tmp_path / "model"
     code, out, err = command(output)
     assert code == 0, err
     assert out.startswith(f"{output}: ") and " MB, to be used with " in out
     samples = np.cumsum(np.random.default_rng(0).standard_normal(32_000)) / 500
     soundfile.write(tmp_path / "a.wav", samples, 32_000)
-    arguments = [str(tmp_path / "a.wav"), "--checkpoint", str(output), "--json"]
-    arguments += ["--device", "cpu", "--beams", "1"]
-    monkeypatch.setattr("sys.argv", ["drcap", "caption", *arguments])
-    with pytest.raises(SystemExit) as stopped:
-        drcap.cli.main()
-    result = json.loads(capsys.readouterr().out)
-    assert not stopped.value.code and result["caption"]
+    given = ["--checkpoint", output, "--json", "--device", "cpu", "--beams", 1]
+    code, out, err = drcap("caption", tmp_path / "a.wav", *given)
+    result = json.loads(out)
+    assert code == 0 and result["caption"], err
     similar = [match["caption"] for match in result["similar_captions"]]
     assert len(similar) == 3 and set(similar) <= set(TOY_CAPTIONS[:9])
 
@@ -134,10 +124,3 @@ def test_a_folder_with_content_is_refused_before_anything_is_read(command, tmp_p
     code, _, err = command(tmp_path / "model", clap="absent.pt")
     assert code == 2 and "is not empty; name another folder" in err
     assert (tmp_path / "model" / "notes.txt").read_text() == "mine"
-
-
-def test_help_names_the_command(monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["drcap", "import", "authors", "--help"])
-    with pytest.raises(SystemExit):
-        drcap.cli.main()
-    assert "--support" in capsys.readouterr().out

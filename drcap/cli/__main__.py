@@ -4,6 +4,7 @@ An interrupt is exit code 130. Other exceptions are faults of the package and ke
 their traceback.
 """
 
+import os
 import sys
 
 import typer
@@ -65,6 +66,10 @@ def main() -> None:
         _stop(str(error))
     except OSError as error:
         _stop(_one_line(error))
+    except RuntimeError as error:  # of one that waits for a process that has failed
+        if os.environ.get("RANK", "0") == "0" or " by peer" not in str(error):
+            raise
+        _stop("another process failed: its message says why")
 
 
 def _one_line(error: OSError) -> str:

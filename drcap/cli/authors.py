@@ -51,9 +51,9 @@ def model(
     from drcap.environment import hush
 
     hush()
-    size = import_model(
-        clap, mapper, support, output, lora, captions, language_model, tokenizer, device
-    )
+    models = {"language_model": language_model, "tokenizer": tokenizer}
+    files = {"lora": lora, "captions": captions, "device": device}
+    size = import_model(clap, mapper, support, output, **models, **files)
     print(f"{output}: {size / 1e6:.1f} MB, to be used with {language_model}")
 
 
@@ -73,8 +73,9 @@ def export_clips(
     from drcap.authors import jsonl
 
     options.writable(output.parent)
+    given = {"datastore": datastore, "clap": clap, "seed": seed}
     inference = purpose is Purpose.inference
-    lines = jsonl.export_clips(prepared, output, inference, datastore, clap, seed)
+    lines = jsonl.export_clips(prepared, output, inference=inference, **given)
     print(f"{output}: {lines} lines")
 
 

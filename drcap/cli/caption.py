@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def caption(
-    paths: argument(list[Path], "PATH...", "Recordings or folders."),
+    paths: argument(list[Path], "PATH", "Recordings or folders."),
     recursive: option(bool, "Search folders within folders.", "--recursive") = False,
     as_json: options.AsJson = False,
     datastore: options.Datastore = None,

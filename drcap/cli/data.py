@@ -64,7 +64,7 @@ def prepare(
         id_column=id_column,
         caption_column=caption_column,
     )
-    preparing.subset_names(name, chosen.subsets)
+    published.subset_names(name, chosen.subsets)
     folder = options.writable(output or paths.datasets() / name)
     if download:
         published.download(name, root, chosen.subsets, version)

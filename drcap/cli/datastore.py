@@ -58,10 +58,12 @@ def _build(
     captions: list[str], output: Path, clap_name: str, dtype: str, index: str
 ) -> None:
     """Build as one of the processes that share the work; the first one reports."""
+    from drcap.environment import hush
     from drcap.load import load_clap
     from drcap.processes import Processes
     from drcap.retrieval.build import build_datastore
 
+    hush()
     team = Processes()
     device = (str(team.device),) if team.count > 1 else ()  # each has its own
     clap = load_clap(clap_name, *device)
@@ -99,9 +101,11 @@ def _launch(processes: int) -> None:
 def add(folder: Folder, captions_file: CaptionsFile, clap: Clap = TAG_BRIDGE) -> None:
     """Add the captions of a file, encoding only those that are new."""
     from drcap.data.clip import read_captions
+    from drcap.environment import hush
     from drcap.load import load_clap
     from drcap.retrieval import CaptionDatastore
 
+    hush()
     captions = read_captions(captions_file)
     encoder = load_clap(clap)
     datastore = CaptionDatastore.load(folder, encoder)

@@ -10,7 +10,7 @@ NAMES = "As drcap_ac_to_cl_wo_pd_seed_0: system, train to test, ablation, seed."
 
 
 def experiment(
-    names: argument(list[str] | None, "[NAMES...]", NAMES) = None,
+    names: argument(list[str] | None, "NAME", NAMES) = None,
     train: option(list[str] | None, "Train it too, without captions.") = None,
     captions_only: option(bool, "Do not score.", "--captions-only") = False,
     profile: options.Profile = "demo",

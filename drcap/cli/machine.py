@@ -12,7 +12,7 @@ app = typer.Typer(
     help="Third-party weights and data: fetch, list, verify.", no_args_is_help=True
 )
 DEFAULT = "All that are not optional; `metrics` names the optional ones."
-Names = argument(list[str] | None, "[NAMES...]", DEFAULT)
+Names = argument(list[str] | None, "NAME", DEFAULT)
 
 
 @app.command()
