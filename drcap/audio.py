@@ -41,7 +41,6 @@ HIGHEST_PEAK = 4.0  # of a float sample: 12 dB too loud may be, integers may not
 # real clips peaks at -33.
 SILENCE_DBFS = -60.0
 CANCELLED = 0.01  # power of an average, relative to that of unrelated channels
-MISSING_SECONDS = 0.1  # a header may promise so much more without a warning
 # Writers that stream cannot know the length: they leave a value near 2**31 or 2**32.
 UNKNOWN_LENGTH = 0x7FFF_F000
 # An mp3's header counts what its encoder was given: real files decode to a frame less.
@@ -212,32 +211,27 @@ def _check_length(recording: _Recording, path: Path) -> None:
         promised, present = map(int, note.groups())
         seconds = recording.frames / recording.samplerate
         missing = seconds * (promised / max(present, 1) - 1)
-        if promised < UNKNOWN_LENGTH and missing > MISSING_SECONDS:
+        if promised < UNKNOWN_LENGTH and missing > 0.1:
             _warn(path, f"lacks {missing:.1f} s of what its header promises")
 
 
 def _least_frames(recording: _Recording) -> int:
-    """Return the number of frames that a stream must decode to, at least."""
-    if recording.format == "FLAC":
-        # where a streamed flac leaves its length open, libsndfile reports the largest
-        return recording.frames if recording.frames < 2**62 else 0
-    if recording.format == "MP3" and _counts_frames(recording.name):
-        return recording.frames - MP3_SLACK
-    return 0
+    """Return the number of frames that a stream must decode to, at least.
 
-
-def _counts_frames(path: bytes) -> bool:
-    """Say whether an mp3's first frame counts the rest; else its length is a guess.
-
-    libsndfile guesses well at a constant bit rate. At a variable one it may guess too
-    little and stop there, but nearly every encoder that varies the rate counts.
+    An mp3's length is counted in its first frame; else it is libsndfile's guess, which
+    may be wrong at a variable bit rate. A streamed FLAC leaves its length open.
     """
-    with open(path, "rb") as stream:
+    if recording.format == "FLAC":
+        return recording.frames if recording.frames < 2**62 else 0
+    if recording.format != "MP3":
+        return 0
+    with open(recording.name, "rb") as stream:
         tag = stream.read(10)  # of ID3 the last four bytes state its size, in base 128
         size = sum(byte << 7 * place for place, byte in enumerate(tag[:5:-1]))
         stream.seek(10 + size if tag.startswith(b"ID3") else 0)
         frame = stream.read(64)  # the count stands 13 to 36 bytes into the frame
-    return b"Xing" in frame or b"Info" in frame
+    counted = b"Xing" in frame or b"Info" in frame
+    return recording.frames - MP3_SLACK if counted else 0
 
 
 def _by_ffmpeg(path: Path) -> Iterator[tuple[int, np.ndarray]]:
@@ -331,7 +325,7 @@ def load(path: str | os.PathLike, sr: int) -> np.ndarray:
 
     Raises AudioError, as all readers here do, if the file cannot be trusted.
     """
-    return np.concatenate(list(_resampled(_mono(Path(path)), sr)))
+    return np.concatenate([*_resampled(_mono(Path(path)), sr)])
 
 
 def measure(path: str | os.PathLike) -> float:
@@ -418,22 +412,20 @@ def find_recordings(
 
 def _inside(folder: Path, recursive: bool) -> list[Path]:
     """Return the recordings of a folder, sorted; hidden files and folders skipped."""
-    recordings, visited, waiting = [], set(), [str(folder)]
-    while waiting:  # linked folders last: a recording goes by its own path if it can
-        for here, subfolders, names in os.walk(waiting.pop(0), onerror=_refuse_folder):
-            kept = subfolders if recursive else []
-            subfolders[:] = sorted(name for name in kept if not name.startswith("."))
-            if (real := os.path.realpath(here)) in visited:
-                subfolders.clear()
-                continue
-            visited.add(real)
-            linked = (Path(here, name) for name in subfolders)
-            waiting += [str(path) for path in linked if path.is_symlink()]
-            recordings += [
-                Path(here, name)
-                for name in names
-                if name.lower().endswith(READABLE + THROUGH_FFMPEG) and name[0] != "."
-            ]
+    recordings, visited = [], set()
+    walk = os.walk(folder, onerror=_refuse_folder, followlinks=True)
+    for here, subfolders, names in walk:
+        loop = (real := os.path.realpath(here)) in visited
+        visited.add(real)
+        subfolders.sort(key=lambda name: (os.path.islink(f"{here}/{name}"), name))
+        kept = subfolders if recursive and not loop else []
+        subfolders[:] = [name for name in kept if not name.startswith(".")]
+        recordings += [
+            Path(here, name)
+            for name in names
+            if name.lower().endswith(READABLE + THROUGH_FFMPEG)
+            and not (loop or name.startswith("."))
+        ]
     if not recordings:
         raise AudioError(
             f"{folder}: holds no recordings (wav, flac, ogg, mp3 and the like)"

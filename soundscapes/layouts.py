@@ -77,16 +77,16 @@ def write_audiocaps(folder: Path, subset: str, clips: Sequence[SoundscapeClip]) 
         for caption in clip.captions
     ]
     rows = [(number, *row) for number, row in enumerate(captions, 1)]
-    _write_table(folder / f"{subset}.csv", AUDIOCAPS, rows)
+    _write_table(folder / f"{subset}.csv", [AUDIOCAPS, *rows])
 
 
 def write_clotho(folder: Path, subset: str, clips: Sequence[SoundscapeClip]) -> None:
     """Write the captions and the metadata of a subset, a row a clip."""
     name = f"clotho_metadata_{subset}.csv"
     rows = [_clotho_metadata(clip) for clip in clips]
-    _write_table(folder / name, CLOTHO_METADATA, rows, "iso-8859-1")
+    _write_table(folder / name, [CLOTHO_METADATA, *rows], "iso-8859-1")
     rows = [(f"{clip.name}.flac", *clip.captions) for clip in clips]
-    _write_table(folder / f"clotho_captions_{subset}.csv", CLOTHO, rows)
+    _write_table(folder / f"clotho_captions_{subset}.csv", [CLOTHO, *rows])
 
 
 def _clotho_metadata(clip: SoundscapeClip) -> tuple[str, ...]:
@@ -130,15 +130,10 @@ def _entry(clip: SoundscapeClip) -> dict:
     }
 
 
-def _write_table(
-    path: Path,
-    header: Sequence[str],
-    rows: Iterable[Sequence],
-    encoding: str = "utf-8",
-) -> None:
+def _write_table(path: Path, rows: Iterable[Sequence], encoding="utf-8") -> None:
     """Write a CSV whole or not at all."""
     with whole(path) as aside, aside.open("w", newline="", encoding=encoding) as stream:
-        csv.writer(stream).writerows([header, *rows])
+        csv.writer(stream).writerows(rows)
 
 
 WRITERS = {"ac": write_audiocaps, "cl": write_clotho, "weak": write_wavcaps}

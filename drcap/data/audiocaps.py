@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from drcap.data.clip import Clip, Subset
-from drcap.data.identities import YOUTUBE_NAME, check_any, locate, number
-from drcap.data.tables import filled, read_table
+from drcap.data.identities import YOUTUBE_NAME, locate, number
+from drcap.data.tables import check_folder, filled, read_table
 from drcap.errors import DatasetAbsentError, DatasetError
 
 AudioCaps = Subset  # its missing ids are `<youtube_id>_<start>`
@@ -57,8 +57,6 @@ def read_audiocaps(
     captions: dict[tuple[str, float], list[str]] = {}
     for start, row in _rows(csv_path):
         captions.setdefault((row["youtube_id"], start), []).append(row["caption"])
-    if not captions:
-        raise DatasetError(f"{csv_path}: lists no clips; fetch it again")
     clips_of_video = Counter(youtube_id for youtube_id, _ in captions)
     listed = [
         (
@@ -71,16 +69,11 @@ def read_audiocaps(
         )
         for (youtube_id, start), texts in captions.items()
     ]
-    advice = "name them <youtube_id>_<start>.wav (or flac, ogg, mp3)"
-    result = locate(listed, root if audio else None, key=_without_end)
-    return check_any(result, root, csv_path.name, advice)
+    return locate(listed, root if audio else None, csv_path, key=_without_end)
 
 
 def _find_csv(root: Path, subset: str, version: str | None) -> Path:
-    if not root.is_dir():
-        raise DatasetAbsentError(
-            f"{root}: no such folder; give the folder of AudioCaps"
-        )
+    check_folder(root)
     if version is not None and version not in FOLDERS:
         raise DatasetError(
             f"AudioCaps has no version {version!r}; give one of {', '.join(FOLDERS)}"

@@ -9,8 +9,8 @@ import html
 from pathlib import Path
 
 from drcap.data.clip import Clip, Subset
-from drcap.data.identities import bare_name, check_any, freesound_id, locate
-from drcap.data.tables import filled, read_table
+from drcap.data.identities import bare_name, freesound_id, locate
+from drcap.data.tables import check_folder, filled, read_table
 from drcap.errors import DatasetAbsentError, DatasetError
 
 SUBSETS = {
@@ -54,13 +54,12 @@ def read_clotho(root: Path | str, subset: str, *, audio: bool = True) -> Subset:
         )
         for name, texts in _captions(csv_path).items()
     ]
-    result = locate(listed, root if audio else None, within=(folder,), key=_key)
-    return check_any(result, root, csv_path.name, f"put them into its folder {folder}")
+    where = root if audio else None
+    return locate(listed, where, csv_path, within=(folder,), key=_key)
 
 
 def _find_csv(root: Path, name: str) -> Path | None:
-    if not root.is_dir():
-        raise DatasetAbsentError(f"{root}: no such folder; give the folder of Clotho")
+    check_folder(root)
     candidates = (root / name, root / "clotho_csv_files" / name)
     return next((path for path in candidates if path.is_file()), None)
 
@@ -75,8 +74,6 @@ def _captions(csv_path: Path) -> dict[str, tuple[str, ...]]:
                 f"{csv_path}: line {line} lists {row['file_name']!r} a second time"
             )
         captions[name] = tuple(filled(csv_path, line, row, key) for key in CAPTIONS)
-    if not captions:
-        raise DatasetError(f"{csv_path}: lists no clips; fetch it again")
     return captions
 
 

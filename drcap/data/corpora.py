@@ -22,7 +22,7 @@ from drcap.data.clotho import SUBSETS as CLOTHO_SUBSETS
 from drcap.data.clotho import read_clotho
 from drcap.data.overlap import Filtered, remove_overlap
 from drcap.data.prepared import read_prepared
-from drcap.data.wavcaps import read_wavcaps
+from drcap.data.wavcaps import SOURCES, read_wavcaps
 from drcap.errors import DatasetAbsentError, DatasetError
 
 SUBSETS = ("train", "val", "test")
@@ -103,7 +103,11 @@ class ProceduralCorpora(Corpora):
     @cached_property
     def weak(self) -> Clips:
         """All clips of scapes-weak, copies of target clips included."""
-        return read_wavcaps(self.root / self.weak_name).clips
+        root = self.root / self.weak_name
+        here = (source for source in SOURCES if (root / "json_files" / source).is_dir())
+        return tuple(
+            clip for source in here for clip in read_wavcaps(root, source).clips
+        )
 
     @cached_property
     def pretraining(self) -> Filtered:

@@ -7,20 +7,18 @@ on one offset. Only those that occur once in a recording count, so that a steady
 a hum or silence is like nothing else.
 """
 
-import itertools
 import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
+from tqdm.contrib.concurrent import thread_map
 
 from drcap import audio, cache
 from drcap.errors import AudioError
 
 VERSION = 1  # raised whenever the same recording gets another fingerprint
-AT_ONCE = 256  # recordings handed to the threads at a time
 SR = 16_000  # Hz
 WINDOW, HOP = 1024, 256  # samples, 64 ms every 16 ms
 # A reference is taken from two starts, so that the frames of a copy, wherever it
@@ -53,15 +51,13 @@ def fingerprints_of(
     A fingerprint is computed once and kept in the cache folder, under the file's path,
     size and time of change.
     """
-    results: list[np.ndarray | AudioError] = []
-    bar = _bar("fingerprinting", len(recordings), progress)
-    with bar, ThreadPoolExecutor(os.cpu_count()) as threads:
-        for start in range(0, len(recordings), AT_ONCE):
-            part = recordings[start : start + AT_ONCE]
-            for result in threads.map(_cached_peaks, part, itertools.repeat(skip)):
-                results.append(result)
-                bar.update()
-    return results
+    read = partial(_cached_peaks, skip=skip)
+    return _in_threads(read, recordings, "fingerprinting", progress)
+
+
+def _in_threads(function: Callable, items: Sequence, text: str, progress: bool) -> list:
+    options = {"unit": "clip", "leave": False, "delay": 2, "disable": not progress}
+    return thread_map(function, items, desc=text, max_workers=os.cpu_count(), **options)
 
 
 def _cached_peaks(path: Path, skip: int) -> np.ndarray | AudioError:
@@ -139,23 +135,13 @@ def find_copies(
     """
     best = np.zeros(len(recordings), np.int64)
     copies: list[int | None] = [None] * len(recordings)
-    blocks = range(0, len(references), REFERENCES)
-    total = len(recordings) * len(blocks)
-    with _bar("comparing fingerprints", total, progress) as bar:
-        for first in blocks:
-            index = _Index(references[first : first + REFERENCES])
-            with ThreadPoolExecutor(os.cpu_count()) as threads:
-                results = threads.map(index.search, recordings)
-                for row, (reference, agreeing) in enumerate(results):
-                    if agreeing > best[row]:
-                        best[row], copies[row] = agreeing, first + reference
-                    bar.update()
+    for first in range(0, len(references), REFERENCES):
+        search = _Index(references[first : first + REFERENCES]).search
+        results = _in_threads(search, recordings, "comparing fingerprints", progress)
+        for row, (reference, agreeing) in enumerate(results):
+            if agreeing > best[row]:
+                best[row], copies[row] = agreeing, first + reference
     return copies
-
-
-def _bar(text: str, total: int, progress: bool) -> tqdm:
-    options = {"unit": "clip", "leave": False, "delay": 2}
-    return tqdm(desc=text, total=total, disable=not progress, **options)
 
 
 class _Index:

@@ -39,11 +39,6 @@ def youtube_id(name: str) -> str:
     return match["id"] if match else bare_name(name)
 
 
-def is_youtube_name(name: str) -> bool:
-    """Say whether a clip's name holds a YouTube id."""
-    return YOUTUBE_NAME.fullmatch(bare_name(name)) is not None
-
-
 def freesound_id(name: str) -> str | None:
     """Return the Freesound id in `<id>` or `<id>.<suffix>`; None if it is no number."""
     bare = bare_name(name)
@@ -58,19 +53,23 @@ def number(value: float) -> str:
 def locate(
     listed: Iterable[tuple[Clip, Collection[str]]],
     root: Path | None,
+    annotations: Path,
     *,
     within: Collection[str] = (),
     key: Callable[[str], str] = str,
 ) -> Subset:
-    """Find the recordings of clips under `root` by their names.
+    """Find the recordings of the clips of an annotation file under `root`.
 
     listed : each clip, and the names its recording may have, the surest first
     root : None: no recording is looked for
     within : only recordings in a folder of one of these names, at any depth
     key : what the names of one recording have in common; of several recordings with
         one key, the first by path counts
+    Raises DatasetError where no clip is listed, or none has a recording.
     """
     listed = list(listed)  # what is amiss there comes first
+    if not listed:
+        raise DatasetError(f"{annotations}: lists no clips; fetch it again")
     if root is None:
         return Subset(tuple(clip for clip, _ in listed), audio=False)
     paths: dict[str, Path] = {}
@@ -84,18 +83,13 @@ def locate(
         path = next((paths[key] for key in keys if key in paths), None)
         matched.add(path)
         clips.append(replace(clip, path=path))
+    if matched == {None}:
+        raise DatasetError(
+            f"{root}: holds none of the {len(listed)} clips of {annotations.name}; "
+            "`drcap data sources` says how they are named, and in which folders"
+        )
     unmatched = tuple(path for path in paths.values() if path not in matched)
     return Subset(tuple(clips), unmatched=unmatched)
-
-
-def check_any(subset: Subset, root: Path, annotations: str, advice: str) -> Subset:
-    """Return the subset; DatasetError if it has clips, but no recording of them."""
-    if not subset.clips:
-        raise DatasetError(
-            f"{root}: holds none of the {len(subset.missing)} clips of {annotations}; "
-            f"{advice}"
-        )
-    return subset
 
 
 def _composed(name: str) -> str:

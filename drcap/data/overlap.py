@@ -8,8 +8,6 @@ caption datastore is made of the captions of what is kept.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache as once
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -116,18 +114,15 @@ def blacklists() -> set[tuple[str, str]]:
     They are complete: WavCaps' own list leaves 18 test clips in. Raises AssetError
     where the lists are not fetched.
     """
-    folder = asset_path("overlap-lists")
-    youtube = {("youtube", youtube_id(name)) for name in _listed(folder, "audiocaps")}
-    freesound = {
-        ("freesound", freesound_id(name)) for name in _listed(folder, "clotho")
-    }
-    return youtube | freesound - {("freesound", None)}  # one entry is "Not found"
-
-
-@once
-def _listed(folder: Path, name: str) -> tuple[str, ...]:
-    path = folder / f"{name}.csv"
-    return tuple(filled(path, line, row, "id") for line, row in read_table(path))
+    identities = set()
+    for name, site, identify in (
+        ("audiocaps", "youtube", youtube_id),
+        ("clotho", "freesound", freesound_id),
+    ):
+        path = asset_path("overlap-lists") / f"{name}.csv"
+        rows = (filled(path, line, row, "id") for line, row in read_table(path))
+        identities |= {(site, identify(row)) for row in rows}
+    return identities - {("freesound", None)}  # one entry is "Not found"
 
 
 def _identities(clip: Clip) -> set[tuple[str, str]]:

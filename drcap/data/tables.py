@@ -29,6 +29,12 @@ def check_file(path: Path) -> None:
         ) from None
 
 
+def check_folder(path: Path) -> None:
+    """Raise DatasetAbsentError unless `path` is a folder."""
+    if not path.is_dir():
+        raise DatasetAbsentError(f"{path}: no such folder; give that of the dataset")
+
+
 def read_text(path: Path, fallback: str | None = None) -> str:
     """Return the text of a UTF-8 or UTF-16 file without its mark, line ends kept.
 

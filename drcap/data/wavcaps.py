@@ -13,15 +13,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from drcap.data.clip import Clip, Subset
-from drcap.data.identities import (
-    bare_name,
-    check_any,
-    freesound_id,
-    locate,
-    youtube_id,
-)
-from drcap.data.tables import read_text, text_under
-from drcap.errors import DatasetAbsentError, DatasetError
+from drcap.data.identities import bare_name, freesound_id, locate, youtube_id
+from drcap.data.tables import check_folder, read_text, text_under
+from drcap.errors import DatasetError
 
 AUDIOSET, FREESOUND = "AudioSet_SL", "FreeSound"
 SOURCES = {
@@ -32,51 +26,30 @@ SOURCES = {
 }
 
 
-def read_wavcaps(
-    root: Path | str, source: str | None = None, *, audio: bool = True
-) -> Subset:
-    """Read the entries of a source, or of all, and find their audio under `root`.
+def read_wavcaps(root: Path | str, source: str, *, audio: bool = True) -> Subset:
+    """Read the entries of a source and find their audio under `root`.
 
-    An entry's file is `json_files/<source>/<name of SOURCES>`; its audio is a recording
+    They are in `json_files/<source>/<name of SOURCES>`; the audio of one is a recording
     of its id in any folder called `<source>` or `<source>_flac`.
 
-    source : a key of SOURCES; None: all whose JSON file is here
+    source : a key of SOURCES
     audio : if False, none is looked for, and every clip's path is None
-    Raises DatasetError: an unknown source, no file, a file or entry amiss, no clip at
-    all.
+    Raises DatasetError: another source, no file, a file or entry amiss, no clip at all.
     """
     root = Path(root)
-    files = _json_files(root, source)
-    parts = [
-        locate(
-            ((clip, [clip.clip_id.partition("/")[2]]) for clip in _clips(path, name)),
-            root if audio else None,
-            within=(name, f"{name}_flac"),
-            key=youtube_id if name == AUDIOSET else str,
-        )
-        for name, path in files.items()
-    ]
-    listed = tuple(clip for part in parts for clip in part.listed)
-    unmatched = tuple(path for part in parts for path in part.unmatched)
-    advice = "put them into folders of these names"
-    return check_any(Subset(listed, audio, unmatched), root, ", ".join(files), advice)
-
-
-def _json_files(root: Path, source: str | None) -> dict[str, Path]:
-    """Return source -> its JSON file, all there."""
-    if not root.is_dir():
-        raise DatasetAbsentError(f"{root}: no such folder; give the folder of WavCaps")
-    if source not in (None, *SOURCES):
+    check_folder(root)
+    if source not in SOURCES:
         raise DatasetError(
             f"WavCaps has no source {source!r}; give one of {', '.join(SOURCES)}"
         )
-    names = SOURCES if source is None else [source]
-    files = {name: root / "json_files" / name / SOURCES[name] for name in names}
-    here = {name: path for name, path in files.items() if path.is_file()}
-    if not here:
-        name = next(iter(files.values())).relative_to(root)
-        raise DatasetAbsentError(f"{root}: has no {name}; fetch WavCaps' json_files")
-    return here
+    path = root / "json_files" / source / SOURCES[source]
+    return locate(
+        ((clip, [clip.clip_id.partition("/")[2]]) for clip in _clips(path, source)),
+        root if audio else None,
+        path,
+        within=(source, f"{source}_flac"),
+        key=youtube_id if source == AUDIOSET else str,
+    )
 
 
 def _clips(json_path: Path, source: str) -> Iterator[Clip]:
@@ -91,18 +64,12 @@ def _clips(json_path: Path, source: str) -> Iterator[Clip]:
 
 
 def _entries(json_path: Path) -> list:
-    text = read_text(json_path)
-    if text.startswith("version https://git-lfs"):
-        raise DatasetError(
-            f"{json_path}: is a Git LFS pointer, not the data; run `git lfs pull`, or "
-            "download the file itself"
-        )
     try:
-        content = json.loads(text)
+        content = json.loads(read_text(json_path))
     except json.JSONDecodeError as error:
         raise DatasetError(
             f"{json_path}: line {error.lineno} is not valid JSON ({error.msg}); "
-            "download it again"
+            "download it again, by `git lfs pull` if it is a pointer of Git LFS"
         ) from None
     entries = content.get("data") if isinstance(content, dict) else None
     if not isinstance(entries, list) or not entries:
