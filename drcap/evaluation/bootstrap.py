@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 RESAMPLES = 10_000
+LEVEL = 0.95  # share of the resamples within the bounds
 BLOCK = 1 << 20  # scores gathered at once, 8 MB
 TIE = 1e-12  # of the largest score: sums of equal scores differ by their rounding
 
@@ -32,21 +33,18 @@ class Comparison:
     probability: float  # share of resamples in which it is better, ties half
 
 
-def interval(values: np.ndarray, *, seed: int = 0, level: float = 0.95) -> Interval:
+def interval(values: np.ndarray, *, seed: int = 0) -> Interval:
     """Bound the mean over clips by the percentiles of its resamples.
 
     values : (N,) scores of N clips, or (S, N) of S seeds
-    level : share of resamples within the bounds, in (0, 1)
 
-    ValueError if there is no score, one is not finite, or the level is out of range.
+    ValueError if there is no score, or one is not finite.
     """
     scores = _per_clip(values)
-    return _bounded(scores, _means(scores, seed), level)
+    return _bounded(scores, _means(scores, seed))
 
 
-def compare(
-    ours: np.ndarray, theirs: np.ndarray, *, seed: int = 0, level: float = 0.95
-) -> Comparison:
+def compare(ours: np.ndarray, theirs: np.ndarray, *, seed: int = 0) -> Comparison:
     """Compare two systems by the differences of their scores, clip by clip.
 
     ours, theirs : (N,) or (S, N), clips in one order; S may differ, N may not
@@ -64,7 +62,7 @@ def compare(
     means = _means(differences, seed)
     tied = np.abs(means) <= TIE * np.abs([first, second]).max()
     better = np.where(tied, 0.5, means > 0)
-    return Comparison(_bounded(differences, means, level), float(better.mean()))
+    return Comparison(_bounded(differences, means), float(better.mean()))
 
 
 def _per_clip(values: np.ndarray) -> np.ndarray:
@@ -91,8 +89,6 @@ def _means(scores: np.ndarray, seed: int) -> np.ndarray:
     return np.concatenate(blocks)
 
 
-def _bounded(scores: np.ndarray, means: np.ndarray, level: float) -> Interval:
-    if not 0 < level < 1:
-        raise ValueError(f"the level must lie between 0 and 1, got {level}")
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+def _bounded(scores: np.ndarray, means: np.ndarray) -> Interval:
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(scores.mean()), float(low), float(high))

@@ -20,6 +20,7 @@ from drcap.evaluation import engine
 from drcap.evaluation.engine import Score
 
 CHECKPOINT = "echecker_clotho_audiocaps_base.ckpt"
+WRONG_FILE = (AttributeError, LookupError, TypeError, RuntimeError, UnpicklingError)
 BERT = BertConfig()  # the shape of bert-base-uncased
 
 

@@ -11,14 +11,11 @@ import numpy as np
 
 DEPTHS = (1, 5, 10)  # k of R@k
 DEEPEST = max(DEPTHS)
+BLOCK = 1024  # queries that are ranked at once
 
 
 def retrieval_scores(
-    audio: np.ndarray,
-    text: np.ndarray,
-    clip_of_text: np.ndarray,
-    *,
-    block_size: int = 1024,
+    audio: np.ndarray, text: np.ndarray, clip_of_text: np.ndarray
 ) -> dict[str, dict[str, float]]:
     """Score retrieval of captions by audio, and of audio by captions.
 
@@ -29,14 +26,14 @@ def retrieval_scores(
 
     A clip's captions are all right answers for it; mAP@10 divides by the number of
     right answers, ten at most. Equal similarities rank in the order of the rows.
-    Memory: O(block_size x max(N, M)). ValueError for arrays that do not fit, or a clip
+    Memory: O(BLOCK x max(N, M)). ValueError for arrays that do not fit, or a clip
     without a caption.
     """
     _check(audio, text, clip_of_text)
     clips = np.arange(len(audio))
     return {
-        "audio_to_text": _scores(audio, clips, text, clip_of_text, block_size),
-        "text_to_audio": _scores(text, clip_of_text, audio, clips, block_size),
+        "audio_to_text": _scores(audio, clips, text, clip_of_text),
+        "text_to_audio": _scores(text, clip_of_text, audio, clips),
     }
 
 
@@ -48,7 +45,7 @@ def own_places(
     Arguments and errors are those of `retrieval_scores`.
     """
     _check(audio, text, clip_of_text)
-    orders = (order[0] for order in _ranked(audio, text, block_size=1))
+    orders = (order for block in _ranked(audio, text) for order in block)
     places = [
         np.argmax(clip_of_text[order] == clip) + 1 for clip, order in enumerate(orders)
     ]
@@ -71,10 +68,9 @@ def _scores(
     clip_of_query: np.ndarray,
     items: np.ndarray,
     clip_of_item: np.ndarray,
-    block_size: int,
 ) -> dict[str, float]:
     answers = np.bincount(clip_of_item)[clip_of_query]  # right ones, of each query
-    nearest = [order[:, :DEEPEST] for order in _ranked(queries, items, block_size)]
+    nearest = [order[:, :DEEPEST] for order in _ranked(queries, items)]
     right = clip_of_item[np.concatenate(nearest)] == clip_of_query[:, None]  # (Q, k)
     places = np.arange(1, right.shape[1] + 1)
     precision = np.cumsum(right, axis=1) / places
@@ -83,17 +79,15 @@ def _scores(
     return recalls | {f"mAP@{DEEPEST}": float(average.mean())}
 
 
-def _ranked(
-    queries: np.ndarray, items: np.ndarray, block_size: int
-) -> Iterator[np.ndarray]:
+def _ranked(queries: np.ndarray, items: np.ndarray) -> Iterator[np.ndarray]:
     """Yield the rows of all items, the nearest first, of each query of a block.
 
     Cosines are rounded to six decimals: what lies below depends on the order of
     summation, and ties must not.
     """
     columns = items.astype(np.float64).T
-    for start in range(0, len(queries), block_size):
-        block = queries[start : start + block_size].astype(np.float64)
+    for start in range(0, len(queries), BLOCK):
+        block = queries[start : start + BLOCK].astype(np.float64)
         yield np.argsort(-np.round(block @ columns, 6), axis=1, kind="stable")
 
 

@@ -5,7 +5,7 @@ papers print them, all metrics are in per cent; what could not be computed reads
 with the reason in a line under the table.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -76,10 +76,17 @@ def to_markdown(frame: pd.DataFrame) -> str:
     return "\n\n".join([table, UNITS, *notes]) + "\n"
 
 
-def numbered(notes: Iterable[str]) -> dict[str, str]:
-    """Number the distinct notes of a table in order: note -> its mark, as "¹"."""
-    marks = enumerate(dict.fromkeys(filter(None, notes)), start=1)
-    return {note: str(number).translate(_SUPERSCRIPTS) for number, note in marks}
+def superscript(number: int) -> str:
+    """Return the mark of a note, as "¹"."""
+    return str(number).translate(_SUPERSCRIPTS)
+
+
+def numbered(
+    notes: Iterable[str], mark: Callable[[int], str] = superscript
+) -> dict[str, str]:
+    """Number the distinct notes of a table in order: note -> its mark."""
+    distinct = dict.fromkeys(filter(None, notes))
+    return {note: mark(number) for number, note in enumerate(distinct, start=1)}
 
 
 def save_table(frame: pd.DataFrame, path_stem: Path | str) -> list[Path]:

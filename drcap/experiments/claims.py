@@ -1,15 +1,17 @@
 """What the paper claims (sec. IV), each claim put to the test on our scores.
 
-CLAIMS declares, for each, the comparisons it stands or falls with. A claim holds if the
-95 % interval of every difference lies above zero, and does not hold if that of any lies
-at or below it; anything else is not decided, and so is a claim about a system that was
-not run. No correction is made for the number of comparisons. The same differences of
-the paper's printed numbers, which have no interval, say what its own tables support:
-there a claim does not hold if a single difference is not above zero.
+`claims.toml` declares, for each, the comparisons it stands or falls with. A claim holds
+if the 95 % interval of every difference lies above zero, and does not hold if that of
+any lies at or below it; anything else is not decided, and so is a claim about a system
+that was not run. No correction is made for the number of comparisons. The same
+differences of the paper's printed numbers, which have no interval, say what its own
+tables support: there a claim does not hold if a single difference is not above zero.
 """
 
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 import pandas as pd
@@ -22,9 +24,6 @@ from drcap.experiments.measured import pair_name, title
 from drcap.experiments.tables import NONE
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not decided"
-COMPARABLE = 0.8  # the paper calls w/o TD competitive, with 0.83 of DRCap's CIDEr
-SUPERVISED = ("Prefix AAC", "RECAP", "EnCLAP-large")
-ZERO_SHOT = {"I": ("ZerAuCap", "WSAC", "Zhang et al."), "II": ("WSAC", "Zhang et al.")}
 LEGEND = (
     "A claim holds if the 95 % interval of every difference lies above zero, by a "
     "bootstrap over paired clips; it does not hold if that of any lies at or below "
@@ -48,84 +47,26 @@ class Claim:
     questions: tuple[Question, ...]
 
 
-def _ask(table: str, row: str, *others: str, **options) -> tuple[Question, ...]:
-    """Ask about a row against others, on every pair of domains of a table."""
-    pairs = next(each.pairs for each in TABLES.values() if each.number == table)
-    return tuple(
-        Question(table, *pair, row, against, **options)
-        for pair in pairs
-        for against in others
-    )
+def _declared() -> Iterator[Claim]:
+    text = (resources.files("drcap.experiments") / "claims.toml").read_text("utf-8")
+    pairs = {table.number: table.pairs for table in TABLES.values()}
+    for number, claim in enumerate(tomllib.loads(text)["claim"], start=1):
+        questions = [
+            Question(table, *pair, row, against, **options)
+            for table, rows, others, options in map(_comparison, claim["compare"])
+            for row in rows
+            for pair in pairs[table]
+            for against in others
+        ]
+        yield Claim(number, claim["statement"], claim["test"], tuple(questions))
 
 
-def _ablation(number: int, statement: str, row: str) -> Claim:
-    test = f"On every metric of Tables III and IV, DRCap is above {row}."
-    questions = _ask("III", "DRCap", row) + _ask("IV", "DRCap", row)
-    return Claim(number, statement, test, questions)
+def _comparison(values: dict) -> tuple[str, list[str], list[str], dict]:
+    table, rows, others = (values.pop(key) for key in ("table", "rows", "others"))
+    return table, rows, others, values
 
 
-CLAIMS = (
-    Claim(
-        1,
-        "In-domain, DRCap is better than every zero-shot system and comparable to the "
-        "supervised ones.",
-        "On every metric of Table I, DRCap is above each zero-shot system, and above "
-        f"{COMPARABLE} times the score of each supervised one.",
-        _ask("I", "DRCap", *ZERO_SHOT["I"])
-        + _ask("I", "DRCap", *SUPERVISED, share=COMPARABLE),
-    ),
-    Claim(
-        2,
-        "Cross-domain, DRCap is better than every zero-shot system, both ways.",
-        "On every metric of Table II, DRCap is above each zero-shot system.",
-        _ask("II", "DRCap", *ZERO_SHOT["II"]),
-    ),
-    _ablation(
-        3, "Without similarity selection DRCap is worse on every metric.", "w/o SS"
-    ),
-    _ablation(
-        4, "Without retrieved captions DRCap is worse on every metric.", "w/o RAG"
-    ),
-    _ablation(
-        5,
-        "With a frozen language model, only the mapping trained, DRCap is worse.",
-        "w/o LoRA",
-    ),
-    Claim(
-        6,
-        "Without projection-based decoding DRCap is worse by the widest margin.",
-        "On every metric of Tables III and IV, w/o PD is below DRCap and below each "
-        "other ablation.",
-        tuple(
-            question
-            for table in TABLES.values()
-            if table.number in ("III", "IV")
-            for row in table.rows
-            if row != "w/o PD"
-            for question in _ask(table.number, row, "w/o PD")
-        ),
-    ),
-    Claim(
-        7,
-        "Without target-domain text DRCap is worse cross-domain, yet competitive.",
-        "On every metric of Table IV, DRCap is above w/o TD, and w/o TD is above "
-        f"{COMPARABLE} times DRCap's score.",
-        _ask("IV", "DRCap", "w/o TD") + _ask("IV", "w/o TD", "DRCap", share=COMPARABLE),
-    ),
-    Claim(
-        8,
-        "FENSE is the metric on which DRCap gains most over other systems.",
-        "In Tables I and II, the points that DRCap gains over each other system are "
-        "more on FENSE than on each other metric.",
-        tuple(
-            question
-            for table, zero_shot in ZERO_SHOT.items()
-            for question in _ask(
-                table, "DRCap", *zero_shot, *SUPERVISED, gain_on="fense"
-            )
-        ),
-    ),
-)
+CLAIMS = tuple(_declared())
 
 
 def compare_claims(

@@ -19,9 +19,8 @@ from drcap.experiments.grid import TABLES, Experiment
 from drcap.experiments.measured import (
     STAND_INS,
     clip_scores,
-    lacks,
+    lacking,
     pair_name,
-    reason,
     row_scores,
     title,
 )
@@ -108,7 +107,7 @@ def _ours(
     runs = [run for seeds in scores.values() for run in seeds]
     needed = [name for name in (question.gain_on, metric) if name]
     measures = {name: _measure(name, runs) for name in needed}
-    reasons = [reason(runs, measure) for measure in measures.values()]
+    reasons = [lacking(runs, measure) for measure in measures.values()]
     about = {
         "measured_by": " less ".join(measures.values()),
         "unavailable": "; ".join(filter(None, reasons)),
@@ -127,9 +126,8 @@ def _ours(
 def _measure(metric: str, runs: list[Scores]) -> str:
     """Return what the runs are measured by: the stand-in if it alone is there."""
     stand_in = STAND_INS.get(metric)
-    if stand_in and lacks(runs, metric) and not lacks(runs, stand_in):
-        return stand_in
-    return metric
+    replaced = stand_in and lacking(runs, metric) and not lacking(runs, stand_in)
+    return stand_in if replaced else metric
 
 
 def effects(

@@ -51,15 +51,10 @@ def row_scores(
     return [results[run] for run in runs]
 
 
-def lacks(runs: Iterable[Scores], metric: str) -> bool:
-    """Return whether any of the runs has no value of the metric."""
-    return any(scores.corpus.get(metric) is None for scores in runs)
-
-
-def reason(runs: Iterable[Scores], metric: str) -> str:
+def lacking(runs: Iterable[Scores], metric: str) -> str:
     """Return why some of the runs have no value of the metric; "" if all have."""
-    lacking = [scores for scores in runs if lacks([scores], metric)]
-    return lacking[0].unavailable.get(metric, NOT_COMPUTED) if lacking else ""
+    without = (run for run in runs if run.corpus.get(metric) is None)
+    return next((run.unavailable.get(metric, NOT_COMPUTED) for run in without), "")
 
 
 def corpus_score(runs: Iterable[Scores], metric: str) -> float:

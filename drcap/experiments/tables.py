@@ -21,9 +21,8 @@ from drcap.experiments.measured import (
     STAND_INS,
     clip_scores,
     corpus_score,
-    lacks,
+    lacking,
     pair_name,
-    reason,
     row_scores,
     title,
 )
@@ -82,7 +81,7 @@ def result_table(
             "metric": metric,
             **_ours(scores, metric),
             **_papers(table.number, *row[1:], metric),
-            "unavailable": reason(scores, metric),
+            "unavailable": lacking(scores, metric),
         }
         for row, scores in zip(rows, runs, strict=True)
         for metric in metrics
@@ -98,14 +97,14 @@ def _rows(table: Table, train: str, test: str) -> list[tuple[str, str]]:
 
 def _metrics(runs: Sequence[Scores]) -> list[str]:
     """Return the paper's metrics and, of those that a run lacks, the stand-ins."""
-    stand_ins = [STAND_INS[name] for name in STAND_INS if lacks(runs, name)]
+    stand_ins = [STAND_INS[name] for name in STAND_INS if lacking(runs, name)]
     computed = {name for scores in runs for name in scores.corpus}
     return [*paper.METRICS, *(name for name in stand_ins if name in computed)]
 
 
 def _ours(runs: Sequence[Scores], metric: str) -> dict[str, float]:
     counts = {"seeds": len(runs), "clips": runs[0].clips if runs else 0}
-    if not runs or lacks(runs, metric):
+    if not runs or lacking(runs, metric):
         return {**dict.fromkeys(("ours", "low", "high"), float("nan")), **counts}
     around = interval(clip_scores(runs, metric))
     ours = corpus_score(runs, metric)
@@ -178,7 +177,7 @@ def to_latex(frame: pd.DataFrame) -> str:
     number = frame["table"].iloc[0]
     table = next(table for table in TABLES.values() if table.number == number)
     printed = f": ours (the paper's Table {number})" if _printed(frame) else ""
-    marks = {note: f"$^{{{place}}}$" for place, note in enumerate(_notes(frame), 1)}
+    marks = numbered(_notes(frame), "$^{{{}}}$".format)
     notes = [_escape(" ".join(_legend(frame)))]
     notes += [f"{mark} {_escape(note)}" for note, mark in marks.items()]
     return "\n".join(
@@ -255,14 +254,10 @@ def _cell(line, marks: Mapping[str, str], escape: Callable[[str], str]) -> str:
     return f"{ours} ({line.paper:.1f}{marks.get(_recomputed(line), '')})"
 
 
-def _notes(frame: pd.DataFrame) -> list[str]:
-    """Return the distinct notes of a table, in the order of its cells."""
-    texts = [
-        text
-        for line in frame.itertuples()
-        for text in (line.unavailable, _recomputed(line))
-    ]
-    return list(dict.fromkeys(filter(None, texts)))
+def _notes(frame: pd.DataFrame) -> Iterator[str]:
+    """Yield the notes of a table in the order of its cells, empty ones too."""
+    for line in frame.itertuples():
+        yield from (line.unavailable, _recomputed(line))
 
 
 def _recomputed(line) -> str:
