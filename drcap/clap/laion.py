@@ -50,7 +50,6 @@ class LaionCLAP(CLAP):
 
     @torch.inference_mode()
     def encode_audio(self, waveforms: Sequence[np.ndarray]) -> torch.Tensor:
-        """Embed B waveforms, each (n,) float32 at `sr` Hz -> (B, dim), on the CPU."""
         if not len(waveforms):
             return torch.zeros(0, self.dim)
         fitted = fixed_length(waveforms, self.settings).to(self.model.device)
@@ -61,20 +60,14 @@ class LaionCLAP(CLAP):
 
     @torch.inference_mode()
     def encode_text(self, captions: Sequence[str]) -> torch.Tensor:
-        """Embed B captions -> (B, dim) float32, unit rows, on the CPU."""
         if not len(captions):
             return torch.zeros(0, self.dim)
-        tokens = self.tokenizer(
-            list(captions),
-            truncation=True,
-            max_length=MAX_TOKENS,
-            padding="longest",
-            return_tensors="pt",
-        ).to(self.model.device)
+        cut = {"truncation": True, "max_length": MAX_TOKENS, "padding": "longest"}
+        tokens = self.tokenizer(list(captions), **cut, return_tensors="pt")
+        tokens = tokens.to(self.model.device)
+        inputs = (tokens["input_ids"], tokens["attention_mask"])
         with autocast(self.model.device):
-            features = self.model.get_text_features(
-                tokens["input_ids"], tokens["attention_mask"]
-            )
+            features = self.model.get_text_features(*inputs)
         return F.normalize(features.pooler_output.float(), dim=-1).cpu()
 
 

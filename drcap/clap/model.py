@@ -10,7 +10,7 @@ config.json, model.safetensors and, if the text encoder was trained with the res
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -143,20 +143,23 @@ class CLAPModel(nn.Module):
         self.normalisation.running_mean.copy_(mean)
         self.normalisation.running_var.copy_(var)
 
-    def load_weights(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Load saved weights; raises ValueError that says what does not fit.
+    def saved(self) -> dict[str, torch.Tensor]:
+        """Return what is saved, by name: all weights but a frozen text encoder's."""
+        whole = self.config.text_encoder.trained
+        weights = self.state_dict().items()
+        return {n: t for n, t in weights if whole or not n.startswith("text_encoder.")}
 
-        Those of a frozen text encoder may be absent.
-        """
+    def load(self, path: Path) -> None:
+        """Load saved weights; raises CheckpointError that says what does not fit."""
         try:
-            absent, odd = self.load_state_dict(tensors, strict=False)
-        except RuntimeError as error:  # of another shape
-            raise ValueError(str(error).splitlines()[1].strip()) from None
-        if not self.config.text_encoder.trained:
-            absent = [n for n in absent if not n.startswith("text_encoder.")]
-        for fault, names in {"missing": absent, "unexpected": odd}.items():
-            if names:
-                raise ValueError(f"{fault}: {', '.join(names[:3])}")
+            tensors = load_file(path)
+            self.load_state_dict(tensors, strict=False)
+        except Exception as error:  # absent, damaged, or of another shape
+            reason = str(error).splitlines()[-1].strip()
+            raise CheckpointError(f"{path}: cannot be loaded ({reason})") from None
+        if odd := sorted(self.saved().keys() ^ tensors.keys()):
+            lacking = "unexpected" if odd[0] in tensors else "missing"
+            raise CheckpointError(f"{path}: cannot be loaded ({odd[0]} is {lacking})")
 
     def embed_log_mels(self, log_mels: torch.Tensor) -> torch.Tensor:
         """Embed log-mels: (B, frames, mels) dB -> (B, D) float32, unit rows."""
@@ -200,7 +203,6 @@ class TrainedCLAP(CLAP):
 
     @torch.inference_mode()
     def encode_audio(self, waveforms: Sequence[np.ndarray]) -> torch.Tensor:
-        """Embed B waveforms, each (n,) float32 at `sr` Hz -> (B, D), on the CPU."""
         if not len(waveforms):
             return torch.zeros(0, self.dim)
         log_mels = self._log_mels(waveforms)
@@ -209,7 +211,6 @@ class TrainedCLAP(CLAP):
 
     @torch.inference_mode()
     def encode_text(self, captions: Sequence[str]) -> torch.Tensor:
-        """Embed B captions -> (B, D) float32, unit rows, on the CPU."""
         if not len(captions):
             return torch.zeros(0, self.dim)
         with autocast(self.model.device):
@@ -235,56 +236,35 @@ class TrainedCLAP(CLAP):
 
     def save(self, folder: Path) -> None:
         """Write the model's folder, whole or not at all."""
-        trained_text = self.model.config.text_encoder.trained
-        weights = {
-            name: tensor.detach().contiguous()
-            for name, tensor in self.model.state_dict().items()
-            if trained_text or not name.startswith("text_encoder.")
-        }
         with atomic_folder(folder) as aside:
             values = {"kind": KIND, **self.model.config.to_dict()}
             write_json(aside / "config.json", values)
-            save_file(weights, aside / WEIGHTS)
-            if trained_text:
+            weights = self.model.saved().items()
+            save_file({n: t.contiguous() for n, t in weights}, aside / WEIGHTS)
+            if self.model.config.text_encoder.trained:
                 self.model.text_encoder.save(aside / TEXT_ENCODER)
 
     @classmethod
     def load(cls, folder: str | Path, device: str = "auto") -> "TrainedCLAP":
         """Load what `save` wrote; raises CheckpointError if it is not whole."""
-        path, weights = Path(folder) / "config.json", Path(folder) / WEIGHTS
-        for file in (path, weights):
-            if not file.is_file():
-                raise CheckpointError(f"{file}: missing; not a saved CLAP model")
-        config = _read_config(path)
+        config = _read_config(Path(folder) / "config.json")
         text_encoder = None
         if config.text_encoder.trained:
-            folder = Path(folder) / TEXT_ENCODER
-            text_encoder = TextEncoder.load(config.text_encoder, folder)
+            described = Path(folder) / TEXT_ENCODER
+            text_encoder = TextEncoder.load(config.text_encoder, described)
         model = CLAPModel(config, text_encoder)
-        try:
-            model.load_weights(load_file(weights))
-        except ValueError as error:
-            raise CheckpointError(
-                f"{weights}: does not fit its config.json ({error}); copy both again"
-            ) from None
-        except Exception as error:
-            raise CheckpointError(
-                f"{weights}: damaged ({error}); copy it again"
-            ) from None
+        model.load(Path(folder) / WEIGHTS)
         return cls(model.to(resolve_device(device)))
 
 
 def _read_config(path: Path) -> CLAPConfig:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"{path}: not JSON ({error}); copy it again") from None
-    if not isinstance(values, dict) or values.pop("kind", None) != KIND:
-        raise CheckpointError(f"{path}: not of a CLAP model trained here")
-    try:
+        if values.pop("kind", None) != KIND:
+            raise ValueError(f"its kind is not {KIND}")
         return CLAPConfig.from_dict(values)
-    except ConfigError as error:
-        raise CheckpointError(f"{path}: {error}") from None
+    except (OSError, ValueError, AttributeError, ConfigError) as error:
+        raise CheckpointError(f"{path}: not of a saved CLAP model ({error})") from None
 
 
 def fingerprint(label: str, model: nn.Module, settings: Iterable[object]) -> str:

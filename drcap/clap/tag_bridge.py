@@ -24,15 +24,7 @@ from drcap import assets, paths
 from drcap.atomic import atomic_path, sha256
 from drcap.clap.encoder import CLAP
 from drcap.clap.sentence_encoder import SentenceEncoder
-from drcap.clap.yamnet import (
-    FIRST_ANIMAL,
-    LAST_ANIMAL,
-    PLAIN_NAMES,
-    SILENCE,
-    SR,
-    UMBRELLAS,
-    YAMNet,
-)
+from drcap.clap.yamnet import PLAIN_NAMES, SILENCE, SR, UMBRELLAS, YAMNet
 from drcap.errors import CheckpointError
 from drcap.projection import project
 
@@ -70,7 +62,7 @@ class TagBridge(CLAP):
         except Exception as error:
             raise CheckpointError(
                 f"{fitted}: not a fitted tag bridge ({error}); refit it with "
-                "`python -m workflow.fit_tag_bridge`"
+                "`drcap train bridge`"
             ) from None
         self.tagger = YAMNet(assets.asset_path("yamnet"))
         self.animals = animal_classes(self.tagger.class_names)
@@ -83,7 +75,6 @@ class TagBridge(CLAP):
         return pooled(self.tagger.tag(waveform))
 
     def encode_audio(self, waveforms: Sequence[np.ndarray]) -> torch.Tensor:
-        """Embed B waveforms, each (n,) float32 at 16 kHz -> (B, D), unit rows."""
         if not waveforms:
             return torch.zeros(0, self.dim)
         tags = [evidence(self.tagger.tag(wave), self.animals) for wave in waveforms]
@@ -94,13 +85,13 @@ class TagBridge(CLAP):
         return F.normalize(tags**SHARPNESS @ self.class_vectors, dim=-1)
 
     def encode_text(self, captions: Sequence[str]) -> torch.Tensor:
-        """Embed B captions -> (B, D) float32, unit rows."""
         return F.normalize(self.sentences.encode(captions) - self.text_mean, dim=-1)
 
 
 def animal_classes(class_names: Sequence[str]) -> np.ndarray:
     """Return the indices of the animals, families such as "Wild animals" left out."""
-    first, last = map(list(class_names).index, (FIRST_ANIMAL, LAST_ANIMAL))
+    # YAMNet's class list follows AudioSet's tree
+    first, last = map(list(class_names).index, ("Animal", "Whale vocalization"))
     branch = range(first, last + 1)
     return np.array([c for c in branch if class_names[c] not in UMBRELLAS])
 
@@ -127,11 +118,9 @@ def fit(
     support = F.normalize(support - text_mean, dim=-1)
     weights = [UMBRELLA_WEIGHT if name in UMBRELLAS else 1.0 for name in class_names]
     weights[list(class_names).index(SILENCE)] = 0.0  # handled before captioning
-    placed = place(embed_names(class_names, sentences), support)
-    return {
-        "class_vectors": torch.tensor(weights)[:, None] * placed,
-        "text_mean": text_mean,
-    }
+    vectors = place(embed_names(class_names, sentences), support)
+    vectors = torch.tensor(weights)[:, None] * vectors
+    return {"class_vectors": vectors, "text_mean": text_mean}
 
 
 def embed_names(class_names: Sequence[str], sentences: SentenceEncoder) -> torch.Tensor:

@@ -63,13 +63,9 @@ class TextEncoder(nn.Module):
 
     def tokenize(self, captions: Sequence[str]) -> dict[str, torch.Tensor]:
         """Return `input_ids` and `attention_mask` of B captions, (B, T) int64 each."""
-        tokens = self.tokenizer(
-            list(captions),
-            truncation=True,
-            max_length=self.config.max_tokens,
-            padding="longest",
-            return_tensors="pt",
-        )
+        cut = {"truncation": True, "max_length": self.config.max_tokens}
+        shape = {"padding": "longest", "return_tensors": "pt"}
+        tokens = self.tokenizer(list(captions), **cut, **shape)
         return {name: tokens[name] for name in ("input_ids", "attention_mask")}
 
     def forward(self, input_ids, attention_mask) -> torch.Tensor:

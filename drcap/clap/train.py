@@ -16,16 +16,9 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
+from drcap import checkpoint
 from drcap.atomic import sha256, write_json
 from drcap.cache import digest, run_folder
-from drcap.checkpoint import (
-    load_state,
-    read_log,
-    refuse_another_run,
-    save_state,
-    saved_step,
-    write_log,
-)
 from drcap.clap.micro_batches import MicroBatch, MicroBatches, backpropagate
 from drcap.clap.model import (
     WEIGHTS,
@@ -41,7 +34,6 @@ from drcap.config import CLAPConfig, CLAPTrainingConfig, clap_profile, override
 from drcap.data.clip import Clip
 from drcap.data.corpora import corpora
 from drcap.devices import training_dtype
-from drcap.errors import ConfigError
 from drcap.processes import Processes
 
 COLUMNS = ("step", "epoch", "loss", "temperature", "learning_rate", *MEASURES)
@@ -118,20 +110,20 @@ def train_clap(
     initial : folder of a CLAP model of the same architecture to start from
 
     Under a launcher the processes share each batch, and the first of them writes.
-    Raises ConfigError if `folder` holds another run, the clips fill no batch or
-    `initial` does not fit, DatasetError if no clip can be read.
+    Raises ConfigError if `folder` holds another run or the clips fill no batch,
+    CheckpointError if `initial` does not fit, DatasetError if no clip can be read.
     """
     folder, processes = Path(folder), Processes(device)
     progress = progress and processes.main
     clips = with_audio(clips, report=processes.main)
     settings, key = config.training, run_key(config, clips, initial)
-    refuse_another_run(folder, key)
+    checkpoint.refuse_another_run(folder, key)
     steps = settings.epochs * (len(clips) // settings.batch_size)
-    if not saved_step(folder) == steps > 0:
+    if not checkpoint.saved_step(folder) == steps > 0:
         torch.manual_seed(config.seed)
         model = CLAPModel(config).to(processes.device)
         if initial is not None:
-            _start_from(initial, model)
+            model.load(Path(initial) / WEIGHTS)
         log_mels = None
         if settings.cache_log_mels:
             log_mels = LogMels(config.front_end)
@@ -152,17 +144,7 @@ def train_clap(
             trainer.measure_start()
         trainer.run(steps, progress)
         processes.wait()
-    return CLAPRun(folder, folder / "model", read_log(folder, WHOLE))
-
-
-def _start_from(initial: Path, model: CLAPModel) -> None:
-    saved = TrainedCLAP.load(initial, device="cpu").model
-    try:
-        model.load_weights(saved.state_dict())
-    except ValueError as error:
-        raise ConfigError(
-            f"{initial}: is no model of this configuration ({error}); give another"
-        ) from None
+    return CLAPRun(folder, folder / "model", checkpoint.read_log(folder, WHOLE))
 
 
 @dataclass
@@ -186,10 +168,10 @@ class Trainer:
         self.buffers = {name: t for name, t in state if name not in weights}
         self.optimiser = torch.optim.Adam(self.parameters.values())
         self.held = (self.optimiser, self.parameters, self.buffers)  # all that changes
-        self.step = load_state(self.folder, *self.held)
+        self.step = checkpoint.load_state(self.folder, *self.held)
         self.rows: list[dict] = []  # of the log
         if self.step:
-            log = read_log(self.folder, WHOLE)
+            log = checkpoint.read_log(self.folder, WHOLE)
             # a kill may have come between the log and the state
             self.rows = log[log.step <= self.step].to_dict("records")
 
@@ -270,5 +252,5 @@ class Trainer:
             return
         if last:
             TrainedCLAP(self.model).save(self.folder / "model")
-        write_log(self.folder, self.rows, COLUMNS)
-        save_state(self.folder, self.step, *self.held)
+        checkpoint.write_log(self.folder, self.rows, COLUMNS)
+        checkpoint.save_state(self.folder, self.step, *self.held)

@@ -19,8 +19,6 @@ LOG_OFFSET = 1e-6
 
 # What the tag bridge needs to know of AudioSet's classes besides their names.
 SILENCE = "Silence"
-# The branch of animals; YAMNet's class list follows AudioSet's tree.
-FIRST_ANIMAL, LAST_ANIMAL = "Animal", "Whale vocalization"
 # fmt: off
 PLAIN_NAMES = {  # what a caption would call a class whose own name no caption uses
     "Bark": "dog barking", "Bleat": "sheep or goat bleating", "Bow-wow": "dog barking",
