@@ -66,8 +66,8 @@ class Notebook:
 
     def recordings(self, folder: str = "") -> list[Path]:
         """Return the recordings of a folder; of the ten animals if it is empty."""
-        found = find_recordings([folder or asset_path("animal-recordings")])
-        return found[:SMOKE_RECORDINGS] if self.profile == "smoke" else found
+        files = find_recordings([folder or asset_path("animal-recordings")])
+        return files[:SMOKE_RECORDINGS] if self.profile == "smoke" else files
 
     def run_folder(self, label: str, config: Settings) -> Path:
         """Return where a training run of `config` lives; the same one at each call."""

@@ -84,7 +84,7 @@ def spider(texts: Texts) -> Score:
 def vocab(texts: Texts) -> Score:
     """Count distinct words, over all candidates and in each."""
     words = [set(candidate.split()) for candidate in texts.tokenised[0]]
-    return float(len(set().union(*words))), [float(len(each)) for each in words]
+    return float(len(set().union(*words))), [float(len(own)) for own in words]
 
 
 def lexical(name: str, texts: Texts) -> Score:
@@ -171,8 +171,8 @@ def score_systems(
     if len(systems) > 1 and not WITH_SPICE.isdisjoint(wanted):
         _share_spice(list(texts.values()))
     results = {
-        name: Scores(len(each.candidates), dict.fromkeys(wanted))
-        for name, each in texts.items()
+        name: Scores(len(candidates), dict.fromkeys(wanted))
+        for name, (candidates, _) in systems.items()
     }
     # METEOR last: Java is reading its table while the others are computed
     in_turn = list(product(sorted(wanted, key="meteor".__eq__), systems))
@@ -194,7 +194,7 @@ def _share_spice(systems: Sequence[Texts]) -> None:
         candidates = [text for captions, _ in tokens for text in captions]
         mult_references = [texts for _, lists in tokens for texts in lists]
         clips = iter(spice(candidates, mult_references))
-        results = [engine.mean([*islice(clips, len(each[0]))]) for each in tokens]
+        results = [engine.mean([*islice(clips, len(own))]) for own, _ in tokens]
     except (AssetError, MetricError) as error:
         results = [error] * len(systems)
     for texts, result in zip(systems, results, strict=True):

@@ -61,7 +61,9 @@ def score_table(scores_by_system: Mapping[str, Scores]) -> pd.DataFrame:
 def to_markdown(frame: pd.DataFrame) -> str:
     """Render a table of `score_table`: rounded, with units, the reasons below."""
     unavailable = frame.attrs.get("unavailable", {})
-    marks = numbered(text for each in unavailable.values() for text in each.values())
+    marks = numbered(
+        text for reasons in unavailable.values() for text in reasons.values()
+    )
     cells = {
         TITLES.get(name, name): [
             _cell(name, value, marks.get(unavailable.get(system, {}).get(name), ""))

@@ -157,7 +157,7 @@ def effects(
         for pair in table.pairs
     ]
     lines = pd.DataFrame(
-        line for each in questions for line in answer(each, results, seed=seed)
+        line for question in questions for line in answer(question, results, seed=seed)
     )
     shown = [
         {

@@ -45,8 +45,8 @@ def plot_cross_modal(
     figure, row = panels(2, 3.6, sharey=True)
     for axes, (direction, title) in zip(row, DIRECTIONS.items(), strict=True):
         values = {
-            domain: [found[direction][name] for name in RECALLS]
-            for domain, found in scores.items()
+            domain: [directions[direction][name] for name in RECALLS]
+            for domain, directions in scores.items()
         }
         grouped_bars(axes, values, RECALLS, "{:.2f}".format, width=0.8)
         for place, name in enumerate(RECALLS):
@@ -61,8 +61,8 @@ def plot_cross_modal(
     row[0].set_ylabel("Share of queries")
     row[1].legend(loc="upper left")
     first_ten = ", ".join(
-        f"{found['audio_to_text']['R@10']:.1%} of {domain}"
-        for domain, found in scores.items()
+        f"{directions['audio_to_text']['R@10']:.1%} of {domain}"
+        for domain, directions in scores.items()
     )
     return headline(figure, f"A right caption is among the first ten for {first_ten}")
 

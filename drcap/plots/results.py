@@ -76,8 +76,9 @@ def plot_counts_in_range(
     """
     figure, axes = plt.subplots(figsize=(7.8, 3.8))
     shares = {
-        name: np.bincount(np.minimum(found, wanted), minlength=wanted + 1) / len(found)
-        for name, found in counts.items()
+        name: np.bincount(np.minimum(inside, wanted), minlength=wanted + 1)
+        / len(inside)
+        for name, inside in counts.items()
     }
     kinds = [*map(str, range(wanted)), f"{wanted} or more"]
     grouped_bars(axes, shares, kinds, "{:.0%}".format, fontsize=8)
