@@ -18,12 +18,12 @@ from tabulate import tabulate
 from drcap.captioner.generate import generate
 from drcap.captioner.model import Captioner
 from drcap.captioner.prompt import pad
-from drcap.clap import load_clap
 from drcap.config import GenerationConfig, override
 from drcap.devices import fastest_dtype
-from drcap.messages import hush
-from drcap.pipeline import SHIPPED, DRCap
+from drcap.environment import hush
+from drcap.load import load_clap
 from drcap.retrieval.default import default_captions
+from drcap.systems.drcap import SHIPPED, DRCap
 
 SIMILAR = 3  # captions in a prompt
 

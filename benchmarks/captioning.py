@@ -18,10 +18,10 @@ from tabulate import tabulate
 
 from drcap import assets
 from drcap.audio import find_recordings
-from drcap.messages import hush
-from drcap.pipeline import DRCap
+from drcap.environment import hush
+from drcap.systems.drcap import DRCap
 
-DRCAP = [sys.executable, "-c", "from drcap.cli import main; main()"]
+DRCAP = [sys.executable, "-m", "drcap.cli"]
 
 
 def seconds_of_one_call(folder: Path, beams: int) -> float:

@@ -17,10 +17,10 @@ from tabulate import tabulate
 from transformers import ClapAudioModel, ClapFeatureExtractor
 
 from drcap.clap.front_end import LogMel, fixed_length
-from drcap.clap.hts_at import hts_at
+from drcap.clap.model import hts_at
 from drcap.config import CLAPConfig, FrontEndConfig, clap_profile
 from drcap.devices import resolve_device
-from drcap.messages import hush
+from drcap.environment import hush
 
 TOLERANCE = 1e-3  # of features of about 1; float32 here, float64 in the extractor
 

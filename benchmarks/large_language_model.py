@@ -11,7 +11,6 @@ Markdown table; written with run.json below reports/benchmarks/large_language_mo
 import argparse
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -21,39 +20,36 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from drcap import paths
+from drcap.atomic import write_json
 from drcap.captioner.generate import generate
 from drcap.captioner.language_model import checkpoint_activations, with_adapter
 from drcap.captioner.model import Captioner
 from drcap.config import Config, override, profile
 from drcap.devices import resolve_device
-from drcap.estimate.captioner_jobs import (
-    CAPTION_TOKENS,
-    captioner_cost,
-    captioning_cost,
-)
-from drcap.estimate.cost import OVERHEAD
-from drcap.estimate.shapes import LLAMA_7B, LanguageModelShape
-from drcap.files import write_json
-from drcap.messages import hush
-from drcap.runs.provenance import run_record
+from drcap.environment import hush
+from drcap.estimate import CAPTION, OVERHEAD, captioner_job, captioning_job
+from drcap.record import run_record
 
+LLAMA_7B = {  # Vicuna-7B
+    "vocab_size": 32_000,
+    "hidden_size": 4_096,
+    "intermediate_size": 11_008,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 32,
+}
 DIM = 1_024  # D of the paper's CLAP
-CAPTION = " ".join(f"word{n}" for n in range(CAPTION_TOKENS - 1))  # and its end
+TEXT = " ".join(f"word{n}" for n in range(CAPTION - 1))  # and its end
 GIB = 2**30
 
 
-def narrower(shape: LanguageModelShape, share: int) -> LanguageModelShape:
+def narrower(shape: dict[str, int], share: int) -> dict[str, int]:
     """Return a shape of as many blocks whose widths are a share of the others."""
-    return replace(
-        shape,
-        width=shape.width // share,
-        inner=shape.inner // share,
-        heads=max(1, shape.heads // share),
-        kv_heads=max(1, shape.kv_heads // share),
-    )
+    kept = ("vocab_size", "num_hidden_layers")
+    return {k: n if k in kept else max(1, n // share) for k, n in shape.items()}
 
 
-def word_tokenizer(shape: LanguageModelShape) -> PreTrainedTokenizerFast:
+def word_tokenizer() -> PreTrainedTokenizerFast:
     """Return a tokenizer of whole words, so that nothing need be fetched."""
     words = [*("<s>", "</s>", "<unk>"), *(f"word{n}" for n in range(1_000))]
     vocabulary = {word: number for number, word in enumerate(words)}
@@ -64,19 +60,11 @@ def word_tokenizer(shape: LanguageModelShape) -> PreTrainedTokenizerFast:
 
 
 def random_captioner(
-    shape: LanguageModelShape, config: Config, device: torch.device, dtype: torch.dtype
+    shape: dict[str, int], config: Config, device: torch.device, dtype: torch.dtype
 ) -> Captioner:
     """Return a captioner whose language model has random weights, made in place."""
-    architecture = LlamaConfig(
-        vocab_size=shape.vocabulary,
-        hidden_size=shape.width,
-        intermediate_size=shape.inner,
-        num_hidden_layers=shape.depth,
-        num_attention_heads=shape.heads,
-        num_key_value_heads=shape.kv_heads,
-        **{"bos_token_id": 0, "eos_token_id": 1},
-        attn_implementation="sdpa",
-    )
+    ends = {"bos_token_id": 0, "eos_token_id": 1}
+    architecture = LlamaConfig(**shape, **ends, attn_implementation="sdpa")
     torch.manual_seed(0)
     torch.set_default_dtype(dtype)
     try:
@@ -84,8 +72,7 @@ def random_captioner(
             llm = LlamaForCausalLM(architecture)
     finally:
         torch.set_default_dtype(torch.float32)
-    assert sum(p.numel() for p in llm.parameters()) == shape.parameters
-    captioner = Captioner(llm, word_tokenizer(shape), DIM, config.captioner)
+    captioner = Captioner(llm, word_tokenizer(), DIM, config.captioner)
     captioner.llm = with_adapter(captioner.llm, config.captioner)
     return captioner.to(device)
 
@@ -94,8 +81,8 @@ def training_step(captioner: Captioner, config: Config) -> tuple[Callable, int]:
     """Return what makes one optimiser step, and the tokens that it reads."""
     captioner.llm.unmerge_adapter()
     size, k = config.training.batch_size, config.retrieval.top_k
-    prompt = captioner.prompts.prompt([CAPTION] * k)
-    target = captioner.prompts.target(CAPTION)
+    prompt = captioner.prompts.prompt([TEXT] * k)
+    target = captioner.prompts.target(TEXT)
     embeddings = torch.randn(size, DIM)
     optimiser = torch.optim.Adam(captioner.trainable().values(), lr=1e-5)
 
@@ -115,7 +102,7 @@ def beam_search(captioner: Captioner, config: Config) -> tuple[Callable, int]:
     captioner.llm.merge_adapter()  # as a loaded one's is
     settings = config.generation
     embeddings = torch.randn(settings.batch_size, DIM)
-    similar = [[CAPTION] * config.retrieval.top_k] * settings.batch_size
+    similar = [[TEXT] * config.retrieval.top_k] * settings.batch_size
 
     def search() -> None:
         generate(captioner.eval(), embeddings, similar, settings)
@@ -150,17 +137,18 @@ def _memory(device: torch.device) -> int:
     return psutil.Process().memory_info().rss
 
 
-def computed_memory(shape: LanguageModelShape, config: Config, job: str) -> float:
-    """Return the memory that the estimate has for a job, in GiB, less its overhead."""
-    if job == "beam search":
-        cost = captioning_cost(config, shape, config.generation.batch_size)
-    else:
-        cost = captioner_cost(config, shape, DIM, 1)
-    return (cost.memory - OVERHEAD) / GIB
+def computed_memory(config: Config, job: str) -> float:
+    """Return the memory that the estimate has for a job of 7B, less its overhead."""
+    job = (
+        captioning_job(config, 1)
+        if job == "beam search"
+        else captioner_job(config, DIM, 1)
+    )
+    return (job.memory - OVERHEAD) / GIB
 
 
 def run(
-    shape: LanguageModelShape, config: Config, device: torch.device, rounds: int
+    shape: dict[str, int], config: Config, device: torch.device, rounds: int
 ) -> list[dict]:
     """Measure both jobs, the training step with and without checkpointing."""
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
@@ -181,8 +169,8 @@ def run(
                 "job": job,
                 **found,
                 "tokens_per_second": tokens / found["seconds"],
-                "computed_memory_gib": computed_memory(shape, settings, job),
-                "computed_memory_of_7b_gib": computed_memory(LLAMA_7B, settings, job),
+                "parameters": sum(p.numel() for p in captioner.parameters()),
+                "computed_memory_of_7b_gib": computed_memory(settings, job),
             }
         )
     return results
@@ -205,22 +193,18 @@ def main() -> None:
     results = run(shape, config, device, options.rounds)
 
     print(
-        f"{shape.parameters / 1e9:.2f}e9 parameters (1/{share} of the width of 7B), "
+        f"{results[0]['parameters'] / 1e9:.2f}e9 parameters (1/{share} of 7B's width), "
         f"batch {config.training.batch_size} in training, "
         f"{config.generation.batch_size} x {config.generation.num_beams} beams, "
         f"{'bfloat16' if gpu else 'float32'}, {name}, "
         f"{torch.get_num_threads()} threads, {options.rounds} rounds\n"
     )
-    columns = [
-        "job",
-        "seconds",
-        "GiB",
-        "tokens/s",
-        "GiB in bfloat16, computed",
-        "the same of 7B",
+    columns = ["job", "seconds", "GiB", "tokens/s", "GiB of 7B in bfloat16, computed"]
+    rows = [
+        [value for name, value in each.items() if name != "parameters"]
+        for each in results
     ]
-    rows = [tuple(each.values()) for each in results]
-    formats = ("", ".3f", ".1f", ".0f", ".1f", ".1f")
+    formats = ("", ".3f", ".1f", ".0f", ".1f")
     print(tabulate(rows, columns, tablefmt="github", floatfmt=formats))
     slug = name.lower().replace(" ", "-")
     default = paths.REPORTS / "benchmarks" / "large_language_model" / slug

@@ -27,17 +27,16 @@ import torch
 from tabulate import tabulate
 
 from drcap import paths
+from drcap.atomic import write_json, write_text
 from drcap.clap import CLAP
-from drcap.files import write_json, write_text
-from drcap.messages import hush
+from drcap.environment import hush
 from drcap.plots import plot_scale, save_figure
 from drcap.projection import project
+from drcap.record import run_record
 from drcap.retrieval import CaptionDatastore
-from drcap.retrieval.datastore_build import build_datastore
-from drcap.retrieval.nearest import INDEXES
-from drcap.retrieval.recall import recall
+from drcap.retrieval.build import build_datastore
+from drcap.retrieval.index import INDEXES, recall
 from drcap.retrieval.similarity_selection import select_similar
-from drcap.runs.provenance import run_record
 
 SIZES = (10_000, 50_000, 150_000, 450_000)  # the paper's datastore last
 QUERIES = 49_274  # captions that similarity selection draws for, and rows of a support
@@ -143,7 +142,7 @@ def search(folder: Path, index: str) -> dict:
         content = (stored.captions, stored.embeddings, stored.encoder)
         datastore = CaptionDatastore(*content, index)
         queries = synthetic_rows(ELSEWHERE, SEARCHED, datastore.dim)
-        told["index_seconds"] = _seconds(lambda: datastore.nearest)
+        told["index_seconds"] = _seconds(lambda: datastore.searcher)
         for name, size, total in (("", BATCH, SEARCHED), ("alone_", 1, ALONE)):
             datastore.search(queries[:size], TOP_K)  # starts the threads
             batches = [queries[n : n + size] for n in range(0, total, size)]

@@ -22,7 +22,7 @@ from drcap.captioner.model import Captioner
 from drcap.captioner.prompt import pad
 from drcap.config import Config, profile
 from drcap.devices import resolve_device, training_dtype
-from drcap.messages import hush
+from drcap.environment import hush
 from drcap.retrieval import CaptionDatastore
 from drcap.retrieval.default import default_captions
 

@@ -141,7 +141,7 @@ def test_export_and_import_keep_the_captions(data, prepared, tmp_path):
     authors, back = tmp_path / "authors.jsonl", tmp_path / "back.jsonl"
     code, out, _ = data("export", prepared / "val.jsonl", "--output", authors)
     assert code == 0 and out == f"{authors}: 10 lines\n"
-    assert all(each.similar_captions == [] for each in read_authors_jsonl(authors))
+    assert all(not each.similar_captions for each in read_authors_jsonl(authors))
     code, out, _ = data("import", authors, "--output", back)
     assert code == 0 and "2 clips, 10 captions, 0 lines empty" in out
     assert read_captions(back) == read_captions(prepared / "val.jsonl")
@@ -188,7 +188,7 @@ def test_export_for_inference_retrieves_captions_by_the_recording(
     for record in read_authors_jsonl(target):
         audio = encode_recordings([record.source], clap, progress=False)
         [matches] = datastore.search(audio, 3)
-        assert record.similar_captions == [match.caption for match in matches]
+        assert [*record.similar_captions] == [match.caption for match in matches]
 
 
 def test_a_file_that_is_not_the_authors_is_one_line(data, tmp_path):

