@@ -49,10 +49,11 @@ def test_the_score_is_the_formulas(zeraucap):
     likely = torch.randn(2, 200).softmax(1)
     audio = torch.nn.functional.normalize(torch.randn(2, 32), dim=1)
     zeraucap.config = replace(zeraucap.config, weight=2.0, candidates=5, sharpness=7.0)
-    chosen = zeraucap.choose(likely, [[], []], audio, 10)
+    chosen = zeraucap.choose(likely, [[5] * 9] * 2, audio)[:, 0]
     for row in range(2):
         chances, tokens = likely[row].topk(5)
-        texts = [zeraucap.tokenizer.decode([t], True) for t in tokens.tolist()]
+        before = [5] * 9
+        texts = [zeraucap._text([*before, token]) for token in tokens.tolist()]
         cosines = zeraucap.space.clap.encode_text(texts) @ audio[row]
         scores = chances + 2.0 * (7.0 * cosines).softmax(0)
         assert chosen[row] == tokens[scores.argmax()]
@@ -64,7 +65,7 @@ def test_with_a_large_weight_the_text_nearest_to_the_sound_is_taken(zeraucap):
     likely[0, words] = torch.tensor([0.1, 0.9])
     zeraucap.config = replace(zeraucap.config, weight=100.0, candidates=2)
     dog = zeraucap.space.clap.encode_text(["dog"])
-    assert zeraucap.choose(likely, [[]], dog, 10) == [words[0]]
+    assert zeraucap.choose(likely, [[]], dog).tolist() == [[words[0]]]
 
 
 def test_an_end_is_discouraged_at_first(zeraucap):
@@ -74,8 +75,8 @@ def test_an_end_is_discouraged_at_first(zeraucap):
     likely[0, [end, word]] = torch.tensor([0.9, 0.1])
     audio = torch.zeros(1, 32)  # all texts are as near
     zeraucap.config = replace(zeraucap.config, candidates=2)
-    assert zeraucap.choose(likely, [[]], audio, 1) == [word]
-    assert zeraucap.choose(likely, [[]], audio, 10) == [end]
+    assert zeraucap.choose(likely, [[]], audio).tolist() == [[word]]
+    assert zeraucap.choose(likely, [[word] * 9], audio).tolist() == [[end]]
 
 
 def test_each_text_is_embedded_once(zeraucap):

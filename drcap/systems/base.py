@@ -45,15 +45,11 @@ class TrainingSet:
 
 @dataclass(frozen=True)
 class ClipBatch:
-    """B clips to be captioned, and the text of their domain.
-
-    captions : training captions of the domain, the support S of eq. 4
-    withheld : captions that are kept out of the datastore ("w/o TD")
-    """
+    """B clips to be captioned, and the text of their domain."""
 
     clips: tuple[Clip, ...]
-    captions: Sequence[str]
-    withheld: Sequence[str] = ()
+    captions: Sequence[str]  # training captions of the domain: support S of eq. 4
+    withheld: Sequence[str] = ()  # captions kept out of the datastore ("w/o TD")
 
 
 class System(ABC):
@@ -82,19 +78,14 @@ class System(ABC):
         *,
         progress: bool = True,
     ) -> None:
-        """Train in `folder`, or resume the run there; then ready to caption.
-
-        A system that trains nothing is loaded.
-        """
+        """Train in `folder`, or resume the run there; here nothing is trained."""
         self.load(folder, config)
 
     def save(self, folder: Path) -> None:  # noqa: B027
-        """Write what `fit` made, whole or not at all; nothing if it trains nothing."""
+        """Write what `fit` made, whole or not at all; here nothing."""
 
     def load(self, folder: Path, config: ExperimentsConfig) -> None:  # noqa: B027
-        """Read what `save` wrote.
-
-        config : as it was for `fit`
+        """Read what `save` wrote, with the settings that `fit` had.
 
         CheckpointError if something is missing, damaged or of other models.
         """

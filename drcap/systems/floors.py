@@ -1,8 +1,4 @@
-"""Two floors: what a captioner must beat to have earned its training.
-
-The nearest caption of the datastore, word for word; and one caption for every clip, the
-most common of the training set.
-"""
+"""Two floors: what a captioner must beat to have earned its training."""
 
 import json
 from pathlib import Path
@@ -17,14 +13,12 @@ COMMON = "caption.json"
 
 
 class NearestCaption(System):
-    """Retrieval alone (eq. 3): the first caption of DRCap's prompt."""
+    """Retrieval alone (eq. 3): the caption of the datastore nearest to the clip."""
 
     def similar(self, batch: ClipBatch) -> Similar:
-        """Return the nearest caption of the datastore."""
         return self.space.similar(batch.clips, 1)
 
     def captions(self, batch: ClipBatch, similar: Similar) -> list[str]:
-        """Return the nearest captions themselves."""
         return [nearest.caption for [nearest] in similar]
 
 
@@ -43,14 +37,11 @@ class CommonCaption(System):
         self.save(folder)
 
     def captions(self, batch: ClipBatch, similar: Similar) -> list[str]:
-        """Return the caption, once a clip."""
         return [self.common] * len(batch.clips)
 
     def save(self, folder: Path) -> None:
-        """Write the caption."""
         write_json(Path(folder) / COMMON, {"caption": self.common})
 
     def load(self, folder: Path, config: ExperimentsConfig) -> None:
-        """Read what `save` wrote."""
         text = (Path(folder) / COMMON).read_text(encoding="utf-8")
         self.common = json.loads(text)["caption"]

@@ -76,6 +76,11 @@ class LanguageModelSystem(System):
         """Return the texts in the prompts of B clips: their similar captions."""
         return [[match.caption for match in matches] for matches in similar]
 
+    def captions(self, batch: ClipBatch, similar: Similar) -> list[str]:
+        """Return the captions of B clips, by the beam search that all share."""
+        inputs, texts = self.inputs(batch), self.texts(batch, similar)
+        return generate(self.captioner, inputs, texts, self.config.generation)
+
     def fit(self, training_set, config, folder, *, progress=True) -> None:
         """Train by DRCap's loop in `folder`, or resume; then ready to caption."""
         recipe, run = self.recipe(config), None
@@ -96,11 +101,6 @@ class LanguageModelSystem(System):
         """Write beside the captioner what else belongs to the fitted system."""
         memory = {name: getattr(self, name) for name in self.remembers}
         write_json(folder / MEMORY, memory)
-
-    def captions(self, batch: ClipBatch, similar: Similar) -> list[str]:
-        """Return the captions of B clips, by the beam search that all share."""
-        inputs, texts = self.inputs(batch), self.texts(batch, similar)
-        return generate(self.captioner, inputs, texts, self.config.generation)
 
     def save(self, folder: Path) -> None:
         """Copy the folder of the fitted system."""
@@ -136,14 +136,18 @@ class SupervisedSystem(LanguageModelSystem):
 
     @classmethod
     def reads_recordings(cls, config: ExperimentsConfig) -> bool:
-        """Tell that `fit` reads the recordings of the training set."""
         return True
+
+    def inputs(self, batch: ClipBatch) -> torch.Tensor:
+        return self.rows(batch.clips)
 
     def examples(self, training_set, captioner, config):
         """Return the pairs of the source corpus; a clip is in one part alone."""
         clips, rows = training_set.clips, self.rows(training_set.clips)
-        texts = self.training_texts(training_set)
-        count = config.training.validation_captions
+        texts, parts = (
+            self.training_texts(training_set),
+            hold_out_clips(clips, config.training.validation_captions, config.seed),
+        )
         return tuple(
             PairExamples(
                 [clips[row] for row in part],
@@ -151,12 +155,8 @@ class SupervisedSystem(LanguageModelSystem):
                 rows[part],
                 [texts[row] for row in part],
             )
-            for part in hold_out_clips(clips, count, config.seed)
+            for part in parts
         )
-
-    def inputs(self, batch: ClipBatch) -> torch.Tensor:
-        """Return what the mapper reads of B clips, (B, D)."""
-        return self.rows(batch.clips)
 
 
 class PairExamples(Examples):
@@ -166,24 +166,16 @@ class PairExamples(Examples):
     texts : what the prompt of each clip holds
     """
 
-    def __init__(
-        self,
-        clips: Sequence[Clip],
-        prompts: PromptBuilder,
-        rows: torch.Tensor,
-        texts: Sequence[list[str]],
-    ):
+    def __init__(self, clips: Sequence[Clip], prompts: PromptBuilder, rows, texts):
         super().__init__([text for clip in clips for text in clip.captions], prompts)
         counts = [len(clip.captions) for clip in clips]
         self.clip_of = np.repeat(np.arange(len(clips)), counts)
         self.clips, self.rows, self.texts = clips, rows, texts
 
     def inputs(self, indices: Sequence[int], seed: int | None = None) -> torch.Tensor:
-        """Return the rows of the captions' clips."""
         return self.rows[self.clip_of[list(indices)]]
 
     def similar(self, indices: Sequence[int], seed: int) -> list[list[str]]:
-        """Return the texts of the captions' clips."""
         return [self.texts[self.clip_of[index]] for index in indices]
 
 
@@ -212,6 +204,5 @@ class PrefixPrompts(PromptBuilder):
         return ""
 
     def prompt(self, texts: Sequence[str]) -> Prompt:
-        """Lay out the text before and P soft tokens."""
         first = [*self.start, *self._tokens(self.before(texts))]
         return Prompt(first + self.length * [self.end_id], len(first))

@@ -15,7 +15,12 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LogitsProcessorList,
+    StoppingCriteriaList,
+)
 
 from drcap import assets
 from drcap.captioner.prompt import pad
@@ -92,52 +97,45 @@ class ZerAuCap(System):
             captions += self.decode([keyword_prompt(names) for names in near], audio)
         return captions
 
-    @torch.inference_mode()
     def decode(self, prompts: Sequence[str], audio: torch.Tensor) -> list[str]:
         """Continue B prompts, guided by B audio embeddings (B, D)."""
         rows = [self.tokenizer(text)["input_ids"] for text in prompts]
         end = self.tokenizer.eos_token_id
         ids, mask = (tensor.to(self.llm.device) for tensor in pad(rows, end, "left"))
-        written: list[list[int]] = [[] for _ in prompts]
-        ended = torch.zeros(len(prompts), dtype=torch.bool)
-        cache = None
-        for step in range(1, self.config.max_new_tokens + 1):
-            positions = (mask.cumsum(1) - 1)[:, -ids.shape[1] :].clamp(min=0)
-            output = self.llm(
-                input_ids=ids,
-                attention_mask=mask,
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            )
-            cache = output.past_key_values
-            likely = output.logits[:, -1].float().softmax(dim=1).cpu()
-            chosen = self.choose(likely, written, audio, step)
-            for row, token in enumerate(chosen):
-                if not ended[row]:
-                    written[row].append(token)
-            ended |= torch.tensor([self._ends(token) for token in chosen])
-            if ended.all():
-                break
-            ids = torch.tensor(chosen, device=mask.device)[:, None]
-            mask = torch.cat([mask, torch.ones_like(ids)], dim=1)
-        return [self._text(tokens) for tokens in written]
+        start = ids.shape[1]
+
+        def guide(ids: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+            likely = logits.float().softmax(dim=1).cpu()
+            chosen = self.choose(likely, ids[:, start:].tolist(), audio)
+            only = torch.full_like(logits, -torch.inf)
+            return only.scatter_(1, chosen.to(logits.device), 0.0)
+
+        def ended(ids: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+            last = ids[:, -1].tolist()
+            return torch.tensor([self._ends(token) for token in last]).to(ids.device)
+
+        tokens = self.llm.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            do_sample=False,
+            max_new_tokens=self.config.max_new_tokens,
+            logits_processor=LogitsProcessorList([guide]),
+            stopping_criteria=StoppingCriteriaList([ended]),
+            eos_token_id=end,
+            pad_token_id=end,
+        )
+        return [self._text(row) for row in tokens[:, start:].tolist()]
 
     def choose(
-        self,
-        likely: torch.Tensor,
-        written: Sequence[Sequence[int]],
-        audio: torch.Tensor,
-        step: int,
-    ) -> list[int]:
-        """Return the next token of each of B texts.
+        self, likely: torch.Tensor, written: Sequence[list[int]], audio: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the next token of each of B texts, (B, 1).
 
         likely : the language model's probabilities, (B, V)
-        written : the tokens so far      audio : (B, D)      step : from 1
+        written : the tokens so far, as many of each text      audio : (B, D)
         """
         if not self.config.weight:
-            return likely.argmax(dim=1).tolist()
+            return likely.argmax(dim=1, keepdim=True)
         chances, tokens = likely.topk(self.config.candidates, dim=1)  # (B, K)
         texts = [
             [self._text([*before, token]) for token in row]
@@ -149,8 +147,9 @@ class ZerAuCap(System):
         guidance = (self.config.sharpness * cosines).softmax(dim=1)
         scores = chances + self.config.weight * guidance
         ends = torch.tensor([[self._ends(t) for t in row] for row in tokens.tolist()])
-        scores = torch.where(ends, scores * min(1.0, PATIENCE * step), scores)
-        return tokens.gather(1, scores.argmax(dim=1, keepdim=True))[:, 0].tolist()
+        patience = min(1.0, PATIENCE * (1 + len(written[0])))
+        scores = torch.where(ends, scores * patience, scores)
+        return tokens.gather(1, scores.argmax(dim=1, keepdim=True))
 
     def _embed(self, texts: Sequence[str]) -> torch.Tensor:
         """Return the text embeddings (K, D); each text is encoded once."""
