@@ -254,7 +254,8 @@ def _by_ffmpeg(path: Path) -> Iterator[tuple[int, np.ndarray]]:
                     frames = np.frombuffer(data, ">f4").reshape(-1, channels)
                     yield rate, frames.astype(np.float32)
         log.seek(0)
-        reason = (log.read().decode(errors="replace").split("\n") or [""])[0]
+        reason = log.readline().decode(errors="replace").strip()
+        reason = re.sub(r"^\[.*?\] ", "", reason)  # the part of ffmpeg that reports it
     if process.returncode:
         raise AudioError(
             f"{path}: ffmpeg cannot decode it ({reason}); copy or download it again, "

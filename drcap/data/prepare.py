@@ -95,8 +95,9 @@ def prepare(
     unmatched = _unmatched(subsets.values(), output) if every else 0
     lists = (tuple(reports), tuple(absent), tuple(problems))
     result = Preparation(output, *lists, unmatched)
-    facts = {"dataset": name, "licence": source.licence, "root": str(root.absolute())}
-    report = facts | dataclasses.asdict(result) | {"folder": str(output.absolute())}
+    folders = {"root": root.absolute(), "folder": output.absolute()}
+    report = {"dataset": name, "licence": source.licence} | dataclasses.asdict(result)
+    report |= {key: _escaped(str(path)) for key, path in folders.items()}
     write_json(output / "report.json", report)
     return result
 
@@ -105,10 +106,7 @@ def _read_all(
     source: Source, root: Path, options: Options
 ) -> tuple[dict[str, Subset], list[str], list[str]]:
     """Return the subsets that are here, those that are not, and what audio lacks."""
-    columns = {
-        "id_column": options.id_column,
-        "caption_column": options.caption_column,
-    }
+    columns = {name: getattr(options, name) for name in ("id_column", "caption_column")}
     read = {
         "audiocaps": partial(read_audiocaps, root, version=options.version),
         "clotho": partial(read_clotho, root),
@@ -174,7 +172,7 @@ def _checked(clip: Clip, errors: dict[str, str]) -> Clip:
         key = [str(clip.path.absolute()), facts and (facts.st_size, facts.st_mtime_ns)]
         seconds = cache.keep("recordings", key, lambda: measure(clip.path))
         return dataclasses.replace(clip, duration=seconds)
-    except AudioError as error:
+    except (AudioError, OSError) as error:
         errors[clip.clip_id] = _escaped(str(error))
         return dataclasses.replace(clip, path=None)
 
