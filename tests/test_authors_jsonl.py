@@ -76,8 +76,8 @@ def test_inference_has_a_line_a_recording_and_always_the_required_fields(tmp_pat
 
 def test_what_was_written_is_read_again(tmp_path):
     records = [
-        AuthorsRecord("a", "Caf\xe9 noise", "/a.wav", "Caf\xe9", ["x", "y"]),
-        AuthorsRecord("b", "", "/b.wav", None, []),
+        AuthorsRecord("a", "Caf\xe9 noise", "/a.wav", "Caf\xe9", ("x", "y")),
+        AuthorsRecord("b", "", "/b.wav", None, ()),
         AuthorsRecord("c", "Rain\u2028falls"),
     ]
     write_authors_jsonl(tmp_path / "a.jsonl", records)
@@ -175,7 +175,7 @@ def test_a_prepared_subset_is_exported_for_either_purpose(
     assert export_clips(prepared, target, inference=inference) == count
     records = read_authors_jsonl(target)
     assert len(records) == count
-    assert all(record.similar_captions == [] for record in records)
+    assert all(record.similar_captions == () for record in records)
     assert all((record.source is not None) == inference for record in records)
 
 
@@ -199,7 +199,7 @@ def test_similar_captions_for_inference_are_retrieved_by_the_recording(
     for record in read_authors_jsonl(tmp_path / "a.jsonl"):
         audio = encode_recordings([record.source], ToyCLAP(), progress=False)
         [matches] = CaptionDatastore.load(datastore).search(audio, 3)
-        assert record.similar_captions == [match.caption for match in matches]
+        assert record.similar_captions == tuple(m.caption for m in matches)
 
 
 def test_an_inference_file_of_captions_alone_is_refused(tmp_path):

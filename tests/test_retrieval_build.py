@@ -1,8 +1,8 @@
 """A build on disk gives the bytes of one in memory, however often it is interrupted."""
 
 import errno
-import subprocess
-import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -19,18 +19,13 @@ from drcap.retrieval.build import aside, build_datastore
 CAPTIONS = [*TOY_CAPTIONS, "", f" {TOY_CAPTIONS[0]} "]  # 60 distinct ones
 SMALL = {"shard_size": 8, "batch_size": 3, "progress": False}  # eight shards
 
-LAUNCHED = """
-import sys
-sys.path[:0] = [{tests!r}, {root!r}]
-from doubles import ToyCLAP
-from test_retrieval_build import CAPTIONS, SMALL
-from drcap.processes import Processes
-from drcap.retrieval.build import build_datastore
 
-processes = Processes("cpu")
-assert processes.count == 2
-build_datastore({folder!r}, CAPTIONS, ToyCLAP(), processes=processes, **SMALL)
-"""
+class Shared:
+    """One of several processes that share a build, here threads."""
+
+    def __init__(self, index, barrier):
+        self.index, self.count = index, barrier.parties
+        self.main, self.wait = index == 0, barrier.wait
 
 
 def contents(folder):
@@ -232,16 +227,18 @@ def test_no_captions_make_an_empty_datastore(tmp_path):
     assert len(CaptionDatastore.load(tmp_path / "ds")) == 0
 
 
-def test_the_number_of_processes_does_not_change_a_byte(tmp_path, finished):
-    script, folder = tmp_path / "launched.py", tmp_path / "shared"
-    tests = Path(__file__).parent
-    values = {"tests": str(tests), "root": str(tests.parent), "folder": str(folder)}
-    script.write_text(LAUNCHED.format(**values))
-    command = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch"]
-    command += ["--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
-    command += ["--mixed_precision", "no", "--dynamo_backend", "no"]
-    command += ["--main_process_port", "0", str(script)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert result.returncode == 0, result.stderr
-    assert contents(folder) == finished
-    assert not aside(folder).exists()
+@pytest.mark.parametrize("count", [2, 3])
+def test_the_number_of_processes_does_not_change_a_byte(tmp_path, finished, count):
+    barrier, claps = (
+        threading.Barrier(count, timeout=60),
+        [ToyCLAP() for _ in range(count)],
+    )
+    with ThreadPoolExecutor(count) as pool:
+        for index, clap in enumerate(claps):
+            processes = Shared(index, barrier)
+            options = {"processes": processes, **SMALL}
+            pool.submit(build_datastore, tmp_path / "ds", CAPTIONS, clap, **options)
+    assert contents(tmp_path / "ds") == finished
+    assert not aside(tmp_path / "ds").exists()
+    encoded = [clap.encoded_captions for clap in claps]
+    assert sum(encoded) == 60 and min(encoded) >= 12

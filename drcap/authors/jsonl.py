@@ -41,7 +41,7 @@ class AuthorsRecord:
     target: str
     source: str | None = None  # path of the recording
     text: str | None = None
-    similar_captions: list[str] | None = None  # may be empty
+    similar_captions: tuple[str, ...] | None = None  # may be empty
 
 
 RECORD = TypeAdapter(AuthorsRecord)
@@ -138,9 +138,9 @@ def training_records(
         for clip in clips
         for number, caption in enumerate(clip.captions, 1)
     ]
-    lists = [[]] * len(pairs) if similar is None else similar
+    lists = [()] * len(pairs) if similar is None else similar
     return [
-        AuthorsRecord(key, caption, None, caption, list(texts))
+        AuthorsRecord(key, caption, None, caption, tuple(texts))
         for (key, caption), texts in zip(pairs, lists, strict=True)
     ]
 
@@ -150,9 +150,9 @@ def inference_records(
 ) -> list[AuthorsRecord]:
     """Return one record a clip with a recording, its first caption as the target."""
     here = [clip for clip in clips if clip.path is not None]
-    lists = [[]] * len(here) if similar is None else similar
+    lists = [()] * len(here) if similar is None else similar
     return [
-        AuthorsRecord(_key(clip), clip.captions[0], str(clip.path), None, list(texts))
+        AuthorsRecord(_key(clip), clip.captions[0], str(clip.path), None, tuple(texts))
         for clip, texts in zip(here, lists, strict=True)
     ]
 
@@ -206,7 +206,7 @@ def _record(where: str, entry: dict) -> AuthorsRecord:
         return RECORD.validate_python(entry)
     except ValidationError as error:
         fault = error.errors()[0]
-        field, problem = fault["loc"][0], fault["msg"]
+        field, problem = fault["loc"][0], fault["msg"].replace("tuple", "list")
         raise DatasetError(f"{where}, field {field!r}: {problem}") from None
 
 

@@ -186,8 +186,8 @@ def _lock(folder: Path, main: bool) -> Iterator[None]:
         ) from None
     except OSError as error:
         raise DatastoreError(
-            f"{folder} cannot be written ({error.strerror}): mend that, then the same "
-            "command goes on from what is encoded"
+            f"{folder} cannot be written ({error.strerror or error}): mend that, then "
+            "the same command goes on from what is encoded"
         ) from None
     finally:
         lock.release()
