@@ -165,10 +165,7 @@ def test_a_long_recording_is_read_in_blocks_and_its_times_run_on(
 def test_peaks_are_the_largest_around_them():
     wave = signal.resample_poly(recordings(0)[0], SR, RATE).astype(np.float32)
     power = fingerprint._power(wave)
-    largest = fingerprint._largest_around(power, 2, 3)
-    np.testing.assert_array_equal(
-        largest, maximum_filter(power, (5, 7), mode="constant")
-    )
+    largest = maximum_filter(power, (5, 7), mode="constant")
     rows = peaks_of(wave) - [0, fingerprint.LOWEST]
     assert (power[*rows.T] == largest[*rows.T]).all()
     assert fingerprint.PEAKS * SECONDS <= len(rows) < 3 * fingerprint.PEAKS * SECONDS
