@@ -28,12 +28,15 @@ def experiment(
 
     hush()
     experiments = [named(name) for name in names or ()]
+    trainings = [named(name) for name in train or ()]
     folder = options.writable(reports / profile)
     materials = Materials(profile)
-    for name in train or ():
-        run.load_system(named(name), materials)
-    for each in experiments:
-        run.predicted(each, materials, folder)
+    stale = [e for e in experiments if not run.is_captioned(e, materials, folder)]
+    for training in dict.fromkeys([*(e.training for e in stale), *trainings]):
+        system = run.load_system(training, materials)
+        for each in stale:
+            if each.training == training:
+                run.write_predictions(each, materials, folder, system)
     if not captions_only:
         for each, scores in run.complete(experiments, materials, folder).items():
-            print(f"{each.name}: CIDEr-D {scores.corpus['cider_d']}")
+            print(f"{each.name}: {scores.clips} clips scored")
