@@ -5,6 +5,7 @@ where that differs from the paper's. Tables and figures are shown as they are wr
 """
 
 import platform
+import re
 import textwrap
 import time
 from collections.abc import Callable, Iterable
@@ -15,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from IPython import get_ipython
 from IPython.display import Audio, Image, Markdown
 from matplotlib.figure import Figure
 
@@ -24,8 +26,10 @@ from drcap.assets import asset_path
 from drcap.atomic import write_json, write_text
 from drcap.audio import find_recordings
 from drcap.config import CLAPConfig, Config, override
+from drcap.config.profiles import NAMES
 from drcap.devices import resolve_device
 from drcap.environment import hush
+from drcap.errors import ConfigError
 from drcap.plots import png, save_figure
 from drcap.record import run_record
 from drcap.systems.base import Captioned
@@ -127,14 +131,33 @@ def start(
 ) -> Notebook:
     """Turn a notebook's parameters into its `Notebook`; seed torch; hush the libraries.
 
-    reports_dir : where results go; if relative, in the repository
+    reports_dir : where results go; if relative, in the repository; empty:
+        reports/<profile>
     settings : profile -> the configuration that the notebook is about
+
+    Raises ConfigError for an unknown profile, the folder of another profile, or a
+    parameter that papermill injected and the notebook does not declare.
     """
+    _refuse_unknown_parameters()
     hush()
     torch.manual_seed(seed)
     config = override(settings(profile), {"seed": seed})
-    reports = paths.REPOSITORY / reports_dir
+    reports = paths.REPOSITORY / (reports_dir or f"reports/{profile}")
+    if reports.parent == paths.REPORTS and reports.name in {*NAMES} - {profile}:
+        raise ConfigError(
+            f"reports_dir: {reports_dir} holds the results of another profile than "
+            f"{profile}; leave it empty"
+        )
     return Notebook(name, profile, config, settings("paper"), reports)
+
+
+def _refuse_unknown_parameters() -> None:
+    cells = getattr(get_ipython(), "user_ns", {}).get("In", ["", ""])
+    injected = [cell for cell in cells if cell.startswith("# Parameters\n")]
+    names = [re.findall(r"^(\w+)[ :=]", cell, re.M) for cell in [cells[1], *injected]]
+    if unknown := [name for name in sum(names[1:], []) if name not in names[0]]:
+        known = ", ".join(names[0])
+        raise ConfigError(f"unknown parameter '{unknown[0]}'; known are {known}")
 
 
 def play(recording: Path, listen: bool) -> Audio | None:

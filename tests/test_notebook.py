@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -28,9 +29,21 @@ def test_an_unknown_profile_is_refused():
         notebook.start("00_test", "smok", 0, "reports")
 
 
-def test_relative_reports_lie_in_the_repository():
-    started = notebook.start("00_test", "demo", 0, "reports/demo")
-    assert started.reports == paths.REPOSITORY / "reports" / "demo"
+def test_reports_lie_in_the_repository_apart_for_each_profile():
+    for folder in ("reports/demo", ""):
+        started = notebook.start("00_test", "demo", 0, folder)
+        assert started.reports == paths.REPOSITORY / "reports" / "demo"
+    with pytest.raises(ConfigError, match="results of another profile than smoke"):
+        notebook.start("00_test", "smoke", 0, "reports/demo")
+
+
+def test_a_misspelt_parameter_that_papermill_injected_is_refused(monkeypatch):
+    cells = ["", 'profile: str = "demo"  # which\nseed: int = 0']
+    shell = SimpleNamespace(user_ns={"In": cells})
+    monkeypatch.setattr(notebook, "get_ipython", lambda: shell)
+    cells.append('# Parameters\nseed = 1\nprofil = "smoke"\n')
+    with pytest.raises(ConfigError, match="'profil'; known are profile, seed"):
+        notebook.start("00_test", "demo", 0, "")
 
 
 def test_it_prints_every_section_and_what_differs_from_the_paper(book):
