@@ -145,10 +145,11 @@ def test_tokens_are_those_of_aac_metrics_own_process(monkeypatch, tmp_path):
 
 SCRIPT = """
 import threading
-import faiss, numpy, torch
+import faiss, jpype, numpy, torch
 from drcap.evaluation import java
 starter = threading.Thread(target=java._start)
 starter.start(), starter.join()
+java._scorer = lambda: jpype.java.lang.Thread.sleep(3000)  # in place of the table
 java.warm_up()
 index = faiss.IndexFlatIP(8)
 index.add(numpy.eye(8, dtype="float32"))
@@ -158,7 +159,7 @@ tokens = []
 worker = threading.Thread(target=lambda: tokens.extend(java.ptb_tokenise(["A dog."])))
 worker.start(), worker.join()
 print(rows, product, tokens)
-raise SystemExit(3)  # while METEOR's table is read
+raise SystemExit(3)  # while a thread is inside Java
 """
 
 
