@@ -48,10 +48,9 @@ class JointSpace:
 
         AudioError names a recording that cannot be read.
         """
+        options = {"progress": self.progress}
         return self.kept(
-            "audio",
-            clips,
-            lambda paths: encode_recordings(paths, self.clap, progress=self.progress),
+            "audio", clips, lambda paths: encode_recordings(paths, self.clap, **options)
         )
 
     def frames(self, clips: Sequence[Clip]) -> torch.Tensor:
@@ -85,9 +84,9 @@ class JointSpace:
 
         kind : tells apart what is computed
         """
-        recordings = [str(clip.path) for clip in clips]
-        key = [self.clap.fingerprint, recordings]
-        return torch.from_numpy(cache.keep(kind, key, lambda: compute(recordings)))
+        paths = [str(clip.path) for clip in clips]
+        key = [self.clap.fingerprint, paths]
+        return torch.from_numpy(cache.keep(kind, key, lambda: compute(paths)))
 
     def similar(
         self, clips: Sequence[Clip], count: int, exclude: Collection[str] = ()
@@ -97,23 +96,23 @@ class JointSpace:
         exclude : captions that are not in the datastore of this experiment
         returns : a list a clip, empty for a silent one
         """
-        recordings = [str(clip.path) for clip in clips]
-        key = [recordings, count, sorted(exclude), self.datastore.fingerprint]
-        rows = cache.keep("similar", key, lambda: self._search(clips, count, exclude))
+
+        def search() -> list[list[tuple[str, float]]]:
+            rows = self.datastore.search(self.audio(clips), count, exclude=exclude)
+            return [
+                [(match.caption, match.similarity) for match in row] for row in rows
+            ]
+
+        paths = [str(clip.path) for clip in clips]
+        key = [paths, count, sorted(exclude), self.datastore.fingerprint]
+        rows = cache.keep("similar", key, search)
         return [[Match(*pair) for pair in row] for row in rows]
 
-    def _search(self, clips: Sequence[Clip], count: int, exclude: Collection[str]):
-        matches = self.datastore.search(self.audio(clips), count, exclude=exclude)
-        return [[(match.caption, match.similarity) for match in row] for row in matches]
-
     def _over_time(self, kind: str, clips: Sequence[Clip]) -> torch.Tensor:
-        encode = getattr(self.clap, kind)
+        settings = (self.clap, getattr(self.clap, kind), WINDOWS)
+        options = {"progress": self.progress}
         return self.kept(
-            kind,
-            clips,
-            lambda paths: encode_over_time(
-                paths, self.clap, encode, WINDOWS, progress=self.progress
-            ),
+            kind, clips, lambda paths: encode_over_time(paths, *settings, **options)
         )
 
     def _shape(self, encode: Callable) -> tuple[int, int]:

@@ -2,8 +2,7 @@
 
 An audio embedding is replaced by the mean of the text embedding support, weighted by a
 softmax over its similarities to it. This closes the modality gap that training on text
-alone leaves. The support is read in blocks with a running softmax, so that memory does
-not grow with N. Checked against the formula in float64.
+alone leaves. Checked against the formula in float64.
 """
 
 from collections.abc import Iterator
@@ -36,12 +35,21 @@ def project(
     support, ValueError for arrays that do not fit or hold NaN.
     """
     queries, tau = _check(audio_embeds, support, temperature)
+    # A running softmax: weights are relative to the largest similarity so far, which is
+    # subtracted before the division by tau, so that nothing overflows however small it
+    # is. Finite at first, as minus infinity would give NaN at an infinite temperature.
+    largest = queries.new_full((len(queries), 1), torch.finfo(torch.float32).min)
+    total = queries.new_zeros(len(queries), 1)
     mean = torch.zeros_like(queries)  # (B, D), still to be divided by `total`
-    softmax = _RunningSoftmax(queries, tau)
-    for _, rows in _blocks(support, block_size, queries.device):
-        weights, shrink = softmax.add(queries @ rows.T)
+    for rows in _blocks(support, block_size, queries.device):
+        similarities = queries @ rows.T  # (B, block)
+        before = largest
+        largest = torch.maximum(before, similarities.amax(dim=1, keepdim=True))
+        shrink = ((before - largest) / tau).exp()
+        weights = (similarities - largest).div_(tau).exp_()
+        total = total * shrink + weights.sum(dim=1, keepdim=True)
         mean = mean * shrink + weights @ rows
-    mean = mean / softmax.total
+    mean = mean / total
     return torch.nn.functional.normalize(mean, dim=1) if renormalise else mean
 
 
@@ -58,54 +66,20 @@ def top_support(
 
     returns : weights (B, min(k, N)) float32, falling, and rows (B, min(k, N)) int64
 
-    Arguments and errors are those of `project`.
+    Arguments and errors are those of `project`. Memory: O(B x N).
     """
     queries, tau = _check(audio_embeds, support, temperature)
-    softmax = _RunningSoftmax(queries, tau)
-    best = queries.new_empty(len(queries), 0)  # similarities
-    rows = torch.empty_like(best, dtype=torch.int64)
-    for start, block in _blocks(support, block_size, queries.device):
-        similarities = queries @ block.T  # (B, block)
-        softmax.add(similarities)
-        numbers = torch.arange(start, start + len(block), device=queries.device)
-        best = torch.cat([best, similarities], dim=1)
-        rows = torch.cat([rows, numbers.expand_as(similarities)], dim=1)
-        best, places = best.topk(min(k, best.shape[1]), dim=1)
-        rows = rows.gather(1, places)
-    return ((best - softmax.largest) / tau).exp() / softmax.total, rows
-
-
-class _RunningSoftmax:
-    """A softmax at temperature tau whose (B, N) similarities arrive in blocks.
-
-    Weights are relative to the largest similarity so far. It is subtracted before the
-    division by tau, so that nothing overflows however small tau is.
-    """
-
-    def __init__(self, queries: torch.Tensor, tau: float):
-        self.tau = tau
-        # Finite, as minus infinity would give NaN at an infinite temperature.
-        lowest = torch.finfo(torch.float32).min
-        self.largest = queries.new_full((len(queries), 1), lowest)
-        self.total = queries.new_zeros(len(queries), 1)
-
-    def add(self, similarities: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Take in a block; return its weights and the factor (B, 1) for earlier ones.
-
-        Neither is divided by the total yet.
-        """
-        largest = torch.maximum(self.largest, similarities.amax(dim=1, keepdim=True))
-        shrink = ((self.largest - largest) / self.tau).exp()
-        weights = (similarities - largest).div_(self.tau).exp_()
-        self.largest = largest
-        self.total = self.total * shrink + weights.sum(dim=1, keepdim=True)
-        return weights, shrink
+    blocks = _blocks(support, block_size, queries.device)
+    similarities = torch.cat([queries @ rows.T for rows in blocks], dim=1)  # (B, N)
+    largest = similarities.amax(dim=1, keepdim=True)
+    weights = ((similarities - largest) / tau).softmax(dim=1)
+    return tuple(weights.topk(min(k, len(support)), dim=1))
 
 
 def _blocks(
     support: Support, block_size: int, device: torch.device
-) -> Iterator[tuple[int, torch.Tensor]]:
-    """Yield (first row, block (<= block_size, D) float32 on `device`)."""
+) -> Iterator[torch.Tensor]:
+    """Yield blocks (<= block_size, D) float32 on `device`."""
     for start in range(0, len(support), block_size):
         block = support[start : start + block_size]
         if isinstance(block, np.ndarray):  # perhaps mapped from a file
@@ -113,7 +87,7 @@ def _blocks(
         block = block.to(device, torch.float32)
         if not torch.isfinite(block).all():
             raise ValueError("the text embedding support holds NaN or infinite values")
-        yield start, block
+        yield block
 
 
 def _check(

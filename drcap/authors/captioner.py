@@ -9,8 +9,8 @@ language model. Checked against the layers computed by hand.
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from peft import get_peft_model, get_peft_model_state_dict
@@ -57,8 +57,7 @@ PLAIN = {
 }
 
 
-@dataclass(frozen=True)
-class Released:
+class Released(NamedTuple):
     """What the authors' files hold, under our names; the CLAP model aside."""
 
     mapper: Tensors
@@ -127,18 +126,7 @@ def read_released(
     else:
         settings, adapter = _read_adapter(lora)
     inner = weights.get("encoder_projector.linear1.bias", torch.zeros(1)).numel()
-    targets = settings.get("target_modules")
-    try:
-        config = CaptionerConfig(
-            language_model,
-            **{"style": "authors", "mapper": "two_layer", "mapper_width": inner},
-            lora_r=settings.get("r"),
-            lora_alpha=settings.get("lora_alpha"),
-            lora_dropout=settings.get("lora_dropout"),
-            lora_targets=tuple(sorted(targets)) if type(targets) is list else targets,
-        )
-    except ConfigError as error:
-        raise CheckpointError(f"{lora or mapper}: not plain LoRA: {error}") from None
+    config = _configured(lora or mapper, settings, language_model, inner)
     width = _check_adapter(lora or mapper, adapter, config)
     rows = _read_support(support)
     shapes = ((inner, rows.shape[1]), (inner,), (width, inner), (width,))
@@ -175,6 +163,23 @@ def write_model(
         if captions is not None:
             CaptionDatastore.build(captions, clap).save(aside / DATASTORE)
         write_json(aside / CONFIG, config.to_dict())
+
+
+def _configured(
+    source: Path, settings: dict, language_model: str, mapper_width: int
+) -> CaptionerConfig:
+    targets = settings.get("target_modules")
+    try:
+        return CaptionerConfig(
+            language_model,
+            **{"style": "authors", "mapper": "two_layer", "mapper_width": mapper_width},
+            lora_r=settings.get("r"),
+            lora_alpha=settings.get("lora_alpha"),
+            lora_dropout=settings.get("lora_dropout"),
+            lora_targets=tuple(sorted(targets)) if type(targets) is list else targets,
+        )
+    except ConfigError as error:
+        raise CheckpointError(f"{source}: not plain LoRA: {error}") from None
 
 
 def _read_support(path: Path) -> torch.Tensor:

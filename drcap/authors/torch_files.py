@@ -8,13 +8,14 @@ function raises a CheckpointError that names the file and what is wrong with it.
 import pickle
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from textwrap import shorten
 
 import torch
 
 from drcap.errors import CheckpointError
 
 Tensors = dict[str, torch.Tensor]
-LISTED = 12  # keys of each kind that an error names
+LISTED = 600  # letters of the keys that an error names
 
 
 def read(path: Path) -> object:
@@ -24,16 +25,14 @@ def read(path: Path) -> object:
     except FileNotFoundError:
         problem = "no such file; check the path"
     except pickle.UnpicklingError as error:
-        if "Unsupported operand" in str(error):
-            problem = "not written by torch.save; check that it is the right file"
-        else:
-            problem = (
-                "holds other objects than tensors and plain values, which could run "
-                "code on loading; where you trust it, save its tensors again, alone "
-                "and under the same keys"
-            )
+        problem = (
+            "not written by torch.save; check that it is the right file"
+            if "Unsupported operand" in str(error)
+            else "holds other objects than tensors and plain values, which could run "
+            "code on loading; where you trust it, save its tensors again, alone"
+        )
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error) else "empty"
+        reason = (str(error).strip() or "empty").splitlines()[0]
         problem = f"damaged ({reason}); copy it again"
     raise CheckpointError(f"{path}: {problem}")
 
@@ -57,7 +56,7 @@ def described(content: object) -> str:
     if torch.is_tensor(content):
         return f"a tensor {tuple(content.shape)}"
     if isinstance(content, Mapping):
-        return f"a dictionary with the keys {_some(map(str, content))}"
+        return f"a dictionary with the keys {_listed(map(str, content))}"
     return f"an object of type {type(content).__name__}"
 
 
@@ -68,11 +67,9 @@ def check(
 
     what : what the file should be, for the message     expected : key -> shape
     """
-    lists = {
-        "missing keys": sorted(expected.keys() - values.keys()),
-        "unexpected keys": sorted(values.keys() - expected.keys()),
-    }
-    faults = [f"{fault}: {_some(keys)}" for fault, keys in lists.items() if keys]
+    missing, odd = expected.keys() - values.keys(), values.keys() - expected.keys()
+    lists = {"missing keys": sorted(missing), "unexpected keys": sorted(odd)}
+    faults = [f"{fault}: {_listed(keys)}" for fault, keys in lists.items() if keys]
     if faults:
         raise CheckpointError(f"{path}: not {what}; {'; '.join(faults)}")
     for name, shape in expected.items():
@@ -83,7 +80,5 @@ def check(
             )
 
 
-def _some(names: Iterable[str]) -> str:
-    names = list(names)
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return (", ".join(names[:LISTED]) or "none") + more
+def _listed(names: Iterable[str]) -> str:
+    return shorten(", ".join(names), LISTED, placeholder=" and more") or "none"
