@@ -54,7 +54,9 @@ def toy_space(captions=TOY_CAPTIONS) -> JointSpace:
 
 def toy_events(space: JointSpace) -> SoundEvents:
     """Seven sound events."""
-    return SoundEvents(space, EVENTS)
+    events = SoundEvents(space)
+    events.names = EVENTS
+    return events
 
 
 def toy_system(name: str, space: JointSpace) -> System:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from doubles_experiments import TRAINING, WEAK, ToyMaterials
-from doubles_systems import SMALL, FramesCLAP, toy_events
+from doubles_systems import EVENTS, SMALL, FramesCLAP
 
 from drcap.checkpoint import saved_weights
 from drcap.config import override
@@ -28,8 +28,7 @@ def home(tmp_path_factory):
         patch.setenv("DRCAP_HOME", str(folder))
         patch.setattr(run, "score_systems", words_in_common)
         patch.setattr(run, "METRICS", {"words": None})
-        names = property(lambda self: toy_events(self.space).names)
-        patch.setattr(SoundEvents, "names", names, raising=False)
+        patch.setattr(SoundEvents, "names", EVENTS)
         yield folder
 
 

@@ -70,13 +70,13 @@ class Materials:
         return self.corpora.weak_captions + targets
 
     def space(self, system: str) -> JointSpace:
-        """Return the joint space of a system's CLAP model, as `Experiment.clap` says."""
+        """Return the joint space of a CLAP model, by its name in `Experiment.clap`."""
         if system not in self._spaces:
-            run = self.seen_clap() if system == SEEN else self.clap()
-            clap = load_clap(run.model)
-            self._spaces[system] = JointSpace(
-                clap, self.captions, progress=self.progress
+            clap = load_clap(
+                (self.seen_clap() if system == SEEN else self.clap()).model
             )
+            space = JointSpace(clap, self.captions, progress=self.progress)
+            self._spaces[system] = space
         return self._spaces[system]
 
     def clap(self) -> CLAPRun:
@@ -90,16 +90,11 @@ class Materials:
         """
         initial = self.clap()
         epochs = {"epochs": self.config.seen_epochs, "warmup_epochs": 1}
-        config = override(
-            clap_profile(self.profile), {"seed": self.seed, "training": epochs}
-        )
+        changes = {"seed": self.seed, "training": epochs}
+        config = override(clap_profile(self.profile), changes)
         clips = [clip for name in DOMAINS for clip in self.clips(name, "train")]
         key = run_key(config, clips, initial.model)
-        return train_clap(
-            config,
-            clips,
-            cache.run_folder(f"{initial.folder.name}-seen", key),
-            validation=self.clips("ac", "val"),
-            initial=initial.model,
-            progress=self.progress,
-        )
+        folder = cache.run_folder(f"{initial.folder.name}-seen", key)
+        shared = {"initial": initial.model, "progress": self.progress}
+        held_out = self.clips("ac", "val")
+        return train_clap(config, clips, folder, validation=held_out, **shared)

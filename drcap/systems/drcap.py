@@ -1,12 +1,10 @@
 """DRCap (sec. II): CLAP -> retrieval and projection -> captioner.
 
 One class captions recordings, as `drcap caption` does, and embedded clips, as the grid
-does; both ways lead through `DRCap.decode`. The datastore (what is retrieved) and the
-support (what embeddings are projected onto) are plain caption collections and can be
-swapped at every call, without training.
-
-A saved model's folder holds config.json, mapper.safetensors and adapter/. It may hold
-its own CLAP model, support S and datastore, which then are the default.
+does; both ways lead through `DRCap.decode`. Datastore (what is retrieved) and support
+(what embeddings are projected onto) are plain collections of captions and can be
+swapped at every call, without training. A saved model's folder holds config.json,
+mapper.safetensors and adapter/, and may hold a CLAP model, S and a datastore.
 """
 
 import copy
@@ -61,9 +59,9 @@ class DRCap(LanguageModelSystem):
     """A CLAP model and a captioner trained on captions in its text space.
 
     captioner, config : as trained; None until `fit` or `load`
-    datastore, support : its own, taken where a call gives none, the support as (N, D)
-        unit rows; without them AudioCaps' training captions are both
-    space : what `caption_clips` embeds and retrieves in
+    datastore, support : a CaptionDatastore and S, (N, D) unit rows, taken where a call
+        gives none; without them AudioCaps' training captions are both
+    space : the JointSpace in which `caption_clips` embeds and retrieves
     """
 
     def __init__(
@@ -72,9 +70,9 @@ class DRCap(LanguageModelSystem):
         captioner: Captioner | None = None,
         config: Config | None = None,
         *,
-        datastore: CaptionDatastore | None = None,
-        support: np.ndarray | None = None,
-        space: JointSpace | None = None,
+        datastore=None,
+        support=None,
+        space=None,
     ):
         super().__init__(space or JointSpace(clap, ()))
         self.clap, self.captioner, self.config = clap, captioner, config
@@ -85,7 +83,6 @@ class DRCap(LanguageModelSystem):
 
     @classmethod
     def in_space(cls, space: JointSpace) -> Self:
-        """Return an unfitted DRCap in the joint space of the grid."""
         return cls(space.clap, space=space)
 
     @classmethod
@@ -98,14 +95,11 @@ class DRCap(LanguageModelSystem):
         """
         folder = _find(SHIPPED if path_or_hub_id is None else path_or_hub_id)
         config = _read_config(folder)
-        clap = load_clap(config.clap)
-        own = folder / DATASTORE
-        model = cls(
-            clap,
-            config=config,
-            datastore=CaptionDatastore.load(own, clap) if own.exists() else None,
-            support=_read_support(folder, clap),
-        )
+        model = cls(clap := load_clap(config.clap), config=config)
+        if (own := folder / DATASTORE).exists():
+            model.datastore = CaptionDatastore.load(own, clap)
+        if (own := folder / SUPPORT).exists():
+            model.support = _read_support(own, clap.dim)
         model.folder = folder
         model.load_captioner(device=device)
         return model
@@ -119,6 +113,8 @@ class DRCap(LanguageModelSystem):
         if self.support is not None:
             write_support(folder, self.support)
         write_json(folder / CONFIG, self.config.to_dict())
+
+    save = save_pretrained
 
     # recordings
 
@@ -181,9 +177,8 @@ class DRCap(LanguageModelSystem):
         sr, seconds = self.clap.sr, self.clap.window_seconds
         beginning = self.config.captioner.style == "authors"
         if isinstance(recording, np.ndarray):
-            windows = audio.waveform_windows(
-                recording, sr, seconds, beginning=beginning
-            )
+            options = {"beginning": beginning}
+            windows = audio.waveform_windows(recording, sr, seconds, **options)
         elif beginning:
             windows = [audio.first_seconds(recording, sr, seconds)]
         else:
@@ -201,11 +196,11 @@ class DRCap(LanguageModelSystem):
                 errors[place] = Captioned(files[place], None, error=str(error))
             seconds.append(time.perf_counter() - started)
 
-        def caption(rows: Sequence[int]) -> tuple[list[str], Similar]:
+        def caption(rows: list[int]) -> tuple[list[str], Similar]:
             started = time.perf_counter()
             similar = [[] for _ in rows]
-            if top_k := self._top_k:
-                similar = datastore.search(embeddings[rows], top_k)
+            if self._top_k:
+                similar = datastore.search(embeddings[rows], self._top_k)
             captions = self.decode(embeddings[rows], similar, support)
             share = (time.perf_counter() - started) / len(rows)
             for row in rows:
@@ -236,30 +231,22 @@ class DRCap(LanguageModelSystem):
     # embedded clips: a system of the grid
 
     def fit(self, training_set, config, folder, *, progress=True) -> None:
-        """Train on captions alone in `folder`, or resume; then ready to caption."""
         read = training_set.captions, self.space.datastore
         self.run = train(self.recipe(config), *read, folder, progress=progress)
         self.load(self.run.best, config)
 
     def load(self, folder: Path, config: ExperimentsConfig) -> None:
-        """Read what `save` wrote, or the best state of a run."""
         self.retrieved = config.retrieved
         super().load(folder, config)
 
-    def save(self, folder: Path) -> None:
-        """Write the model as `save_pretrained` does."""
-        self.save_pretrained(folder)
-
     def adjusted(self, config: Config) -> Self:
-        """Return the same model with other settings of inference."""
         model = copy.copy(self)
         model.config = override(config, dict(self.changes))
         return model
 
     def similar(self, batch: ClipBatch) -> Similar:
-        """Return the similar captions in the prompts of B clips (eq. 3)."""
         if not self._top_k:
-            return [[] for _ in batch.clips]
+            return super().similar(batch)
         count = max(self._top_k, self.retrieved)  # kept for whoever needs more of them
         nearest = self.space.similar(batch.clips, count, exclude=batch.withheld)
         return [matches[: self._top_k] for matches in nearest]
@@ -272,10 +259,7 @@ class DRCap(LanguageModelSystem):
     # both
 
     def decode(
-        self,
-        audio_embeds: torch.Tensor,
-        similar: Similar,
-        support: np.ndarray | None,
+        self, audio_embeds: torch.Tensor, similar: Similar, support: np.ndarray | None
     ) -> list[str]:
         """Caption B audio embeddings (sec. II): the one way from them to a caption.
 
@@ -335,17 +319,14 @@ def _read_config(folder: Path) -> Config:
     return replace(config, clap=str(own)) if own.is_dir() else config
 
 
-def _read_support(folder: Path, clap: CLAP) -> np.ndarray | None:
-    """Return the folder's own support S, (N, D) float32, if it has one."""
-    path = folder / SUPPORT
-    if not path.exists():
-        return None
+def _read_support(path: Path, dim: int) -> np.ndarray:
+    """Return the model's own support S, (N, D) float32."""
     try:
         support = load_file(path)["embeddings"]
     except Exception as error:
         raise CheckpointError(f"{path}: damaged ({error}); copy it again") from None
-    if support.ndim != 2 or support.shape[1] != clap.dim:
-        expected = f"expected (N, {clap.dim}) as the CLAP model has it"
+    if support.ndim != 2 or support.shape[1] != dim:
+        expected = f"expected (N, {dim}) as the CLAP model has it"
         raise CheckpointError(f"{path}: {expected}, found {support.shape}")
     return support
 

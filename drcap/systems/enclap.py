@@ -139,7 +139,6 @@ class EnCLAP(SupervisedSystem):
     }
 
     def settings(self, config: ExperimentsConfig) -> object:
-        """Return the encoder's sizes, and T, the tokens of a recording."""
         return config.baselines.enclap, self.codec.length
 
     @property
@@ -155,13 +154,11 @@ class EnCLAP(SupervisedSystem):
         super().fit(training_set, config, folder, progress=progress)
 
     def keep(self, folder: Path) -> None:
-        """Write the codec, too."""
         if (trained := folder.parent / CODEC).exists():
             shutil.copyfile(trained, folder / CODEC)
         super().keep(folder)
 
     def load(self, folder: Path, config: ExperimentsConfig) -> None:
-        """Read codec and captioner."""
         self.load_codec(folder, config)
         super().load(folder, config)
 

@@ -143,20 +143,15 @@ class SupervisedSystem(LanguageModelSystem):
 
     def examples(self, training_set, captioner, config):
         """Return the pairs of the source corpus; a clip is in one part alone."""
-        clips, rows = training_set.clips, self.rows(training_set.clips)
-        texts, parts = (
-            self.training_texts(training_set),
-            hold_out_clips(clips, config.training.validation_captions, config.seed),
-        )
-        return tuple(
-            PairExamples(
-                [clips[row] for row in part],
-                captioner.prompts,
-                rows[part],
-                [texts[row] for row in part],
-            )
-            for part in parts
-        )
+        clips, texts = training_set.clips, self.training_texts(training_set)
+        rows, count = self.rows(clips), config.training.validation_captions
+
+        def pairs(part: np.ndarray) -> PairExamples:
+            own, prompts = [clips[row] for row in part], [texts[row] for row in part]
+            return PairExamples(own, captioner.prompts, rows[part], prompts)
+
+        training, held_out = hold_out_clips(clips, count, config.seed)
+        return pairs(training), pairs(held_out)
 
 
 class PairExamples(Examples):

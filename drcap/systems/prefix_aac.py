@@ -67,7 +67,6 @@ class MappingNetwork(nn.Module):
         self.layers = transformer(width, 2 * width, config)
 
     def forward(self, sequence: torch.Tensor) -> torch.Tensor:
-        """Return the prefix of each of B sequences."""
         tokens = self.input(sequence)
         tokens = tokens + positions(tokens.shape[1], tokens.shape[2]).to(tokens)
         learned = self.prefix.expand(len(tokens), -1, -1)
@@ -153,7 +152,6 @@ class PrefixAACCaptioner(Captioner):
         self.llm.set_output_embeddings(head.to(table.device))
 
     def save(self, folder: Path) -> None:
-        """Write the mapping networks and the head."""
         super().save(folder)
         head = self.llm.get_output_embeddings()
         words = {"tokens": head.tokens, "weight": head.weight.detach()}
@@ -183,7 +181,6 @@ class PrefixAAC(SupervisedSystem):
         self.events = SoundEvents(space)
 
     def settings(self, config: ExperimentsConfig) -> object:
-        """Return the networks' sizes, the number of classes, the frames' shape."""
         classes = len(self.events.names)
         return config.baselines.prefix_aac, classes, self.space.frame_shape
 

@@ -34,9 +34,7 @@ class SimilarAudios(PromptBuilder):
     """The prompt of retrieved captions; no soft token."""
 
     def prompt(self, similar_captions: Sequence[str]) -> Prompt:
-        """Lay out the captions, and the beginning of the answer."""
-        parts = [BEFORE, *similar_captions, AFTER]
-        text = "\n\n".join(parts)
+        text = "\n\n".join([BEFORE, *similar_captions, AFTER])
         return Prompt([*self.start, *self._tokens(text)], 0)
 
 
@@ -58,7 +56,6 @@ class CrossAttention(nn.Module):
         nn.init.zeros_(self.output.weight)
 
     def forward(self, states: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
-        """Attend from the states to the frames of their own rows."""
         query = self._split(self.query(self.norm(states.float())))
         key, value = self._split(self.key(frames)), self._split(self.value(frames))
         attended = nn.functional.scaled_dot_product_attention(query, key, value)
@@ -153,7 +150,6 @@ class RECAP(SupervisedSystem):
     }
 
     def settings(self, config: ExperimentsConfig) -> object:
-        """Return what cross-attention is built of, and the frames' shape."""
         self.top_k = config.baselines.recap.top_k
         return config.baselines.recap, self.space.frame_shape
 
@@ -170,7 +166,6 @@ class RECAP(SupervisedSystem):
         ]
 
     def similar(self, batch: ClipBatch) -> Similar:
-        """Return the captions nearest to the clips in their domain's datastore."""
         return self.retrieve(batch.clips, batch.captions, self.top_k)
 
     def retrieve(

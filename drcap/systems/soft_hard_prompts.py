@@ -44,7 +44,6 @@ class HardThenSoft(PrefixPrompts):
     """The hard prompt of a clip's, or a caption's, sound events, then the soft one."""
 
     def before(self, texts: Sequence[str]) -> str:
-        """Return the hard prompt."""
         return hard_prompt(texts)
 
 
@@ -132,7 +131,6 @@ class SoftHardPrompts(LanguageModelSystem):
         self.events = SoundEvents(space)
 
     def examples(self, training_set, captioner, config):
-        """Return augmented captions, and plain ones for validation."""
         count = config.training.validation_captions
         training, held_out = hold_out(training_set.captions, count, config.seed)
         shared = captioner.prompts, self.space, self.events, captioner.settings
@@ -150,7 +148,6 @@ class SoftHardPrompts(LanguageModelSystem):
         return memory[(audio @ memory.T).argmax(dim=1)]
 
     def texts(self, batch: ClipBatch, similar: Similar) -> list[list[str]]:
-        """Return the sound events nearest to the clips."""
         count = self.captioner.settings.classes
         return self.events.nearest(self.space.audio(batch.clips), count)
 

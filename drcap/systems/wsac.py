@@ -55,7 +55,6 @@ class ScratchCaptioner(OneTokenCaptioner):
     def create(
         cls, embedding_dim, config, dtype, settings=None, attention=None
     ) -> "ScratchCaptioner":
-        """Draw the weights of decoder and mapper; the tokenizer alone is the grid's."""
         source = assets.resolve_model(config.language_model)
         tokenizer = AutoTokenizer.from_pretrained(source)
         auto = attention or ("sdpa" if torch.cuda.is_available() else "eager")
@@ -99,23 +98,19 @@ class WSAC(LanguageModelSystem):
     def recipe(self, config: ExperimentsConfig) -> Config:
         """Return the recipe with a schedule for a decoder that knows no language."""
         own = config.baselines.wsac
+        often = max(1, own.steps // 8)
         schedule = {
-            "steps": own.steps,
-            "batch_size": own.batch_size,
-            "peak_learning_rate": own.peak_learning_rate,
-            "warmup_steps": min(100, own.steps),
-            "validate_every": max(1, own.steps // 8),
-            "save_every": max(1, own.steps // 8),
+            **{"steps": own.steps, "warmup_steps": min(100, own.steps)},
+            **{"batch_size": own.batch_size, "validate_every": often},
+            **{"peak_learning_rate": own.peak_learning_rate, "save_every": often},
         }
         return override(config.captioner, {**self.changes, "training": schedule})
 
     @classmethod
     def reads_recordings(cls, config: ExperimentsConfig) -> bool:
-        """Tell that the mean shift, and it alone, reads recordings, without labels."""
         return config.baselines.wsac.bridge == "shift"
 
     def examples(self, training_set, captioner, config):
-        """Return captions with noisy text embeddings."""
         self.audio_mean = None
         if captioner.settings.bridge == "shift":
             audio = self.space.audio(training_set.clips)
@@ -145,7 +140,6 @@ class SharedWSAC(WSAC):
     changes: Mapping[str, Any] = {"retrieval": {"enabled": False}}
 
     def recipe(self, config: ExperimentsConfig) -> Config:
-        """Return the grid's recipe, without retrieval."""
         return override(config.captioner, dict(self.changes))
 
 
@@ -157,7 +151,6 @@ class NoisyDRCap(DRCap):
     fit = LanguageModelSystem.fit
 
     def examples(self, training_set, captioner, config):
-        """Return DRCap's examples, noise added in training."""
         shared = self.space, captioner, config, captioner.settings.variance
         return noisy_examples(training_set.captions, *shared)
 
@@ -168,7 +161,6 @@ class NoisyExamples(TextOnlyExamples):
     variance = 0.0  # of the noise in each dimension
 
     def inputs(self, indices: Sequence[int], seed: int | None = None) -> torch.Tensor:
-        """Return the text embeddings, moved if there is a seed."""
         plain = super().inputs(indices)
         if seed is None or not self.variance:
             return plain

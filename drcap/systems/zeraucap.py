@@ -40,18 +40,15 @@ class SoundEvents:
 
     They are ZerAuCap's keywords, the hard prompt of Zhang et al., and for Prefix AAC
     they stand in for the posteriors of a tagger.
-
-    names : other names, in their place
     """
 
-    def __init__(self, space: JointSpace, names: Sequence[str] = ()):
+    def __init__(self, space: JointSpace):
         self.space = space
-        self.given = list(names)
 
     @cached_property
     def names(self) -> list[str]:
         """C names, as AudioSet writes them."""
-        return self.given or list(YAMNet(assets.asset_path("yamnet")).class_names)
+        return list(YAMNet(assets.asset_path("yamnet")).class_names)
 
     @cached_property
     def embeddings(self) -> torch.Tensor:
