@@ -113,9 +113,8 @@ def _ours(runs: Sequence[Scores], metric: str) -> dict[str, float]:
 
 def _papers(*key: str) -> dict[str, float]:
     *row, metric = key
-    recomputed = (
-        paper.paper_score(*row, "recomputed") if metric == "spider" else float("nan")
-    )
+    mean = paper.paper_score(*row, "recomputed")
+    recomputed = mean if metric == "spider" else float("nan")
     return {"paper": paper.paper_score(*key), "recomputed": recomputed}
 
 
@@ -149,15 +148,11 @@ def save(
 ) -> list[Path]:
     """Write `<name>.csv` in full precision, `.md` and `.tex`; return their paths."""
     frame = result_table(name, results, domains=domains)
-    texts = {
-        "csv": frame.to_csv(index=False, na_rep="n/a"),
-        "md": to_markdown(frame),
-        "tex": to_latex(frame),
-    }
-    paths = [Path(folder) / f"{name}.{suffix}" for suffix in texts]
-    for path, text in zip(paths, texts.values(), strict=True):
-        write_text(path, text)
-    return paths
+    table = frame.to_csv(index=False, na_rep="n/a")
+    texts = {"csv": table, "md": to_markdown(frame), "tex": to_latex(frame)}
+    for kind, text in texts.items():
+        write_text(Path(folder) / f"{name}.{kind}", text)
+    return [Path(folder) / f"{name}.{kind}" for kind in texts]
 
 
 def to_markdown(frame: pd.DataFrame) -> str:
