@@ -182,7 +182,8 @@ def paths_of(model, captions, recordings):
         Clip(str(place), "toy", "test", path, None, ("A sound is heard",))
         for place, path in enumerate(recordings)
     )
-    space = JointSpace(model.clap, captions, progress=False)
+    style = {"beginning": model.config.captioner.style == "authors"}
+    space = JointSpace(model.clap, captions, **style, progress=False)
     grid = DRCap(model.clap, model.captioner, model.config, space=space)
     return (
         model.caption(recordings),
@@ -209,7 +210,15 @@ def test_command_grid_and_evaluation_give_the_same_captions(
     soundfile.write(silent, np.zeros(SR), SR)
     soundfile.write(long, np.concatenate([noise(10), np.cumsum(noise(5, 1)) / 50]), SR)
     everything = [*recordings, silent, long]
-    check_same(paths_of(model, TOY_CAPTIONS, everything), silent)
+    captions = []
+    for style in ("ours", "authors"):
+        style = {"captioner": {"style": style}}
+        styled = model.adjusted(override(model.config, style))
+        results = paths_of(styled, TOY_CAPTIONS, everything)
+        check_same(results, silent)
+        captions.append([result.similar_captions for result in results[0]])
+    assert captions[0][:-1] == captions[1][:-1]  # all but the long one
+    assert captions[0][-1] != captions[1][-1]
 
 
 # captions of its own, switches

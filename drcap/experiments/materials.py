@@ -75,8 +75,9 @@ class Materials:
             clap = load_clap(
                 (self.seen_clap() if system == SEEN else self.clap()).model
             )
-            space = JointSpace(clap, self.captions, progress=self.progress)
-            self._spaces[system] = space
+            authors = self.config.captioner.captioner.style == "authors"
+            options = {"beginning": authors, "progress": self.progress}
+            self._spaces[system] = JointSpace(clap, self.captions, **options)
         return self._spaces[system]
 
     def clap(self) -> CLAPRun:
