@@ -23,11 +23,20 @@ class JointSpace:
     """Captions and clips in the space of one CLAP model.
 
     captions : everything that the datastores and supports of the grid are made of
+    beginning : embed only the first window of a recording, as the authors do
     """
 
-    def __init__(self, clap: CLAP, captions: Sequence[str], *, progress: bool = True):
+    def __init__(
+        self,
+        clap: CLAP,
+        captions: Sequence[str],
+        *,
+        beginning: bool = False,
+        progress: bool = True,
+    ):
         self.clap = clap
         self.captions = captions
+        self.beginning = beginning
         self.progress = progress
 
     @cached_property
@@ -48,9 +57,10 @@ class JointSpace:
 
         AudioError names a recording that cannot be read.
         """
-        options = {"progress": self.progress}
+        kind = "beginnings" if self.beginning else "audio"
+        options = {"beginning": self.beginning, "progress": self.progress}
         return self.kept(
-            "audio", clips, lambda paths: encode_recordings(paths, self.clap, **options)
+            kind, clips, lambda paths: encode_recordings(paths, self.clap, **options)
         )
 
     def frames(self, clips: Sequence[Clip]) -> torch.Tensor:
@@ -105,6 +115,7 @@ class JointSpace:
 
         paths = [str(clip.path) for clip in clips]
         key = [paths, count, sorted(exclude), self.datastore.fingerprint]
+        key += ["beginnings"] if self.beginning else []
         rows = cache.keep("similar", key, search)
         return [[Match(*pair) for pair in row] for row in rows]
 
