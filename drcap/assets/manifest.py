@@ -9,6 +9,7 @@ from drcap import paths
 from drcap.errors import AssetError
 
 MANIFEST = paths.PACKAGE / "assets" / "assets.toml"
+OPTIONAL = "metrics"  # the name of all groups together
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ class Asset:
     by_hand: str | None = None  # how to get the files that are not downloaded
 
     @property
-    def pins(self) -> dict[str, str]:
-        """The SHA-256 of its files, where known."""
+    def pins(self) -> dict[str, str | list[str]]:
+        """The SHA-256 of its files where known, or those a file may have."""
         return {k: v["sha256"] for k, v in self.files.items() if "sha256" in v}
 
     @property
@@ -47,8 +48,8 @@ class Asset:
         """Where it comes from, in short."""
         if self.package:
             return self.package.requirement
-        urls = (file["url"] for file in self.files.values() if "url" in file)
-        return urlsplit(next(urls, "")).netloc or "by hand"
+        file = next(iter(self.files.values()))
+        return file.get("maven") or urlsplit(file.get("url", "")).netloc or "by hand"
 
 
 def pinned(*, optional: bool = False) -> dict[str, Asset]:
@@ -66,18 +67,31 @@ def select(names: Iterable[str] | None = None) -> list[Asset]:
 
     Raises AssetError, with the known names, for an unknown one.
     """
+    assets = pinned(optional=True).values()
     if not names:
-        return list(pinned().values())
-    assets = pinned(optional=True)
-    groups = {asset.group: None for asset in assets.values() if asset.group}
+        return [asset for asset in assets if asset.group is None]
+    chosen: dict[str, Asset] = {}
     for name in names:
-        if name not in assets and name not in groups:
-            known = ", ".join([*assets, *groups])
+        named = {asset.name: asset for asset in assets if name in _names(asset)}
+        if not named:
+            known = ", ".join(dict.fromkeys(n for each in assets for n in _names(each)))
             raise AssetError(f"unknown asset '{name}': known are {known}")
-    chosen = {
-        asset.name: asset
-        for name in names
-        for asset in assets.values()
-        if name in (asset.name, asset.group)
-    }
+        chosen |= named
     return list(chosen.values())
+
+
+def is_pinned(sha256: str, pins: str | list[str]) -> bool:
+    """Tell whether a SHA-256 is the one pinned, or one of several.
+
+    "12ab...cd" stands for those that begin and end so.
+    """
+    for pin in [pins] if isinstance(pins, str) else pins:
+        start, _, end = pin.partition("...")
+        if sha256.startswith(start) and sha256.endswith(end):
+            return True
+    return False
+
+
+def _names(asset: Asset) -> list[str]:
+    """Return what an asset may be named by: itself, its group, all groups."""
+    return [asset.name, asset.group, OPTIONAL] if asset.group else [asset.name]

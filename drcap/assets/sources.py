@@ -1,28 +1,20 @@
-"""How an asset's files come into its folder: by pip, from an address, or from a disk.
+"""How an asset's files come into its folder: out of a package, or one by one.
 
-A package is downloaded with pip's configuration and never installed. A file whose
-SHA-256 is known is compared with it before use. A single file whose SHA-256 is unknown
-is never downloaded: the user brings it, and it is checked for what it must hold.
+A package is downloaded with pip's configuration, never installed, and compared with its
+SHA-256 before it is opened. downloads.py has the single files.
 """
 
 import io
 import os
-import shutil
 import subprocess
 import sys
-import tarfile
-import zipfile
-import zlib
-from contextlib import redirect_stderr, suppress
+from contextlib import redirect_stderr
 from pathlib import Path
 
+from drcap.assets.downloads import check_pin, extract, place_file
 from drcap.assets.manifest import Asset, Package
-from drcap.atomic import sha256
 from drcap.environment import hush
 from drcap.errors import AssetError
-
-# what zipfile and tarfile raise: no such member, an unsafe one, a damaged archive
-BAD_ARCHIVE = (KeyError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error)
 
 
 def place(asset: Asset, folder: Path, from_dir: Path | None, progress: bool) -> None:
@@ -35,18 +27,21 @@ def place(asset: Asset, folder: Path, from_dir: Path | None, progress: bool) -> 
         _place_package(asset, folder, from_dir, progress)
         return
     brought = [Path(from_dir) / asset.name, Path(from_dir)] if from_dir else []
+    failures = []
     for name, source in asset.files.items():
         try:
-            _place_file(name, source, folder / name, brought, progress)
+            target, scratch = folder / name, folder.parent
+            place_file(name, source, target, brought, scratch, progress)
         except AssetError as error:
-            command = f"drcap assets fetch {asset.group or asset.name} --from FOLDER"
-            raise AssetError(
-                f"asset '{asset.name}': {error}. To bring it, {asset.by_hand}, "
-                f"and run `{command}`"
-            ) from error
-
-
-# --- packages -------------------------------------------------------------------------
+            failures.append(str(error))
+            if not brought:  # the next one would fail for the same reason
+                break
+    if failures:
+        command = f"drcap assets fetch {asset.group or asset.name} --from FOLDER"
+        raise AssetError(
+            f"asset '{asset.name}': {', '.join(failures)}. To bring it, "
+            f"{asset.by_hand}, and run `{command}`"
+        )
 
 
 def _place_package(
@@ -54,8 +49,8 @@ def _place_package(
 ) -> None:
     archive = _archive(asset.package, folder.parent, from_dir, progress)
     for name, source in asset.files.items():
-        path = _extract(archive, source["member"], folder.parent / "members")
-        _check_pin(f"{name} in {archive.name}", path, source["sha256"])
+        path = extract(archive, source["member"], folder.parent / "members")
+        check_pin(f"{name} in {archive.name}", path, source["sha256"])
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         path.rename(folder / name)
     if asset.gguf:
@@ -74,7 +69,7 @@ def _archive(
     path = (scratch if from_dir is None else Path(from_dir)) / package.file
     if not path.is_file():
         raise AssetError(f"{path.parent} has no {package.file}: put that file there")
-    _check_pin(str(path), path, package.sha256)
+    check_pin(str(path), path, package.sha256)
     return path
 
 
@@ -113,26 +108,6 @@ def _explain(package: Package, log: str) -> str:
     )
 
 
-def _extract(archive: Path, member: str, folder: Path) -> Path:
-    """Extract one member of a zip or tar archive below `folder`; return its path.
-
-    zipfile and tarfile refuse paths and links that leave the folder. "a.zip!b" is the
-    member b of the archive a inside the archive.
-    """
-    outer, _, inner = member.partition("!")
-    try:
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as opened:
-                path = Path(opened.extract(outer, folder))
-        else:
-            with tarfile.open(archive) as opened:
-                opened.extract(outer, folder, filter="data")
-                path = folder / outer
-    except BAD_ARCHIVE as error:
-        raise AssetError(f"{archive.name}: cannot extract {outer} ({error})") from error
-    return _extract(path, inner, folder) if inner else path
-
-
 def convert(gguf: Path, folder: Path) -> None:
     """Write a GGUF language model to `folder`: bfloat16 safetensors, and its tokenizer.
 
@@ -157,61 +132,3 @@ def convert(gguf: Path, folder: Path) -> None:
         tokenizer.save_pretrained(folder)
     for file in folder.glob("*.safetensors"):
         file.chmod(0o644)  # written readable by its owner alone
-
-
-# --- single files ---------------------------------------------------------------------
-
-
-def _place_file(
-    name: str, source: dict, target: Path, brought: list[Path], progress: bool
-) -> None:
-    """Put one file at `target`: brought, else the system's, else downloaded if pinned.
-
-    source : url, sha256, holds and system, as assets.toml explains them
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    candidates = [folder / name for folder in brought]
-    candidates += [Path(source["system"])] if "system" in source else []
-    origin = next((path for path in candidates if path.is_file()), None)
-    if origin:
-        shutil.copyfile(origin, target)
-    elif "url" in source and "sha256" in source and not brought:
-        origin = source["url"]
-        _download(origin, target, progress)
-    else:
-        where = f"in {brought[-1]}" if brought else "downloaded: its SHA-256 is unknown"
-        raise AssetError(f"{name} is not {where}")
-    if "sha256" in source:
-        _check_pin(str(origin), target, source["sha256"])
-    if "holds" in source and not _holds(target, source["holds"]):
-        raise AssetError(
-            f"{origin} is not the file wanted: {source['holds']} is not in it"
-        )
-
-
-def _download(url: str, target: Path, progress: bool) -> None:
-    import pooch
-
-    pooch.get_logger().setLevel("WARNING")
-    try:
-        pooch.retrieve(url, None, target.name, target.parent, progressbar=progress)
-    except (OSError, ValueError) as error:  # no answer; no address
-        raise AssetError(f"{url} cannot be downloaded ({error})") from error
-
-
-def _holds(path: Path, wanted: str) -> bool:
-    """Tell whether `wanted` is a jar's member, or in another file's first MiB."""
-    if path.suffix == ".jar":
-        with suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
-            return wanted in archive.namelist()
-        return False
-    with open(path, "rb") as stream:
-        return wanted.encode() in stream.read(1 << 20)
-
-
-def _check_pin(name: str, path: Path, expected: str) -> None:
-    if (actual := sha256(path)) != expected:
-        raise AssetError(
-            f"{name} is not the pinned file: SHA-256 {actual}, expected {expected}; "
-            "nothing of it was used"
-        )
