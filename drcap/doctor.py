@@ -31,7 +31,7 @@ PROFILE_NEEDS = {
 
 def collect() -> dict:
     """Gather the facts: packages, machine, disk, Java, assets, profiles; JSON-ready."""
-    from drcap.devices import cpu_is_faster_in_bf16
+    from drcap.devices import cpu_is_faster_in_bf16, driver_problem
     from drcap.record import run_record
 
     record = run_record()
@@ -78,21 +78,6 @@ def gpu_facts() -> list[dict]:
         }
         for gpu in gpus
     ]
-
-
-def driver_problem() -> str | None:
-    """Return a message where nvidia-smi lists GPUs that torch cannot use, else None."""
-    listed, gpus = _run("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
-    if not (listed and gpus):
-        return None
-    import torch
-
-    if torch.cuda.is_available():
-        return None
-    return (
-        f"nvidia-smi sees {gpus.splitlines()[0]}, torch {torch.__version__} does not: "
-        "jobs run on the CPU until the driver is updated"
-    )
 
 
 def memory_facts() -> dict:

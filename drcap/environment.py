@@ -12,10 +12,11 @@ import warnings
 def set_thread_policy() -> None:
     """Let idle OpenMP threads sleep; call it before torch is imported.
 
-    By default they spin, and take the cores from the processes beside them. What the
-    user has set stays.
+    By default they spin, and take the cores from the processes beside them. Also lets
+    the CPU compute what an Apple GPU cannot. What the user has set stays.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
 
 
 def hush() -> None:

@@ -68,7 +68,7 @@ class Processes:
 
     def sum(self, tensor: torch.Tensor) -> torch.Tensor:
         """Return the sum of all processes' tensors."""
-        return reduce(tensor, "sum") if self.count > 1 else tensor
+        return reduce(tensor.to(self.device), "sum") if self.count > 1 else tensor
 
     def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         """Add up the parameters' gradients over the processes, in one exchange."""

@@ -110,14 +110,15 @@ def machine() -> dict:
     """Return the platform, processor, memory and accelerators of this machine."""
     import torch
 
-    gpus = torch.cuda.device_count()
+    names = map(torch.cuda.get_device_name, range(torch.cuda.device_count()))
+    apple = ["Apple GPU"] * torch.backends.mps.is_available()
     return {
         "platform": platform.platform(),
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),  # sums, and so training, depend on them
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-        "accelerators": [torch.cuda.get_device_name(index) for index in range(gpus)],
+        "accelerators": [*names, *apple],
     }
 
 

@@ -6,16 +6,32 @@ import torch
 from drcap import devices
 from drcap.errors import ConfigError
 
-CPU, GPU = torch.device("cpu"), torch.device("cuda")
+CPU, GPU, APPLE = map(torch.device, ("cpu", "cuda", "mps"))
+
+
+@pytest.fixture(autouse=True)
+def warned(monkeypatch):
+    """The lines that a run prints about its device."""
+    lines = []
+    monkeypatch.setattr(devices, "_warn", lines.append)
+    return lines
 
 
 @pytest.fixture
-def gpus(monkeypatch):
-    """Pretend that there is a GPU or none, with or without bfloat16."""
+def gpus(monkeypatch, tmp_path):
+    """Pretend that there is a GPU or none, with or without bfloat16; no nvidia-smi."""
+    monkeypatch.setenv("PATH", str(tmp_path))
 
-    def pretend(visible, bfloat16=True):
-        monkeypatch.setattr(torch.cuda, "is_available", lambda: visible)
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: bfloat16)
+    def pretend(cuda=False, mps=False, bfloat16=True):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+        newer = lambda *_: bfloat16  # noqa: E731
+        monkeypatch.setattr(torch.backends.mps, "is_macos_or_newer", newer)
+
+        def supported(including_emulation=True):
+            return bfloat16 or including_emulation
+
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
 
     return pretend
 
@@ -28,26 +44,53 @@ def cpu_flags(monkeypatch):
     return pretend
 
 
-@pytest.mark.parametrize(("visible", "expected"), [(True, GPU), (False, CPU)])
-def test_auto_is_a_gpu_where_there_is_one(gpus, visible, expected):
-    gpus(visible)
-    assert devices.resolve_device() == expected
+def test_auto_is_cuda_then_an_apple_gpu_then_the_cpu(gpus, warned):
+    for visible, expected in (
+        ({"cuda": True, "mps": True}, GPU),
+        ({"mps": True}, APPLE),
+        ({}, CPU),
+    ):
+        gpus(**visible)
+        assert devices.resolve_device() == expected
+    assert warned == []
+
+
+def test_a_gpu_that_torch_does_not_see_is_named_in_one_line(gpus, warned, tmp_path):
+    program = tmp_path / "nvidia-smi"
+    for printed, code, seen in (
+        ("NVIDIA H100 80GB HBM3", 0, True),
+        ("No devices were found", 6, False),
+        ("", 0, False),
+    ):
+        program.write_text(f"#!/bin/sh\necho '{printed}'\nexit {code}\n")
+        program.chmod(0o755)
+        gpus(cuda=True)
+        assert devices.driver_problem() is None
+        gpus()
+        assert bool(devices.driver_problem()) == seen
+        assert devices.resolve_device() == CPU
+        assert devices.resolve_device("cpu") == CPU
+    [line] = warned
+    assert line.startswith("nvidia-smi sees NVIDIA H100 80GB HBM3, torch ")
+    assert line.endswith("the driver is updated")
 
 
 def test_a_device_is_taken_by_its_name(gpus):
-    gpus(True)
+    gpus(cuda=True)
     assert devices.resolve_device("cpu") == CPU
     assert devices.resolve_device("cuda:1") == torch.device("cuda", 1)
 
 
 def test_a_device_that_is_not_there_is_an_error(gpus):
-    gpus(False)
+    gpus()
     for name in ("", "toaster", "cuda:x"):
         message = f"device: '{name}' is no device; try auto"
         with pytest.raises(ConfigError, match=message):
             devices.resolve_device(name)
     with pytest.raises(ConfigError, match="'cuda:0': no GPU is visible; use cpu"):
         devices.resolve_device("cuda:0")
+    with pytest.raises(ConfigError, match="'mps': no GPU is visible; use cpu"):
+        devices.resolve_device("mps")
 
 
 @pytest.mark.parametrize("flags", ["amx_bf16", "bf16", "AuthenticAMD avx512_bf16"])
@@ -73,11 +116,26 @@ def test_a_system_that_does_not_list_its_cpu_trains_in_float32(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("supported", "dtype"), [(True, torch.bfloat16), (False, torch.float32)]
+    ("device", "bfloat16", "training", "fastest", "captioning"),
+    [
+        (GPU, True, torch.bfloat16, torch.bfloat16, torch.bfloat16),
+        (GPU, False, torch.float32, torch.float16, torch.float16),
+        (APPLE, True, torch.bfloat16, torch.bfloat16, torch.float32),
+        (APPLE, False, torch.float32, torch.float32, torch.float32),
+    ],
 )
-def test_a_gpu_trains_in_what_it_supports(gpus, supported, dtype):
-    gpus(True, bfloat16=supported)
-    assert devices.training_dtype("auto", GPU) is dtype
+def test_a_gpu_computes_in_what_it_has(
+    gpus, warned, device, bfloat16, training, fastest, captioning
+):
+    gpus(bfloat16=bfloat16)
+    assert devices.training_dtype("auto", device) is training
+    assert devices.inference_dtype(device, "fastest") is fastest
+    assert devices.inference_dtype(device) is captioning
+    assert set(warned) == (
+        {"this GPU has no bfloat16: training is in float32, the rest float16"}
+        if device == GPU and not bfloat16
+        else set()
+    )
 
 
 def test_a_precision_that_is_named_is_kept(cpu_flags):
@@ -87,6 +145,16 @@ def test_a_precision_that_is_named_is_kept(cpu_flags):
     assert devices.training_dtype("bfloat16", CPU) is torch.bfloat16
 
 
-def test_captioning_is_in_float32_on_a_cpu_and_bfloat16_on_a_gpu():
+def test_captioning_is_in_float32_on_a_cpu(cpu_flags):
+    cpu_flags("amx_bf16")
     assert devices.inference_dtype(CPU) is torch.float32
-    assert devices.inference_dtype(GPU) is torch.bfloat16
+    assert devices.inference_dtype(CPU, "float16") is torch.float16
+
+
+def test_a_line_about_the_device_comes_once(caplog, monkeypatch):
+    monkeypatch.undo()
+    for _ in range(2):
+        devices._warn("falls back, says this test")
+    assert [record.message for record in caplog.records] == [
+        "falls back, says this test"
+    ]

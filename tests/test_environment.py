@@ -10,6 +10,7 @@ def test_idle_threads_sleep_unless_the_user_says_otherwise(monkeypatch):
     monkeypatch.delenv("OMP_WAIT_POLICY")  # tests/conftest.py has set it
     set_thread_policy()
     assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert os.environ["PYTORCH_ENABLE_MPS_FALLBACK"] == "1"
     monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
     set_thread_policy()
     assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"

@@ -260,7 +260,7 @@ def gpus() -> int:
     if "GPUS" not in os.environ:
         import torch
 
-        from drcap.doctor import driver_problem
+        from drcap.devices import driver_problem
 
         if problem := driver_problem():
             print(f"drcap: {problem}", file=sys.stderr)

@@ -261,7 +261,7 @@ class Trainer:
             if not self.processes.is_filler(place, len(batches)):
                 count = batch.caption_tokens
                 sums += torch.tensor([loss * count, count], dtype=torch.float64)
-        total, tokens = self.processes.sum(sums.to(self.captioner.device)).tolist()
+        total, tokens = self.processes.sum(sums).tolist()
         return total / tokens
 
     def _save(self) -> None:

@@ -92,7 +92,7 @@ class MicroBatches:
         requests = [draws[start : start + size] for start in range(0, len(draws), size)]
         sums = torch.zeros(2, self.config.front_end.mels, dtype=torch.float64)
         for _, _, crops in self._load(requests):
-            frames = self._log_mels(crops).double().cpu()
+            frames = self._log_mels(crops).cpu().double()
             powers = torch.stack([frames, frames.square()])
             sums += powers.mean(dim=2).sum(dim=1)  # of frames, then of clips
         mean, square = sums / len(sample)

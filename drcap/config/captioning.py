@@ -106,7 +106,7 @@ class GenerationConfig:
     # "right": the authors', where a caption depends on its batch; in the order given
     padding: Literal["left", "right"] = "left"
     # of the LLM; "fastest": as in training, but a caption may then depend on its batch
-    dtype: Literal["auto", "fastest", "float32", "bfloat16"] = "auto"
+    dtype: Literal["auto", "fastest", "float32", "bfloat16", "float16"] = "auto"
 
 
 @settings
