@@ -1,7 +1,6 @@
 """CLAP's training alone and beside a second one, with idle threads spinning or asleep.
 
-Steps a second of the profile demo's HTS-AT, projections and contrastive loss, on random
-input, with as many threads a process as there are cores. Printed as a Markdown table.
+Steps a second of the profile demo's CLAP, audio and text projected and contrasted.
 
     python benchmarks/busy_neighbour.py [SECONDS]
 """
@@ -23,7 +22,9 @@ def train(seconds: float) -> None:
     from drcap.clap.model import CLAPModel, autocast, contrastive_loss
     from drcap.config import clap_profile
     from drcap.devices import training_dtype
+    from drcap.environment import hush
 
+    hush()
     config, device = clap_profile("demo"), torch.device("cpu")
     size, dtype = config.training.micro_batch, training_dtype("auto", device)
     model = CLAPModel(config).train()
@@ -56,8 +57,7 @@ def rates(count: int, policy: dict[str, str], seconds: str) -> str:
     workers = [subprocess.Popen(command, env=env, **pipes) for _ in range(count)]
     assert all(worker.stdout.readline() == "ready\n" for worker in workers)
     for worker in workers:
-        worker.stdin.write("\n")
-        worker.stdin.flush()
+        print(file=worker.stdin, flush=True)
     return " and ".join(f"{float(w.communicate()[0]):.2f}" for w in workers)
 
 
@@ -65,8 +65,6 @@ if __name__ == "__main__":
     length = (sys.argv[1:] or ["30"])[0]
     if sys.argv[2:] == ["worker"]:
         train(float(length))
-    else:
-        rows = [
-            (k, *(rates(n, p, length) for n in (1, 2))) for k, p in POLICIES.items()
-        ]
-        print(tabulate(rows, ["idle threads", "alone", "two at once"], tablefmt="pipe"))
+        sys.exit()
+    table = [[k, rates(1, p, length), rates(2, p, length)] for k, p in POLICIES.items()]
+    print(tabulate(table, ["idle threads", "alone", "two at once"], tablefmt="pipe"))
