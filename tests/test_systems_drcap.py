@@ -71,13 +71,14 @@ def recordings(tmp_path):
 @pytest.fixture
 def decoded(monkeypatch):
     """What reached the captioner: lists of embeddings and of retrieved captions."""
-    seen, generate = [], drcap.generate
+    seen, generate = [], drcap.generate_beams
 
     def watched(captioner, embeddings, similar_captions, config):
-        seen.append((embeddings, similar_captions))
-        return generate(captioner, embeddings, similar_captions, config)
+        texts = generate(captioner, embeddings, similar_captions, config)
+        seen.append((embeddings, similar_captions, texts))
+        return texts
 
-    monkeypatch.setattr(drcap, "generate", watched)
+    monkeypatch.setattr(drcap, "generate_beams", watched)
     return seen
 
 
@@ -87,7 +88,7 @@ def decoded(monkeypatch):
 def test_a_list_gives_a_list_in_its_order_group_by_group(model, recordings, decoded):
     order = [recordings[row] for row in (3, 0, 5, 1, 2, 4, 0)]
     results = model.caption(order)
-    assert [len(embeddings) for embeddings, _ in decoded] == [4, 3]
+    assert [len(embeddings) for embeddings, *_ in decoded] == [4, 3]
     assert [result.file for result in results] == [str(path) for path in order]
     alone = [model.caption(str(path)) for path in order]
     assert [r.caption for r in results] == [r.caption for r in alone]
@@ -228,7 +229,7 @@ def test_retrieved_captions_and_the_projected_embedding_reach_the_captioner(
     model, recordings, decoded
 ):
     result = model.caption(recordings[0])
-    (embeddings, texts), raw = decoded[0], model.embed(recordings[0])[None]
+    (embeddings, texts, _), raw = decoded[0], model.embed(recordings[0])[None]
     support = default_datastore(model.clap).embeddings
     torch.testing.assert_close(embeddings, project(raw, support, ToyCLAP.temperature))
     similarities = (raw @ torch.from_numpy(support).T)[0]
@@ -250,7 +251,7 @@ def test_options_and_else_the_configuration_decide(
         ({"temperature": 1e-6}, 3, own),
     ):
         result = model.caption(recordings[0], **options)
-        [embeddings], [texts] = decoded[-1]
+        [embeddings], [texts], _ = decoded[-1]
         assert len(result.similar_captions) == len(texts) == prompt
         if embedding is not None:
             torch.testing.assert_close(embeddings, embedding, atol=1e-4, rtol=0)
@@ -327,6 +328,26 @@ def test_a_saved_model_holds_nothing_frozen(model, tmp_path, language_model):
     files = [path for path in (tmp_path / "saved").rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files)
     assert size < 40_000 < Path(language_model, "model.safetensors").stat().st_size
+
+
+def test_the_choice_by_expected_cider_d_is_a_switch(model, recordings, decoded):
+    first = model.caption(recordings)
+    chosen = model.caption(recordings, choice="mbr")
+    assert [r.caption for r in model.caption(recordings)] == [r.caption for r in first]
+    captions = model._default_datastore.captions
+    assert {result.caption for result in chosen} <= {*captions, *beams(decoded)}
+    assert [r.caption for r in chosen] != [r.caption for r in first]
+    made = model._choices[0]
+    model.caption(recordings[0], choice="mbr", retrieval=False)
+    assert model._choices == [made]  # built once a datastore
+    few = build("cat", model.clap)
+    inside = model.caption(recordings, choice="mbr", datastore=few)
+    assert model._choices[0].captions is few.captions
+    assert {result.caption for result in inside} <= {*few.captions, *beams(decoded)}
+
+
+def beams(decoded):
+    return [text for *_, lists in decoded for texts in lists for text in texts]
 
 
 def test_what_is_no_saved_model_is_named(model, tmp_path):

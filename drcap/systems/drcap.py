@@ -23,7 +23,8 @@ from safetensors.numpy import load_file, save_file
 
 from drcap import audio, paths
 from drcap.atomic import atomic_path, write_json
-from drcap.captioner.generate import generate
+from drcap.captioner.choice import Choice
+from drcap.captioner.generate import generate_beams
 from drcap.captioner.model import Captioner
 from drcap.captioner.train import train
 from drcap.clap.batches import encode_windows
@@ -47,6 +48,7 @@ OPTIONS = {
     "top_k": ("retrieval", "top_k"),
     "retrieval": ("retrieval", "enabled"),
     "num_beams": ("generation", "num_beams"),
+    "choice": ("generation", "choice"),
     "projection": ("projection", "enabled"),
     "temperature": ("projection", "temperature"),
 }
@@ -78,6 +80,7 @@ class DRCap(LanguageModelSystem):
         self.clap, self.captioner, self.config = clap, captioner, config
         self.datastore, self.support = datastore, support
         self.retrieved = ExperimentsConfig().retrieved
+        self._choices: list[Choice] = []  # the last one, also of `adjusted` copies
         if captioner is not None:
             captioner.eval()
 
@@ -152,7 +155,8 @@ class DRCap(LanguageModelSystem):
         ConfigError for an impossible setting.
         """
         model = self.adjusted(_changed(self.config, options))
-        if model.config.retrieval.enabled:
+        generation = model.config.generation
+        if model.config.retrieval.enabled or generation.choice == "mbr":
             datastore = self._given_or_own(datastore, self.datastore)
         rows = None  # of the support
         if model.config.projection.enabled:
@@ -201,7 +205,7 @@ class DRCap(LanguageModelSystem):
             similar = [[] for _ in rows]
             if self._top_k:
                 similar = datastore.search(embeddings[rows], self._top_k)
-            captions = self.decode(embeddings[rows], similar, support)
+            captions = self.decode(embeddings[rows], similar, support, datastore)
             share = (time.perf_counter() - started) / len(rows)
             for row in rows:
                 seconds[row] += share
@@ -253,18 +257,25 @@ class DRCap(LanguageModelSystem):
 
     def captions(self, batch: ClipBatch, similar: Similar) -> list[str]:
         """Return the captions of B clips, projected onto their domain's captions."""
-        support = self.space.text(batch.captions)
-        return self.decode(self.space.audio(batch.clips), similar, support)
+        audio_embeds = self.space.audio(batch.clips)
+        support, datastore = self.space.text(batch.captions), self.space.datastore
+        return self.decode(audio_embeds, similar, support, datastore, batch.withheld)
 
     # both
 
     def decode(
-        self, audio_embeds: torch.Tensor, similar: Similar, support: np.ndarray | None
+        self,
+        audio_embeds: torch.Tensor,
+        similar: Similar,
+        support: np.ndarray | None,
+        datastore: CaptionDatastore | None,
+        withheld: Sequence[str] = (),
     ) -> list[str]:
         """Caption B audio embeddings (sec. II): the one way from them to a caption.
 
         audio_embeds : (B, D) float32, unit rows      similar : of each prompt
         support : S, (N, D) unit rows; None where nothing is projected
+        datastore, withheld : what "mbr" chooses by; else not read
         """
         embeddings, settings = audio_embeds, self.config.projection
         if settings.enabled:  # E' of eq. 4
@@ -275,7 +286,17 @@ class DRCap(LanguageModelSystem):
                 renormalise=settings.renormalise,
             )
         texts = [[match.caption for match in matches] for matches in similar]
-        return generate(self.captioner, embeddings, texts, self.config.generation)
+        settings = self.config.generation
+        beams = generate_beams(self.captioner, embeddings, texts, settings)
+        if settings.choice == "first_beam":
+            return [likeliest[0] for likeliest in beams]
+        return self._choice_over(datastore).choose(audio_embeds, beams, withheld)
+
+    def _choice_over(self, datastore: CaptionDatastore) -> Choice:
+        """Return the choice over a datastore, made when it is first needed."""
+        if not self._choices or self._choices[0].captions is not datastore.captions:
+            self._choices[:] = [Choice(datastore)]
+        return self._choices[0]
 
     @property
     def _top_k(self) -> int:

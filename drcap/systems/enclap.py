@@ -16,9 +16,8 @@ since two hundred steps are too few to teach a language model of 49,000 tokens t
 """
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -28,7 +27,12 @@ from drcap.captioner.model import Captioner
 from drcap.config import EnCLAPConfig, ExperimentsConfig
 from drcap.data.clip import Clip
 from drcap.systems.codec import CODEC, LogMelCodec, PretrainedCodec
-from drcap.systems.language_model import PrefixPrompts, SupervisedSystem
+from drcap.systems.language_model import (
+    NO_RETRIEVAL,
+    RANDOM_START,
+    PrefixPrompts,
+    SupervisedSystem,
+)
 from drcap.systems.prefix_aac import positions, transformer
 
 
@@ -133,10 +137,7 @@ class EnCLAP(SupervisedSystem):
 
     settings_of = "enclap"
     captioner_class = EnCLAPCaptioner
-    changes: Mapping[str, Any] = {
-        "retrieval": {"enabled": False},
-        "captioner": {"mapper_start": "random"},
-    }
+    changes = NO_RETRIEVAL | RANDOM_START
 
     def settings(self, config: ExperimentsConfig) -> object:
         return config.baselines.enclap, self.codec.length

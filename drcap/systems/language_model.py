@@ -27,6 +27,10 @@ from drcap.devices import inference_dtype, resolve_device
 from drcap.systems.base import ClipBatch, Similar, System, TrainingSet
 
 MEMORY = "memory.json"  # what a system keeps of its training set
+# changes of the grid's recipe
+NO_RETRIEVAL = {"retrieval": {"enabled": False}}
+RANDOM_START = {"captioner": {"mapper_start": "random"}}
+FROZEN = {"captioner": {"mapper_start": "random", "lora": False}}
 
 
 class LanguageModelSystem(System):

@@ -12,9 +12,8 @@ softmax of CLAP similarities to the classes' names; both are standardised by the
 training recordings in the place of batch normalisation; training is the grid's.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -25,7 +24,12 @@ from drcap.captioner.model import Captioner
 from drcap.config import ExperimentsConfig, PrefixAACConfig
 from drcap.data.clip import Clip
 from drcap.joint_space import JointSpace
-from drcap.systems.language_model import PrefixPrompts, SupervisedSystem
+from drcap.systems.language_model import (
+    FROZEN,
+    NO_RETRIEVAL,
+    PrefixPrompts,
+    SupervisedSystem,
+)
 from drcap.systems.zeraucap import SoundEvents
 
 HEAD = "head.safetensors"
@@ -171,10 +175,7 @@ class PrefixAAC(SupervisedSystem):
 
     settings_of = "prefix_aac"
     captioner_class = PrefixAACCaptioner
-    changes: Mapping[str, Any] = {
-        "retrieval": {"enabled": False},
-        "captioner": {"lora": False, "mapper_start": "random"},
-    }
+    changes = NO_RETRIEVAL | FROZEN
 
     def __init__(self, space: JointSpace):
         super().__init__(space)

@@ -13,8 +13,8 @@ retrieves; a new layer starts at no effect, since a short schedule cannot repair
 disturbed language model; in the demo one block in three has such a layer.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import nn
@@ -24,7 +24,7 @@ from drcap.captioner.prompt import Prompt, PromptBuilder
 from drcap.config import ExperimentsConfig
 from drcap.data.clip import Clip
 from drcap.systems.base import ClipBatch, Similar, TrainingSet
-from drcap.systems.language_model import SupervisedSystem
+from drcap.systems.language_model import FROZEN, SupervisedSystem
 
 BEFORE, AFTER = "Similar audios sound like", "This audio sounds like"
 SPARE = 15  # captions fetched for a clip, of which its own are left out
@@ -61,6 +61,10 @@ class CrossAttention(nn.Module):
         attended = nn.functional.scaled_dot_product_attention(query, key, value)
         return self.output(attended.transpose(1, 2).flatten(2))
 
+    def remember(self, block: nn.Module, arguments: tuple, keywords: dict) -> None:
+        """Keep the states that enter a block."""
+        self.states = arguments[0] if arguments else keywords["hidden_states"]
+
     def _split(self, rows: torch.Tensor) -> torch.Tensor:
         return rows.unflatten(2, (self.heads, -1)).transpose(1, 2)
 
@@ -87,28 +91,15 @@ class CrossAttentions(nn.Module):
     def attach(self, blocks: Sequence[nn.Module]) -> None:
         """Add the cross-attention to these blocks, behind their self-attention."""
         for block, attention in zip(blocks, self.attentions, strict=True):
-            _Sublayer(self, attention, block)
+            block.register_forward_pre_hook(attention.remember, with_kwargs=True)
+            block.self_attn.register_forward_hook(partial(self.add, attention))
 
-
-class _Sublayer:
-    """Hooks on one block that add cross-attention to what self-attention returns."""
-
-    def __init__(
-        self, owner: CrossAttentions, attention: CrossAttention, block: nn.Module
-    ):
-        self.owner, self.attention = owner, attention
-        block.register_forward_pre_hook(self.before, with_kwargs=True)
-        block.self_attn.register_forward_hook(self.after)
-
-    def before(self, module, arguments, keywords):
-        self.states = arguments[0] if arguments else keywords["hidden_states"]
-
-    def after(self, module, arguments, output):
+    def add(self, attention: CrossAttention, module, arguments, output):
+        """Add to what self-attention returns what its sum with the states attends."""
         attended, *rest = output
-        states = self.states + attended
-        frames = self.owner.frames
-        beams = len(states) // len(frames)  # of one clip, next to each other
-        crossed = self.attention(states, frames.repeat_interleave(beams, dim=0))
+        states = attention.states + attended
+        beams = len(states) // len(self.frames)  # of one clip, next to each other
+        crossed = attention(states, self.frames.repeat_interleave(beams, dim=0))
         return (attended + crossed.to(attended.dtype), *rest)
 
 
@@ -145,9 +136,7 @@ class RECAP(SupervisedSystem):
 
     settings_of = "recap"
     captioner_class = RECAPCaptioner
-    changes: Mapping[str, Any] = {
-        "captioner": {"lora": False, "mapper_start": "random"},
-    }
+    changes = FROZEN
 
     def settings(self, config: ExperimentsConfig) -> object:
         self.top_k = config.baselines.recap.top_k

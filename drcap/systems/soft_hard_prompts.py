@@ -14,9 +14,8 @@ that is kept is the one of the lowest validation loss on captions, where the aut
 choose by CIDEr on recordings, which is more than text-only training may see.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import compress
-from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +26,12 @@ from drcap.captioner.model import Captioner
 from drcap.config import SoftHardPromptsConfig
 from drcap.joint_space import JointSpace
 from drcap.systems.base import ClipBatch, Similar
-from drcap.systems.language_model import LanguageModelSystem, PrefixPrompts
+from drcap.systems.language_model import (
+    NO_RETRIEVAL,
+    RANDOM_START,
+    LanguageModelSystem,
+    PrefixPrompts,
+)
 from drcap.systems.wsac import with_noise
 from drcap.systems.zeraucap import SoundEvents
 
@@ -120,10 +124,7 @@ class SoftHardPrompts(LanguageModelSystem):
 
     settings_of = "soft_hard_prompts"
     captioner_class = SoftHardCaptioner
-    changes: Mapping[str, Any] = {
-        "retrieval": {"enabled": False},
-        "captioner": {"mapper_start": "random"},
-    }
+    changes = NO_RETRIEVAL | RANDOM_START
     remembers = ("memory",)
 
     def __init__(self, space: JointSpace):

@@ -13,9 +13,8 @@ the place of the last. `SharedWSAC` is the same with the grid's language model, 
 `NoisyDRCap` is DRCap with this noise in the place of projection-based decoding.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -32,7 +31,12 @@ from drcap.modality_gap import inject_noise, mean_shift
 from drcap.projection import project
 from drcap.systems.base import ClipBatch
 from drcap.systems.drcap import DRCap
-from drcap.systems.language_model import LanguageModelSystem, PrefixPrompts
+from drcap.systems.language_model import (
+    FROZEN,
+    NO_RETRIEVAL,
+    LanguageModelSystem,
+    PrefixPrompts,
+)
 
 WEIGHTS = "model.safetensors"
 
@@ -89,10 +93,7 @@ class WSAC(LanguageModelSystem):
 
     settings_of = "wsac"
     captioner_class: type[Captioner] = ScratchCaptioner
-    changes: Mapping[str, Any] = {
-        "retrieval": {"enabled": False},
-        "captioner": {"lora": False, "mapper_start": "random"},
-    }
+    changes = NO_RETRIEVAL | FROZEN
     remembers = ("memory", "audio_mean")
 
     def recipe(self, config: ExperimentsConfig) -> Config:
@@ -100,9 +101,12 @@ class WSAC(LanguageModelSystem):
         own = config.baselines.wsac
         often = max(1, own.steps // 8)
         schedule = {
-            **{"steps": own.steps, "warmup_steps": min(100, own.steps)},
-            **{"batch_size": own.batch_size, "validate_every": often},
-            **{"peak_learning_rate": own.peak_learning_rate, "save_every": often},
+            "steps": own.steps,
+            "batch_size": own.batch_size,
+            "peak_learning_rate": own.peak_learning_rate,
+            "warmup_steps": min(100, own.steps),
+            "validate_every": often,
+            "save_every": often,
         }
         return override(config.captioner, {**self.changes, "training": schedule})
 
@@ -137,7 +141,7 @@ class SharedWSAC(WSAC):
     """WSAC with the grid's language model and adapter: its method alone."""
 
     captioner_class = OneTokenCaptioner
-    changes: Mapping[str, Any] = {"retrieval": {"enabled": False}}
+    changes = NO_RETRIEVAL
 
     def recipe(self, config: ExperimentsConfig) -> Config:
         return override(config.captioner, dict(self.changes))
@@ -147,7 +151,7 @@ class NoisyDRCap(DRCap):
     """DRCap, trained with noise; its mapper reads E_a itself at inference."""
 
     settings_of = "noise"
-    changes: Mapping[str, Any] = {"projection": {"enabled": False}}
+    changes = {"projection": {"enabled": False}}
     fit = LanguageModelSystem.fit
 
     def examples(self, training_set, captioner, config):
