@@ -15,7 +15,6 @@ import shutil
 import struct
 import subprocess
 import tempfile
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -34,7 +33,6 @@ THROUGH_FFMPEG = (
     *(".avi", ".flv", ".mpg", ".mpeg", ".wma", ".wmv", ".wv", ".ape", ".amr", ".dts"),
 )
 BLOCK = 65_536  # frames decoded at once
-LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000  # Hz; outside, the header is damaged
 LEAST_TAIL = 1.0  # seconds; a shorter last window says too little
 HIGHEST_PEAK = 4.0  # of a float sample: 12 dB too loud may be, integers may not
 # A 16-bit step is -90 dBFS and an idle recorder hisses near -80; the faintest of 53
@@ -43,8 +41,6 @@ SILENCE_DBFS = -60.0
 CANCELLED = 0.01  # power of an average, relative to that of unrelated channels
 # Writers that stream cannot know the length: they leave a value near 2**31 or 2**32.
 UNKNOWN_LENGTH = 0x7FFF_F000
-# An mp3's header counts what its encoder was given: real files decode to a frame less.
-MP3_SLACK = 4 * 1152
 SHORT_DATA = re.compile(
     r"^\s*(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE
 )
@@ -60,24 +56,6 @@ class _Recording(soundfile.SoundFile):
     def seekable(self) -> bool:
         # else soundfile seeks after each read, which fails in a FLAC of unknown length
         return False
-
-
-class _Part:
-    """The bytes [start, end) of a file, as a file for libsndfile."""
-
-    def __init__(self, path: Path, start: int, end: int):
-        self.stream, self.start, self.end = path.open("rb"), start, end
-        self.stream.seek(start)
-
-    def tell(self) -> int:
-        return self.stream.tell() - self.start
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = (self.start, self.stream.tell(), self.end)[whence]
-        return self.stream.seek(base + offset) - self.start
-
-    def read(self, size: int) -> bytes:
-        return self.stream.read(min(size, self.end - self.stream.tell()))
 
 
 def _check_file(path: Path) -> None:
@@ -110,78 +88,6 @@ def _check_samples(samples: np.ndarray, name: str, place: str = "") -> None:
         )
 
 
-def _open(path: Path, part: _Part | None = None, **raw) -> _Recording:
-    """Open a recording, or a part of it, and check what its header says."""
-    try:
-        recording = _Recording(part or os.fsencode(path), **raw)
-    except (soundfile.SoundFileError, TypeError):  # TypeError: a headerless .raw
-        raise AudioError(
-            f"{path}: is damaged or not audio of a readable kind; "
-            "convert it to wav, flac, ogg or mp3"
-        ) from None
-    rate = recording.samplerate
-    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
-        recording.close()
-        raise AudioError(
-            f"{path}: has a sample rate of {rate} Hz, outside {LOWEST_RATE} to "
-            f"{HIGHEST_RATE}; its header is damaged, export it again"
-        )
-    return recording
-
-
-def _streams(path: Path) -> Iterator[_Recording]:
-    """Yield the streams of a file, opened: one, or several of a chained Ogg file."""
-    recording, size = _open(path), path.stat().st_size
-    if recording.format == "OGG":
-        recording.close()
-        for start, end, complete in _ogg_streams(path):
-            recording = _open(path, _Part(path, start, end))
-            if not complete:
-                raise _truncated(path, recording.frames / recording.samplerate)
-            yield recording
-    elif not recording.frames and (start := _samples_start(path)):
-        _warn(path, "its header states no length; the samples that are there are read")
-        facts = ("samplerate", "channels", "subtype")
-        raw = {name: getattr(recording, name) for name in facts}
-        recording.close()
-        yield _open(
-            path, _Part(path, start, size), format="RAW", endian="LITTLE", **raw
-        )
-    else:
-        yield recording
-
-
-def _ogg_streams(path: Path) -> Iterator[tuple[int, int, bool]]:
-    """Yield where each chained stream starts and ends, and whether it has its end."""
-    with path.open("rb") as stream:
-        data = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-    first_pages = [m.start() for m in re.finditer(rb"OggS\0[\x02\x06]", data)]
-    # streams side by side (multiplexed) have their first pages next to each other
-    pairs = itertools.pairwise([-1_000, *first_pages])
-    starts = [start for before, start in pairs if start - before > 300]
-    for start, end in itertools.pairwise([*starts, len(data)]):
-        page = data.rfind(b"OggS\0", start, end)
-        header = data[page : min(page + 27 + 255, end)]
-        sizes = header[27 : 27 + header[26]] if len(header) > 26 else b""
-        last = header[5:6] in (b"\x04", b"\x05", b"\x06")
-        yield start, end, last and page + 27 + len(sizes) + sum(sizes) <= end
-
-
-def _samples_start(path: Path) -> int:
-    """Return where samples follow a WAV header that states a length of 0, or 0."""
-    with path.open("rb") as stream:
-        head = stream.read(BLOCK)
-    start = head.find(b"data\0\0\0\0") + 8
-    name, length = head[start : start + 4], head[start + 4 : start + 8]
-    end = start + 8 + int.from_bytes(length, "little")  # if it is another chunk
-    is_chunk = name.replace(b" ", b"").isalnum() and end <= path.stat().st_size
-    return start if 8 < start < len(head) and not is_chunk else 0
-
-
-def _warn(path: Path, text: str) -> None:
-    _log.warning("%s: %s", path, text)
-
-
 def _truncated(path: Path, seconds: float) -> AudioError:
     return AudioError(
         f"{path}: is truncated or damaged, only {seconds:.2f} s can be decoded; "
@@ -190,48 +96,55 @@ def _truncated(path: Path, seconds: float) -> AudioError:
 
 
 def _by_libsndfile(path: Path) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (rate, frames) block by block; AudioError where a stream breaks off."""
-    for recording in _streams(path):
-        with recording:
-            rate, count = recording.samplerate, 0
-            _check_length(recording, path)
-            try:
-                while len(block := recording.read(BLOCK, "float32", always_2d=True)):
-                    count += len(block)
-                    yield rate, block
-            except soundfile.SoundFileError:
-                raise _truncated(path, count / rate) from None
-            if count < _least_frames(recording):
-                raise _truncated(path, count / rate)
+    """Yield (rate, frames) block by block; AudioError where the file breaks off."""
+    try:
+        recording = _Recording(os.fsencode(path))
+    except (soundfile.SoundFileError, TypeError):  # TypeError: a headerless .raw
+        raise AudioError(
+            f"{path}: is damaged or not audio of a readable kind; "
+            "convert it to wav, flac, ogg or mp3"
+        ) from None
+    with recording:
+        rate, count = recording.samplerate, 0
+        _check_header(recording, path)
+        try:
+            while len(block := recording.read(BLOCK, "float32", always_2d=True)):
+                count += len(block)
+                yield rate, block
+        except soundfile.SoundFileError:
+            raise _truncated(path, count / rate) from None
+        # a streamed FLAC states some 2**63 frames
+        if recording.format == "FLAC" and count < recording.frames < 2**62:
+            raise _truncated(path, count / rate)
 
 
-def _check_length(recording: _Recording, path: Path) -> None:
-    """Warn of samples that a header promises; libsndfile only notes it in its log."""
+def _check_header(recording: _Recording, path: Path) -> None:
+    """Refuse a truncated Ogg file; warn of samples that a header promises."""
+    seconds = recording.frames / recording.samplerate
+    if recording.format == "OGG":
+        _check_ogg(path, seconds)
+    # libsndfile only notes it in its log
     if note := SHORT_DATA.search(recording.extra_info):
         promised, present = map(int, note.groups())
-        seconds = recording.frames / recording.samplerate
         missing = seconds * (promised / max(present, 1) - 1)
         if promised < UNKNOWN_LENGTH and missing > 0.1:
-            _warn(path, f"lacks {missing:.1f} s of what its header promises")
+            _log.warning("%s: lacks %.1f s of what its header promises", path, missing)
 
 
-def _least_frames(recording: _Recording) -> int:
-    """Return the number of frames that a stream must decode to, at least.
-
-    An mp3's length is counted in its first frame; else it is libsndfile's guess, which
-    may be wrong at a variable bit rate. A streamed FLAC leaves its length open.
-    """
-    if recording.format == "FLAC":
-        return recording.frames if recording.frames < 2**62 else 0
-    if recording.format != "MP3":
-        return 0
-    with open(recording.name, "rb") as stream:
-        tag = stream.read(10)  # of ID3 the last four bytes state its size, in base 128
-        size = sum(byte << 7 * place for place, byte in enumerate(tag[:5:-1]))
-        stream.seek(10 + size if tag.startswith(b"ID3") else 0)
-        frame = stream.read(64)  # the count stands 13 to 36 bytes into the frame
-    counted = b"Xing" in frame or b"Info" in frame
-    return recording.frames - MP3_SLACK if counted else 0
+def _check_ogg(path: Path, seconds: float) -> None:
+    """Refuse an Ogg file without its last page, or with several streams."""
+    with path.open("rb") as stream:
+        data = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    if len(re.findall(rb"OggS\0[\x02\x06]", data)) > 1:  # first pages
+        raise AudioError(
+            f"{path}: holds several Ogg streams, of which one would be read; convert "
+            "it to wav or flac"
+        )
+    page = data[data.rfind(b"OggS\0") :]
+    sizes = page[27 : 27 + page[26]] if len(page) > 26 else b""
+    last = page[5:6] in (b"\x04", b"\x05", b"\x06")
+    if not last or len(page) < 27 + len(sizes) + sum(sizes):
+        raise _truncated(path, seconds)
 
 
 def _by_ffmpeg(path: Path) -> Iterator[tuple[int, np.ndarray]]:
@@ -262,15 +175,14 @@ def _by_ffmpeg(path: Path) -> Iterator[tuple[int, np.ndarray]]:
             "or convert it to wav, flac, ogg or mp3"
         )
     if reason:
-        _warn(path, f"ffmpeg reports: {reason}")
+        _log.warning("%s: ffmpeg reports: %s", path, reason)
 
 
 def _blocks(path: Path) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (rate, frames (n, channels) float32) of a recording, checked."""
     _check_file(path)
-    decode = _by_libsndfile
-    if path.suffix.lower() in THROUGH_FFMPEG:
-        decode = _by_ffmpeg
+    through_ffmpeg = path.suffix.lower() in THROUGH_FFMPEG
+    decode = _by_ffmpeg if through_ffmpeg else _by_libsndfile
     seconds = 0.0
     for rate, frames in decode(path):
         _check_samples(frames, str(path), f" after {seconds:.1f} s")
@@ -290,7 +202,9 @@ def _mono(path: Path) -> Iterator[tuple[int, np.ndarray]]:
         if (cancelled or is_silent(samples)) and not is_silent(loudest):
             samples = loudest
             if not warned:
-                _warn(path, "its channels cancel when averaged; the loudest is used")
+                _log.warning(
+                    "%s: its channels cancel when averaged; the loudest is used", path
+                )
             warned = True
         yield rate, samples
 
@@ -298,12 +212,12 @@ def _mono(path: Path) -> Iterator[tuple[int, np.ndarray]]:
 def _resampled(
     blocks: Iterable[tuple[int, np.ndarray]], sr: int
 ) -> Iterator[np.ndarray]:
-    """Yield blocks of (rate, samples) at `sr` Hz; the rate may change between them."""
-    for rate, group in itertools.groupby(blocks, key=lambda block: block[0]):
-        resampler = soxr.ResampleStream(rate, sr, 1, dtype="float32")
-        for _, samples in group:
-            yield resampler.resample_chunk(samples)
-        yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
+    """Yield blocks of (rate, samples) at `sr` Hz; there is at least one."""
+    resampler = None
+    for rate, samples in blocks:
+        resampler = resampler or soxr.ResampleStream(rate, sr, 1, dtype="float32")
+        yield resampler.resample_chunk(samples)
+    yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
 def _windows(
@@ -331,10 +245,9 @@ def load(path: str | os.PathLike, sr: int) -> np.ndarray:
 
 def measure(path: str | os.PathLike) -> float:
     """Decode a whole recording, checked as in `load`; return its length in seconds."""
-    counts = Counter()
-    for rate, frames in _blocks(Path(path)):
-        counts[rate] += len(frames)
-    return sum(count / rate for rate, count in counts.items())
+    blocks = ((len(frames), rate) for rate, frames in _blocks(Path(path)))
+    counts, rates = zip(*blocks, strict=True)
+    return sum(counts) / rates[0]
 
 
 def windows(
@@ -414,18 +327,24 @@ def find_recordings(
 def _inside(folder: Path, recursive: bool) -> list[Path]:
     """Return the recordings of a folder, sorted; hidden files and folders skipped."""
     recordings, visited = [], set()
-    walk = os.walk(folder, onerror=_refuse_folder, followlinks=True)
-    for here, subfolders, names in walk:
-        loop = (real := os.path.realpath(here)) in visited
-        visited.add(real)
+
+    def refuse(error: OSError) -> None:
+        raise AudioError(f"{error.filename}: cannot be listed ({error.strerror})")
+
+    for here, subfolders, names in os.walk(folder, onerror=refuse, followlinks=True):
+        # a linked folder comes last: its recordings are listed once, where they lie
         subfolders.sort(key=lambda name: (os.path.islink(f"{here}/{name}"), name))
-        kept = subfolders if recursive and not loop else []
+        kept = subfolders if recursive else []
         subfolders[:] = [name for name in kept if not name.startswith(".")]
+        if (real := os.path.realpath(here)) in visited:
+            subfolders.clear()
+            continue
+        visited.add(real)
         recordings += [
             Path(here, name)
             for name in names
             if name.lower().endswith(READABLE + THROUGH_FFMPEG)
-            and not (loop or name.startswith("."))
+            and not name.startswith(".")
         ]
     if not recordings:
         raise AudioError(
@@ -433,10 +352,6 @@ def _inside(folder: Path, recursive: bool) -> list[Path]:
             + ("" if recursive else "; subfolders are searched only if asked for")
         )
     return sorted(recordings)
-
-
-def _refuse_folder(error: OSError) -> None:
-    raise AudioError(f"{error.filename}: cannot be listed ({error.strerror})")
 
 
 def log_mel(waveform: np.ndarray, sr: int) -> np.ndarray:

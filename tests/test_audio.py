@@ -182,16 +182,10 @@ def test_memory_does_not_grow_with_the_recording(tmp_path):
 
 
 def test_a_compressed_recording_that_breaks_off_is_refused(tmp_path):
-    for kind in ("flac", "ogg", "opus", "mp3"):
+    for kind in ("flac", "ogg", "opus"):
         path = truncate(write(tmp_path / f"noise.{kind}", noise(4.0)))
         assert "truncated or damaged" in error_of(path)
-        if kind != "mp3":
-            assert "truncated or damaged" in error_of(path, first_seconds)
-    path = write(tmp_path / "tagged.mp3", tone(8.0))
-    tag = b"ID3\x03\x00\x00" + bytes([0, 0, 3, 1]) + bytes(3 * 128 + 1)
-    path.write_bytes(tag + path.read_bytes())
-    assert len(load(path, SR)) == 8 * SR
-    assert "truncated" in error_of(truncate(path))
+        assert "truncated or damaged" in error_of(path, first_seconds)
 
 
 def test_windows_before_a_break_are_given_and_the_break_is_then_raised(tmp_path):
@@ -221,20 +215,14 @@ def with_sizes(path, sizes):
     return path
 
 
-def test_a_wav_header_that_is_a_little_off_or_states_no_length(tmp_path, caplog):
+def test_a_wav_header_that_is_a_little_off_is_no_fault(tmp_path, caplog):
     for subtype, width in (("PCM_16", 2), ("PCM_24", 3), ("FLOAT", 4)):
         path = write(tmp_path / "tone.wav", tone(), subtype=subtype)
         for more in (1, 16, 0xFFFF_FFFF - width * SR):  # the last of a pipe
             with_sizes(path, {b"data": width * SR + more})
             np.testing.assert_allclose(load(path, SR), tone(), atol=1e-4)
         assert not caplog.records
-        with_sizes(path, {b"RIFF": 0, b"data": 0})  # a recorder that was killed
-        np.testing.assert_allclose(load(path, SR), tone(), atol=1e-4)
-        assert "states no length" in caplog.text
-        caplog.clear()
     empty = with_sizes(write(tmp_path / "empty.wav", np.zeros(0)), {b"data": 0})
-    assert "no samples" in error_of(empty)
-    empty.write_bytes(empty.read_bytes() + b"LIST\x04\0\0\0INFO")
     assert "no samples" in error_of(empty)
 
 
@@ -247,27 +235,11 @@ def test_a_flac_of_unknown_length_is_read_to_its_end(tmp_path):
     assert len(load(path, SR)) == 9 * SR and measure(path) == 9.0
 
 
-def test_every_stream_of_a_chained_ogg_file_is_read(tmp_path):
+def test_an_ogg_file_of_several_streams_is_refused(tmp_path):
     for kind in ("ogg", "opus"):
-        first = write(tmp_path / f"a.{kind}", np.zeros(SR))
-        second = write(tmp_path / f"b.{kind}", tone(2.0, 48_000), 48_000)
-        chained = tmp_path / f"chained.{kind}"
-        chained.write_bytes(first.read_bytes() + second.read_bytes())
-        waveform = load(chained, SR)
-        assert len(waveform) == 3 * SR and measure(chained) == 3.0
-        assert is_silent(waveform[: SR - 100]) and not is_silent(waveform[SR:])
-        assert "truncated" in error_of(truncate(chained, 0.8))
-
-
-def test_an_mp3_without_a_frame_count_is_read_whole(tmp_path):
-    sound = noise(10.0, 44_100, 0.3).clip(-0.9, 0.9)
-    sound[: 5 * 44_100] *= 1e-4  # a cheap start makes libsndfile guess too long a file
-    rate = {"bitrate_mode": "VARIABLE", "compression_level": 0.5}
-    path = write(tmp_path / "noise.mp3", sound, 44_100, **rate)
-    data = path.read_bytes()
-    path.write_bytes(data[data.index(data[:2], 100) :])  # the first frame is the count
-    assert soundfile.info(path).frames > 11 * 44_100
-    assert abs(len(load(path, SR)) - 10 * SR) < 0.2 * SR
+        path = write(tmp_path / f"a.{kind}", tone())
+        path.write_bytes(2 * path.read_bytes())
+        assert "holds several Ogg streams" in error_of(path)
 
 
 # what is refused
@@ -287,8 +259,6 @@ def test_what_is_no_recording_is_refused_in_one_line(tmp_path, monkeypatch):
         tmp_path / "empty.wav": "empty (0 bytes)",
         write(tmp_path / "none.wav", np.zeros(0)): "no samples",
         write(tmp_path / "none.ogg", np.zeros(0)): "no samples",
-        write(tmp_path / "slow.wav", tone(), 10): "10 Hz",
-        write(tmp_path / "fast.wav", tone(), 2_000_000_000): "2000000000 Hz",
     }.items():
         assert fault in error_of(path) and fault in error_of(path, first_seconds)
 
@@ -296,7 +266,7 @@ def test_what_is_no_recording_is_refused_in_one_line(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "open", denied)
-    path = tmp_path / "slow.wav"
+    path = tmp_path / "none.wav"
     assert "cannot be opened (Permission denied)" in error_of(path)
 
 
