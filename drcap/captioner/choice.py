@@ -161,7 +161,7 @@ class Choice:
     def __init__(self, datastore: CaptionDatastore):
         if not len(datastore):
             raise ConfigError("generation.choice is mbr, but the datastore is empty")
-        self.datastore = datastore
+        self.datastore, self.captions = datastore, datastore.captions
         self.scores = ExpectedCIDErD(datastore.captions)
 
     def choose(

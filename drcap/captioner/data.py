@@ -15,7 +15,7 @@ from drcap.captioner.prompt import Prompt, PromptBuilder
 from drcap.config import RetrievalConfig
 from drcap.errors import ConfigError
 from drcap.retrieval import CaptionDatastore
-from drcap.retrieval.matches import distinct
+from drcap.retrieval.datastore import distinct
 from drcap.retrieval.similarity_selection import select_similar
 
 BUCKET = 32  # batches sorted by length together

@@ -31,8 +31,24 @@ def generate(
 ) -> list[str]:
     """Caption B embeddings (B, D), each with its retrieved captions (possibly none).
 
+    The first of the beams of `generate_beams`, which has the arguments explained.
+    """
+    beams = generate_beams(captioner, embeddings, similar_captions, config, processes)
+    return [texts[0] for texts in beams]
+
+
+def generate_beams(
+    captioner: Captioner,
+    embeddings: torch.Tensor,
+    similar_captions: Sequence[Sequence[str]],
+    config: GenerationConfig,
+    processes: Processes | None = None,
+) -> list[list[str]]:
+    """Return the final beams of B embeddings (B, D), the likeliest first.
+
+    similar_captions : the retrieved captions of each prompt, possibly none
     processes : share the batches; all must call with the same arguments, and all get
-        every caption, in order
+        all beams, in order
     """
     prompts = [captioner.prompts.prompt(texts) for texts in similar_captions]
     order = list(range(len(prompts)))
@@ -41,7 +57,7 @@ def generate(
     starts = range(0, len(prompts), config.batch_size)
     if processes is not None:
         starts = starts[processes.index :: processes.count]
-    captions: list[tuple[int, str]] = []
+    captions: list[tuple[int, list[str]]] = []
     for start in starts:
         part = order[start : start + config.batch_size]
         batch = [prompts[index] for index in part]
@@ -49,11 +65,11 @@ def generate(
         captions += zip(part, decoded, strict=True)
     if processes is not None:
         captions = processes.gather(captions)
-    return [caption for _, caption in sorted(captions)]
+    return [beams for _, beams in sorted(captions)]
 
 
 @torch.inference_mode()
-def _decode(captioner, embeddings, prompts, config: GenerationConfig) -> list[str]:
+def _decode(captioner, embeddings, prompts, config: GenerationConfig):
     end_id = captioner.prompts.end_id
     ids, mask = pad([prompt.ids for prompt in prompts], end_id, config.padding)
     ids, mask = ids.to(captioner.device), mask.to(captioner.device)
@@ -68,6 +84,7 @@ def _decode(captioner, embeddings, prompts, config: GenerationConfig) -> list[st
             position_ids=_positions(mask),
             past_key_values=for_beams(cache, config.num_beams, config.max_new_tokens),
             num_beams=config.num_beams,
+            num_return_sequences=config.num_beams,
             max_new_tokens=config.max_new_tokens,
             length_penalty=config.length_penalty,
             no_repeat_ngram_size=config.no_repeat_ngram,
@@ -76,7 +93,9 @@ def _decode(captioner, embeddings, prompts, config: GenerationConfig) -> list[st
             pad_token_id=end_id,
         )
     texts = captioner.tokenizer.batch_decode(tokens, skip_special_tokens=True)
-    return [" ".join(text.split()) for text in texts]
+    texts = [" ".join(text.split()) for text in texts]
+    starts = range(0, len(texts), config.num_beams)
+    return [texts[start : start + config.num_beams] for start in starts]
 
 
 def _positions(mask: torch.Tensor) -> torch.Tensor:

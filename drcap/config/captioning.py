@@ -99,6 +99,8 @@ class GenerationConfig:
     """Beam search at inference (sec. III-C)."""
 
     num_beams: PositiveInt = 4
+    # ours, "mbr": of beams and nearest captions that of the largest expected CIDEr-D
+    choice: Literal["first_beam", "mbr"] = "first_beam"
     max_new_tokens: PositiveInt = 40
     length_penalty: float = 1.0
     no_repeat_ngram: NonNegativeInt = 0  # tokens in a row that never recur; 0: any may
