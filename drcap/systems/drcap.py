@@ -36,6 +36,7 @@ from drcap.load import load_clap
 from drcap.projection import project
 from drcap.retrieval import CaptionDatastore
 from drcap.retrieval.default import default_datastore
+from drcap.systems import hub
 from drcap.systems.base import Captioned, ClipBatch, Similar, around_silence
 from drcap.systems.language_model import LanguageModelSystem
 
@@ -118,6 +119,13 @@ class DRCap(LanguageModelSystem):
         write_json(folder / CONFIG, self.config.to_dict())
 
     save = save_pretrained
+
+    def push_to_hub(self, repo_id: str, *, private: bool | None = None) -> str:
+        """Upload the model with a card; `from_pretrained(repo_id)` then loads it.
+
+        Needs `hf auth login`. Returns the commit's address; CheckpointError if refused.
+        """
+        return hub.push(self, repo_id, private)
 
     # recordings
 
