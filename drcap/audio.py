@@ -295,6 +295,14 @@ def waveform_windows(
     return list(itertools.islice(cut, 1 if beginning else None))
 
 
+def state(path: Path) -> list[str | int]:
+    """Return what changes with a recording: its path, size in bytes and time in ns."""
+    if not os.path.exists(path):  # a link to nothing, or not to be looked into
+        return [str(path.resolve())]
+    facts = path.stat()
+    return [str(path.resolve()), facts.st_size, facts.st_mtime_ns]
+
+
 def fit_length(waveform: np.ndarray, samples: int) -> np.ndarray:
     """Crop a waveform, or pad its end with zeros -> (samples,)."""
     return np.pad(waveform[:samples], (0, max(0, samples - len(waveform))))

@@ -17,7 +17,7 @@ from doubles_datasets import (
     write_sound,
 )
 
-from drcap.data import prepare as preparing
+from drcap import audio
 from drcap.data.clip import read_captions
 from drcap.data.clotho import read_clotho
 from drcap.data.prepare import Options, prepare, subset_names
@@ -155,9 +155,9 @@ def test_an_unreadable_recording_is_reported_and_the_rest_completes(tmp_path, co
 
 def test_a_second_run_decodes_only_what_is_new_or_changed(tmp_path, monkeypatch):
     decoded = []
-    measure = preparing.measure
+    measure = audio.measure
     monkeypatch.setattr(
-        preparing, "measure", lambda path: decoded.append(path) or measure(path)
+        audio, "measure", lambda path: decoded.append(path) or measure(path)
     )
     make_soundvecaps(tmp_path)
     bad = tmp_path / f"audio/{VIDEOS[0]}.flac"
@@ -168,39 +168,6 @@ def test_a_second_run_decodes_only_what_is_new_or_changed(tmp_path, monkeypatch)
     os.utime(changed, ns=(1, 1))
     assert counts(run("soundvecaps", tmp_path)) == counts(first)
     assert sorted(decoded[12:]) == sorted([bad, changed])  # ffmpeg may be there now
-
-
-def test_recordings_of_no_row_are_listed_and_noted(tmp_path, caplog):
-    make_audiocaps(tmp_path)
-    for name in ("other.wav", "new/one more.flac"):
-        write_sound(tmp_path / name)
-    result = run("audiocaps", tmp_path)
-    assert result.unmatched == 2 and "2 recordings match no row" in caplog.text
-    listed = (result.folder / "unmatched.txt").read_text().splitlines()
-    assert listed == [str(tmp_path / "new/one more.flac"), str(tmp_path / "other.wav")]
-    assert run("audiocaps", tmp_path, subsets=("val",)).unmatched == 0  # cannot tell
-
-
-def test_an_archive_that_is_not_unpacked_is_named_with_the_command(tmp_path):
-    make_wavcaps(tmp_path)
-    for source, names in {
-        "AudioSet_SL": ("zip", "z01"),
-        "SoundBible": ("zip",),
-    }.items():
-        folder = tmp_path / "Zip_files" / source
-        folder.mkdir(parents=True)
-        for suffix in names:
-            (folder / f"{source}.{suffix}").write_bytes(b"PK")
-    assert run("wavcaps", tmp_path).problems == ()
-    for source in ("AudioSet_SL", "SoundBible"):
-        next((tmp_path / "Audio" / source).iterdir()).unlink()
-    problems = run("wavcaps", tmp_path).problems
-    for problem, name in zip(
-        problems, ("AudioSet_SL.z01", "SoundBible.zip"), strict=True
-    ):
-        folder = tmp_path / "Zip_files" / Path(name).stem
-        assert problem.startswith(f"{folder / name}: is not unpacked; run `7z e ")
-        assert str(tmp_path / "Audio" / Path(name).stem) in problem
 
 
 def test_a_folder_whose_name_is_not_utf_8_is_prepared(tmp_path):

@@ -79,9 +79,7 @@ class LogMels:
         One shorter than `settings.seconds` is followed by zeros up to it. Raises
         AudioError if it cannot be read.
         """
-        status = path.stat() if path.exists() else None
-        state = status and (status.st_size, status.st_mtime_ns)
-        key = [VERSION, asdict(self.settings), str(path.resolve()), state]
+        key = [VERSION, asdict(self.settings), audio.state(path)]
         return cache.keep("log-mels", key, lambda: self._compute(path))
 
     def compute_all(self, paths: Sequence[Path], progress: bool = True) -> None:

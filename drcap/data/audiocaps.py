@@ -5,7 +5,6 @@ several rows. Every copy of the audio is incomplete, since videos vanish from Yo
 what is missing is listed, never passed over in silence.
 """
 
-import math
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -13,17 +12,14 @@ from pathlib import Path
 
 from drcap.data.clip import Clip, Subset
 from drcap.data.identities import YOUTUBE_NAME, locate, number
-from drcap.data.tables import check_folder, filled, read_table
+from drcap.data.tables import filled, read_table
 from drcap.errors import DatasetAbsentError, DatasetError
 
 AudioCaps = Subset  # its missing ids are `<youtube_id>_<start>`
 
 COLUMNS = ("audiocap_id", "youtube_id", "start_time", "caption")
 # As the dataset's own repository has them, and as aac-datasets lays them out.
-FOLDERS = {
-    "v1": ("dataset", "csv_files_v1"),
-    "v2": ("dataset2.0", "csv_files_v2"),
-}
+FOLDERS = {"v1": ("dataset", "csv_files_v1"), "v2": ("dataset2.0", "csv_files_v2")}
 SUBSET_NAMES = {"val": ("val", "validation"), "validation": ("validation", "val")}
 
 
@@ -73,8 +69,7 @@ def read_audiocaps(
 
 
 def _find_csv(root: Path, subset: str, version: str | None) -> Path:
-    check_folder(root)
-    if version is not None and version not in FOLDERS:
+    if version not in (None, *FOLDERS):
         raise DatasetError(
             f"AudioCaps has no version {version!r}; give one of {', '.join(FOLDERS)}"
         )
@@ -83,14 +78,14 @@ def _find_csv(root: Path, subset: str, version: str | None) -> Path:
         for name in SUBSET_NAMES.get(subset, (subset,))
         for ending in ("", "_v2")
     ]
-    inside = [*FOLDERS["v1"], *FOLDERS["v2"]] if version is None else FOLDERS[version]
-    for folder in inside if version else (".", *inside):
+    both = (*FOLDERS["v1"], *FOLDERS["v2"])
+    for folder in FOLDERS[version] if version else (".", *both):
         for name in names:
             if (root / folder / name).is_file():
                 return root / folder / name
     raise DatasetAbsentError(
         f"{root}: has no captions of subset {subset!r}; expected {' or '.join(names)} "
-        f"in it or in its folder {' or '.join(inside)}"
+        f"in it or in its folder {' or '.join(both)}"
     )
 
 
@@ -101,21 +96,17 @@ def _rows(csv_path: Path) -> Iterator[tuple[float, dict[str, str]]]:
         caption_id, youtube_id, start, _ = (
             filled(csv_path, line, row, column) for column in COLUMNS
         )
-        try:
-            seconds = float(start)
-        except ValueError:
-            seconds = math.nan
         fault = None
         if caption_id in seen:
             fault = f"'audiocap_id' is {caption_id!r} a second time"
         elif not re.fullmatch(r"[\w-]+", youtube_id, re.ASCII):
             fault = f"'youtube_id' is {youtube_id!r}, which is no YouTube id"
-        elif not 0 <= seconds < math.inf:
+        elif not re.fullmatch(r"\d+(\.\d*)?", start, re.ASCII):
             fault = f"'start_time' is {start!r}, expected seconds"
         if fault:
             raise DatasetError(f"{csv_path}: line {line}, column {fault}")
         seen.add(caption_id)
-        yield seconds, row
+        yield float(start), row
 
 
 def _names(youtube_id: str, start: float, alone: bool) -> list[str]:

@@ -4,20 +4,23 @@ Every dataset reader returns clips as the record below. A collection of captions
 what a datastore, a text embedding support or the text-only training is made of.
 """
 
+import io
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from drcap.data.tables import (
-    check_file,
     filled,
     json_lines,
+    read_bytes,
     read_table,
     read_text,
     text_under,
 )
 from drcap.errors import DatasetError
+
+READABLE = (".txt", ".csv", ".tsv", ".jsonl", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,6 @@ class Subset:
 
     listed: tuple[Clip, ...]  # all clips, in the order of the file
     audio: bool = True  # whether recordings were looked for
-    unmatched: tuple[Path, ...] = ()  # recordings of no clip
 
     @property
     def clips(self) -> tuple[Clip, ...]:
@@ -70,55 +72,46 @@ def read_captions(path: Path | str) -> list[str]:
     skipped. Raises DatasetError for anything else.
     """
     path = Path(path)
-    reader = READERS.get(path.suffix.lower())
-    if reader is None:
+    suffix = path.suffix.lower()
+    if suffix not in READABLE:
         raise DatasetError(
-            f"{path}: captions are read from {', '.join(READERS)}; convert it to one"
+            f"{path}: captions are read from {', '.join(READABLE)}; convert it to one"
         )
-    captions = list(reader(path))
+    if suffix == ".txt":
+        lines = re.split(r"\r\n|\r|\n", read_text(path))
+        captions = [" ".join(line.split()) for line in lines if line.strip()]
+    elif suffix == ".jsonl":
+        captions = list(_of_json_lines(path))
+    elif suffix == ".parquet":
+        captions = list(_of_rows(path, _parquet_rows(path)))
+    else:
+        rows = read_table(path, delimiter="\t" if suffix == ".tsv" else ",")
+        captions = list(_of_rows(path, rows))
     if not captions:
         raise DatasetError(f"{path}: holds no captions; add at least one")
     return captions
 
 
-def _from_text(path: Path) -> Iterator[str]:
-    for line in re.split(r"\r\n|\r|\n", read_text(path)):
-        if text := " ".join(line.split()):
-            yield text
-
-
-def _from_csv(path: Path) -> Iterator[str]:
-    return _from_rows(path, read_table(path))
-
-
-def _from_tsv(path: Path) -> Iterator[str]:
-    return _from_rows(path, read_table(path, delimiter="\t"))
-
-
-def _from_parquet(path: Path) -> Iterator[str]:
+def _parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     import pandas
 
-    check_file(path)
     try:
-        table = pandas.read_parquet(path)
-    except (OSError, ValueError) as error:  # pyarrow's errors are ValueErrors
-        raise DatasetError(
-            f"{path}: cannot be read as parquet ({str(error).splitlines()[0]}); "
-            "save it again"
-        ) from None
+        table = pandas.read_parquet(io.BytesIO(read_bytes(path)))
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise DatasetError(f"{path}: cannot be read as parquet ({reason})") from None
     rows = table.astype(object).where(table.notna(), "").astype(str).to_dict("records")
-    return _from_rows(path, enumerate(rows, 1))
+    return enumerate(rows, 1)
 
 
-def _from_rows(path: Path, rows: Iterable[tuple[int, dict[str, str]]]) -> Iterator[str]:
+def _of_rows(path: Path, rows: Iterable[tuple[int, dict[str, str]]]) -> Iterator[str]:
     for line, row in rows:
         numbered = [name for name in row if re.fullmatch(r"caption_\d+", name)]
         for column in ["caption"] if "caption" in row or not numbered else numbered:
-            filled(path, line, row, column)
-            yield text_under(f"{path}: line {line}", row, column)
+            yield " ".join(filled(path, line, row, column).split())
 
 
-def _from_jsonl(path: Path) -> Iterator[str]:
+def _of_json_lines(path: Path) -> Iterator[str]:
     for line, entry in json_lines(path):
         where, captions = f"{path}: line {line}", entry.get("captions")
         if isinstance(captions, list) and captions:
@@ -126,12 +119,3 @@ def _from_jsonl(path: Path) -> Iterator[str]:
                 yield text_under(where, {"captions": caption}, "captions")
         else:
             yield text_under(where, entry, "caption", "target", "captions")
-
-
-READERS: dict[str, Callable[[Path], Iterator[str]]] = {
-    ".txt": _from_text,
-    ".csv": _from_csv,
-    ".tsv": _from_tsv,
-    ".jsonl": _from_jsonl,
-    ".parquet": _from_parquet,
-}

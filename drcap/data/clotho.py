@@ -10,7 +10,7 @@ from pathlib import Path
 
 from drcap.data.clip import Clip, Subset
 from drcap.data.identities import bare_name, freesound_id, locate
-from drcap.data.tables import check_folder, filled, read_table
+from drcap.data.tables import filled, read_table
 from drcap.errors import DatasetAbsentError, DatasetError
 
 SUBSETS = {
@@ -59,7 +59,6 @@ def read_clotho(root: Path | str, subset: str, *, audio: bool = True) -> Subset:
 
 
 def _find_csv(root: Path, name: str) -> Path | None:
-    check_folder(root)
     candidates = (root / name, root / "clotho_csv_files" / name)
     return next((path for path in candidates if path.is_file()), None)
 

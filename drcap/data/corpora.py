@@ -33,9 +33,10 @@ Clips = tuple[Clip, ...]
 class Corpora:
     """Two domains, ac and cl, and weakly captioned clips to train CLAP on.
 
-    Both kinds give `clips(domain, subset, audio=)`, all `weak` clips, those copied from
-    targets included, their filtered `pretraining`, the known `copies` among them
-    (clip_id -> original), and what is `heard` in a clip, in words.
+    Both kinds have `clips(domain, subset, audio=)`; `weak`, all clips that CLAP may be
+    trained on, copies of target clips included; `pretraining`, these without the
+    overlap; `copies`, clip_id -> original of the known copies; `heard(clip)`, what
+    sounds in a clip, in words.
     """
 
     config: SoundscapesConfig | DatasetsConfig
@@ -73,17 +74,17 @@ class Corpora:
             for subset in SUBSETS
         }
         subsets[self.weak_name, "train"] = self.weak
-        columns = ["corpus", "subset", "clips", "captions", "recordings"]
         rows = [
-            (
-                *name,
-                len(clips),
-                len(captions_of(clips)),
-                sum(bool(c.path) for c in clips),
-            )
-            for name, clips in subsets.items()
+            {
+                "corpus": corpus,
+                "subset": subset,
+                "clips": len(clips),
+                "captions": len(captions_of(clips)),
+                "recordings": sum(clip.path is not None for clip in clips),
+            }
+            for (corpus, subset), clips in subsets.items()
         ]
-        return pd.DataFrame(rows, columns=columns)
+        return pd.DataFrame(rows)
 
 
 class ProceduralCorpora(Corpora):
@@ -102,7 +103,6 @@ class ProceduralCorpora(Corpora):
 
     @cached_property
     def weak(self) -> Clips:
-        """All clips of scapes-weak, copies of target clips included."""
         root = self.root / self.weak_name
         here = (source for source in SOURCES if (root / "json_files" / source).is_dir())
         return tuple(
@@ -111,7 +111,6 @@ class ProceduralCorpora(Corpora):
 
     @cached_property
     def pretraining(self) -> Filtered:
-        """The clips of scapes-weak that may be trained on, and what was removed."""
         # the published lists name real recordings, of which there are none here
         return remove_overlap(self.weak, self.targets, blacklist=False)
 
@@ -129,7 +128,6 @@ class ProceduralCorpora(Corpora):
 
     @cached_property
     def copies(self) -> dict[str, Clip]:
-        """Return clip_id -> original, of the clips of scapes-weak that are copies."""
         root = self.root.resolve()
         originals = {}
         for clip in self.targets:
@@ -178,7 +176,6 @@ class PreparedCorpora(Corpora):
 
     @cached_property
     def weak(self) -> Clips:
-        """All clips of the datasets that CLAP is trained on, or a sample of them."""
         clips = [
             clip
             for dataset in ("wavcaps", "soundvecaps")
@@ -193,15 +190,11 @@ class PreparedCorpora(Corpora):
 
     @cached_property
     def pretraining(self) -> Filtered:
-        """What is no clip of a target by its ids or by the published lists.
-
-        Two million recordings are not compared by their sound, too.
-        """
+        # two million recordings are not compared by their sound, too
         return remove_overlap(self.weak, self.targets, fingerprints=False)
 
     @cached_property
     def copies(self) -> dict[str, Clip]:
-        """Return clip_id -> original, of the removed clips that have a known one."""
         removed = self.pretraining.removed
         return {r.clip.clip_id: r.protected for r in removed if r.protected is not None}
 
@@ -226,10 +219,10 @@ def corpora(
 
     root : the folder that holds them; None: where drcap puts them
     """
-    config = corpora_profile(profile)
-    if isinstance(config, SoundscapesConfig):
-        return ProceduralCorpora(config, root or _built(config, progress))
-    return PreparedCorpora(config, root or paths.datasets())
+    config, kind = corpora_profile(profile), kind_of(profile)
+    if root is None and kind is ProceduralCorpora:
+        root = _built(config, progress)
+    return kind(config, root or paths.datasets())
 
 
 def kind_of(profile: str) -> type[Corpora]:

@@ -9,7 +9,6 @@ a hum or silence is like nothing else.
 
 import os
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -37,7 +36,6 @@ SECONDS = 60.0  # of a long recording in memory at once
 # Sounds made by one recipe agree in more, but in less than 2% of what they have.
 LEAST_AGREEING = 20
 LEAST_SHARE = 0.03  # of the landmarks of the recording that has fewer
-REFERENCES = 2000  # recordings searched at once; bounds the memory
 SPAN = 1 << 32  # above any offset, in frames
 CODES = WINDOW // 2 * 128 * 32  # how many landmarks there may be
 
@@ -48,11 +46,17 @@ def fingerprints_of(
     """Return the spectral peaks of each recording, (P, 2) int32, or what is amiss.
 
     skip : samples at SR left out at the start
-    A fingerprint is computed once and kept in the cache folder, under the file's path,
-    size and time of change.
+    A fingerprint is computed once and kept in the cache folder until its file changes.
     """
-    read = partial(_cached_peaks, skip=skip)
-    return _in_threads(read, recordings, "fingerprinting", progress)
+
+    def kept_peaks(path: Path) -> np.ndarray | AudioError:
+        try:
+            key = [VERSION, skip, audio.state(path)]
+            return cache.keep("fingerprints", key, lambda: peaks(path, skip))
+        except AudioError as error:
+            return error
+
+    return _in_threads(kept_peaks, recordings, "fingerprinting", progress)
 
 
 def _in_threads(function: Callable, items: Sequence, text: str, progress: bool) -> list:
@@ -60,23 +64,13 @@ def _in_threads(function: Callable, items: Sequence, text: str, progress: bool) 
     return thread_map(function, items, desc=text, max_workers=os.cpu_count(), **options)
 
 
-def _cached_peaks(path: Path, skip: int) -> np.ndarray | AudioError:
-    try:
-        status = path.stat()
-        key = [VERSION, skip, path.resolve(), status.st_size, status.st_mtime_ns]
-        return cache.keep("fingerprints", key, lambda: peaks(path, skip))
-    except OSError as error:
-        return AudioError(f"{path}: cannot be opened ({error.strerror})")
-    except AudioError as error:
-        return error
-
-
 def peaks(path: Path | str, skip: int = 0) -> np.ndarray:
     """Return the spectral peaks of a recording -> (P, 2) int32, rows (frame, bin).
 
+    skip : samples at SR left out at the start
+
     They are in order of time; a silent recording has none. Raises AudioError for a
     file that cannot be read.
-    skip : samples at SR left out at the start
     """
     parts = [np.empty((0, 2), np.int32)]
     for number, wave in enumerate(audio.windows(path, SR, SECONDS)):
@@ -135,15 +129,10 @@ def find_copies(
     references : the peaks of each, from every start of SKIPS
     Of several such references it is the one with the most landmarks in agreement.
     """
-    best = np.zeros(len(recordings), np.int64)
-    copies: list[int | None] = [None] * len(recordings)
-    for first in range(0, len(references), REFERENCES):
-        search = _Index(references[first : first + REFERENCES]).search
-        results = _in_threads(search, recordings, "comparing fingerprints", progress)
-        for row, (reference, agreeing) in enumerate(results):
-            if agreeing > best[row]:
-                best[row], copies[row] = agreeing, first + reference
-    return copies
+    if not references:
+        return [None] * len(recordings)
+    search = _Index(references).search
+    return _in_threads(search, recordings, "comparing fingerprints", progress)
 
 
 class _Index:
@@ -161,29 +150,23 @@ class _Index:
         self.first = np.zeros(CODES + 1, np.int64)  # place of the first of each code
         np.cumsum(np.bincount(codes, minlength=CODES), out=self.first[1:])
 
-    def search(self, peaks: np.ndarray) -> tuple[int, int]:
-        """Return the best reference and how many landmarks agree, 0 if too few."""
+    def search(self, peaks: np.ndarray) -> int | None:
+        """Return the reference that agrees in the most landmarks, None if too few."""
         codes, frames = landmarks(peaks)
         first = self.first[codes]
         counts = self.first[codes + 1] - first
         if not counts.any():
-            return 0, 0
+            return None
         skipped = np.cumsum(counts) - counts
         at = np.arange(counts.sum()) + np.repeat(first - skipped, counts)
-        row, agreeing = _most_frequent(self.places[at] - np.repeat(frames, counts))
+        # a vote of each landmark for a reference at an offset; the next offset counts
+        votes = self.places[at] - np.repeat(frames, counts)
+        places, agreeing = np.unique(votes, return_counts=True)
+        agreeing[:-1] += agreeing[1:] * (np.diff(places) == 1)
+        best = int(np.argmax(agreeing))
+        row = places[best] // SPAN
         least = max(LEAST_AGREEING, LEAST_SHARE * min(len(codes), self.counts[row]))
-        return self.owners[row], agreeing if agreeing >= least else 0
-
-
-def _most_frequent(votes: np.ndarray) -> tuple[int, int]:
-    """Return the row with the most votes for one offset or the next, and how many."""
-    votes.sort()
-    starts = np.flatnonzero(np.diff(votes, prepend=-1))
-    counts = np.diff(starts, append=len(votes))
-    places = votes[starts]
-    counts[:-1] += counts[1:] * (np.diff(places) == 1)
-    best = int(np.argmax(counts))
-    return int(places[best] // SPAN), int(counts[best])
+        return self.owners[row] if agreeing[best] >= least else None
 
 
 def _power(waveform: np.ndarray) -> np.ndarray:

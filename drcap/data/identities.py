@@ -72,26 +72,24 @@ def locate(
         raise DatasetError(f"{annotations}: lists no clips; fetch it again")
     if root is None:
         return Subset(tuple(clip for clip, _ in listed), audio=False)
+
+    def composed(name: str) -> str:
+        """Level the two forms in which Unicode writes an accented letter."""
+        return key(unicodedata.normalize("NFC", name))
+
     paths: dict[str, Path] = {}
     for path in find_recordings([root], recursive=True):
         folders = path.relative_to(root).parent.parts
         if not within or not set(within).isdisjoint(folders):
-            paths.setdefault(key(_composed(path.stem)), path)
-    clips, matched = [], set()
+            paths.setdefault(composed(path.stem), path)
+    clips = []
     for clip, names in listed:
-        keys = (key(_composed(name)) for name in names)
+        keys = map(composed, names)
         path = next((paths[key] for key in keys if key in paths), None)
-        matched.add(path)
         clips.append(replace(clip, path=path))
-    if matched == {None}:
+    if not any(clip.path for clip in clips):
         raise DatasetError(
             f"{root}: holds none of the {len(listed)} clips of {annotations.name}; "
             "`drcap data sources` says how they are named, and in which folders"
         )
-    unmatched = tuple(path for path in paths.values() if path not in matched)
-    return Subset(tuple(clips), unmatched=unmatched)
-
-
-def _composed(name: str) -> str:
-    """Return a name in the one of Unicode's two forms that most files have."""
-    return unicodedata.normalize("NFC", name)
+    return Subset(tuple(clips))

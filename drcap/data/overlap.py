@@ -2,17 +2,17 @@
 
 WavCaps and Sound-VECaps hold clips of AudioCaps and Clotho. A clip is removed by its
 YouTube or Freesound id, by the published lists of such clips, or because it sounds like
-a protected clip. Each removal has a reason; what nothing could check is listed too. The
-caption datastore is made of the captions of what is kept.
+a protected clip; each removal has a reason. The caption datastore is made of the
+captions of what is kept.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from drcap import cache
+from drcap import audio, cache
 from drcap.assets import asset_path
 from drcap.data import fingerprint
 from drcap.data.clip import Clip
@@ -20,7 +20,7 @@ from drcap.data.identities import bare_name, freesound_id, youtube_id
 from drcap.data.tables import filled, read_table
 from drcap.errors import AudioError
 
-VERSION = 1  # raised whenever the filter decides differently about the same clips
+VERSION = 2  # raised whenever the filter decides differently about the same clips
 REASONS = ("id", "blacklist", "fingerprint", "unreadable")
 Reasons = dict[int, tuple[str, int | None]]  # row -> why, and the protected row
 
@@ -40,21 +40,20 @@ class Filtered:
 
     kept: tuple[Clip, ...]
     removed: tuple[Removed, ...]
-    unguarded: tuple[Clip, ...]  # protected clips whose copies nothing could find
 
 
 def remove_overlap(
     clips: Sequence[Clip],
     protected: Sequence[Clip],
     *,
-    ids: bool = True,
     blacklist: bool = True,
     fingerprints: bool = True,
     progress: bool = True,
 ) -> Filtered:
     """Remove from `clips` what is a clip of `protected`, or a copy of one (sec. III-A).
 
-    ids : compare YouTube ids, and Freesound ids, written in any of their ways
+    Ids are compared, of YouTube and of Freesound, written in any of their ways.
+
     blacklist : remove the clips on the published lists
     fingerprints : compare the audio of what remains, where it is here; a recording that
         cannot be read is removed, for nobody can tell what is in it
@@ -63,34 +62,23 @@ def remove_overlap(
     recording: other clips, or another recording of a clip, are filtered anew.
     """
 
-    def decide() -> dict:
-        removed = _by_id(clips, protected) if ids else {}
+    def decide() -> list[tuple[int, tuple[str, int | None]]]:
+        removed = _by_id(clips, protected)
         if blacklist:
             removed = _by_blacklist(clips) | removed
-        comparable = set()
         if fingerprints:
-            rest = [row for row in range(len(clips)) if row not in removed]
-            copies, comparable = _by_sound(clips, rest, protected, progress)
-            removed |= copies
-        unguarded = [
-            row
-            for row, clip in enumerate(protected)
-            if row not in comparable and not (ids and _identities(clip))
-        ]
-        return {"removed": sorted(removed.items()), "unguarded": unguarded}
+            rest = {row: clip for row, clip in enumerate(clips) if row not in removed}
+            removed |= _by_sound(rest, dict(enumerate(protected)), progress)
+        return sorted(removed.items())
 
-    identities = [[_identity(clip) for clip in side] for side in (clips, protected)]
-    key = [VERSION, fingerprint.VERSION, ids, blacklist, fingerprints, identities]
-    outcome = cache.keep("overlap", key, decide)
+    sides = [[_identity(clip) for clip in side] for side in (clips, protected)]
+    key = [VERSION, fingerprint.VERSION, blacklist, fingerprints, sides]
     removed = {
         row: Removed(clips[row], reason, None if other is None else protected[other])
-        for row, (reason, other) in outcome["removed"]
+        for row, (reason, other) in cache.keep("overlap", key, decide)
     }
-    return Filtered(
-        kept=tuple(clip for row, clip in enumerate(clips) if row not in removed),
-        removed=tuple(removed.values()),
-        unguarded=tuple(protected[row] for row in outcome["unguarded"]),
-    )
+    kept = tuple(clip for row, clip in enumerate(clips) if row not in removed)
+    return Filtered(kept, tuple(removed.values()))
 
 
 def removed_table(filtered: Filtered) -> pd.DataFrame:
@@ -137,10 +125,7 @@ def _identities(clip: Clip) -> set[tuple[str, str]]:
 
 def _identity(clip: Clip) -> list:
     names = [clip.dataset, clip.clip_id, clip.youtube_id, clip.freesound_id]
-    if clip.path is None or not clip.path.exists():
-        return names
-    status = clip.path.stat()
-    return [*names, clip.path.resolve(), status.st_size, status.st_mtime_ns]
+    return names if clip.path is None else [*names, *audio.state(clip.path)]
 
 
 def _by_id(clips: Sequence[Clip], protected: Sequence[Clip]) -> Reasons:
@@ -156,24 +141,20 @@ def _by_id(clips: Sequence[Clip], protected: Sequence[Clip]) -> Reasons:
 
 
 def _by_blacklist(clips: Sequence[Clip]) -> Reasons:
-    listed, rows = blacklists(), range(len(clips))
+    listed = blacklists()
     return {
-        row: ("blacklist", None) for row in rows if _identities(clips[row]) & listed
+        row: ("blacklist", None)
+        for row, clip in enumerate(clips)
+        if _identities(clip) & listed
     }
 
 
 def _by_sound(
-    clips: Sequence[Clip],
-    rows: Sequence[int],
-    protected: Sequence[Clip],
-    progress: bool,
-) -> tuple[Reasons, set[int]]:
-    """Return what sounds like a protected clip, and which of these have a sound."""
-    ours, unreadable = _fingerprints(clips, rows, 0, progress)
-    starts = [
-        _fingerprints(protected, range(len(protected)), skip, progress)[0]
-        for skip in fingerprint.SKIPS
-    ]
+    clips: dict[int, Clip], protected: dict[int, Clip], progress: bool
+) -> Reasons:
+    """Return which clips, by row, cannot be read or sound like a protected clip."""
+    ours, unreadable = _fingerprints(clips, 0, progress)
+    starts = [_fingerprints(protected, n, progress)[0] for n in fingerprint.SKIPS]
     theirs = {
         row: [peaks[row] for peaks in starts if row in peaks] for row in starts[0]
     }
@@ -183,20 +164,20 @@ def _by_sound(
     for row, copy in zip(ours, copies, strict=True):
         if copy is not None:
             removed[row] = ("fingerprint", originals[copy])
-    return removed, set(theirs)
+    return removed
 
 
 def _fingerprints(
-    clips: Sequence[Clip], rows: Iterable[int], skip: int, progress: bool
+    clips: dict[int, Clip], skip: int, progress: bool
 ) -> tuple[dict[int, np.ndarray], list[int]]:
     """Return row -> fingerprint of what is here and not silent; the unreadable rows."""
-    here = [row for row in rows if clips[row].path is not None]
-    paths = [clips[row].path for row in here]
-    results = fingerprint.fingerprints_of(paths, skip, progress)
-    peaks, unreadable = {}, []
-    for row, result in zip(here, results, strict=True):
-        if isinstance(result, AudioError):
-            unreadable.append(row)
-        elif len(result):
-            peaks[row] = result
-    return peaks, unreadable
+    paths = {row: clip.path for row, clip in clips.items() if clip.path is not None}
+    results = fingerprint.fingerprints_of([*paths.values()], skip, progress)
+    peaks = dict(zip(paths, results, strict=True))
+    unreadable = [row for row, one in peaks.items() if isinstance(one, AudioError)]
+    audible = {
+        row: one
+        for row, one in peaks.items()
+        if not isinstance(one, AudioError) and len(one)
+    }
+    return audible, unreadable

@@ -7,7 +7,6 @@ the others; a malformed annotation file does, with its line and column.
 """
 
 import dataclasses
-import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -15,9 +14,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from drcap import cache
+from drcap import audio, cache
 from drcap.atomic import write_json, write_text
-from drcap.audio import measure
 from drcap.data.audiocaps import read_audiocaps
 from drcap.data.clip import Clip, Subset, captions_of
 from drcap.data.clotho import read_clotho
@@ -26,8 +24,6 @@ from drcap.data.soundvecaps import read_soundvecaps
 from drcap.data.sources import Source, source_of, subset_names
 from drcap.data.wavcaps import read_wavcaps
 from drcap.errors import AudioError, DatasetAbsentError, DatasetError
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -64,8 +60,7 @@ class Preparation:
     folder: Path
     subsets: tuple[Prepared, ...]
     absent: tuple[str, ...]  # subsets without an annotation file
-    problems: tuple[str, ...]  # one line each: recordings and archives amiss
-    unmatched: int = 0  # recordings that no row names
+    problems: tuple[str, ...]  # a line for each recording that is unreadable
 
 
 def prepare(
@@ -89,12 +84,7 @@ def prepare(
         published = source.verdict(subset, counts[source.counted])
         reports.append(Prepared(subset, **counts, published=published))
         problems += errors
-        if counts["missing"]:
-            problems += _archives(root, subset)
-    every = options.audio and not options.subsets  # else others' are not known
-    unmatched = _unmatched(subsets.values(), output) if every else 0
-    lists = (tuple(reports), tuple(absent), tuple(problems))
-    result = Preparation(output, *lists, unmatched)
+    result = Preparation(output, tuple(reports), tuple(absent), tuple(problems))
     folders = {"root": root.absolute(), "folder": output.absolute()}
     report = {"dataset": name, "licence": source.licence} | dataclasses.asdict(result)
     report |= {key: _escaped(str(path)) for key, path in folders.items()}
@@ -161,41 +151,16 @@ def _write(
 
 
 def _checked(clip: Clip, errors: dict[str, str]) -> Clip:
-    """Return a clip with its decoded length; without a recording that is unreadable.
-
-    errors : clip id -> what is amiss; gets another
-    """
+    """Return a clip with its decoded length, or note an error and drop its path."""
     if clip.path is None:
         return clip
     try:
-        facts = clip.path.stat() if clip.path.exists() else None  # a dangling link
-        key = [str(clip.path.absolute()), facts and (facts.st_size, facts.st_mtime_ns)]
-        seconds = cache.keep("recordings", key, lambda: measure(clip.path))
+        key = audio.state(clip.path)
+        seconds = cache.keep("recordings", key, lambda: audio.measure(clip.path))
         return dataclasses.replace(clip, duration=seconds)
     except (AudioError, OSError) as error:
         errors[clip.clip_id] = _escaped(str(error))
         return dataclasses.replace(clip, path=None)
-
-
-def _archives(root: Path, subset: str) -> list[str]:
-    """Return a line for WavCaps' archive of a subset: it is to be unpacked by 7z."""
-    archive = root / "Zip_files" / subset / f"{subset}.zip"
-    if not archive.is_file():
-        return []
-    first = archive.with_suffix(".z01")  # of an archive in parts, which 7z joins
-    name, folder = first if first.is_file() else archive, root / "Audio" / subset
-    return [f'{name}: is not unpacked; run `7z e "{archive}" -o"{folder}"`']
-
-
-def _unmatched(subsets: Iterable[Subset], output: Path) -> int:
-    """List the recordings that no row of any subset names; return how many."""
-    paths = {path for subset in subsets for path in subset.unmatched}
-    paths -= {clip.path for subset in subsets for clip in subset.listed}
-    path = output / "unmatched.txt"
-    _write_lines(path, sorted(map(str, paths)))
-    if paths:
-        _log.warning("%s: %d recordings match no row", path, len(paths))
-    return len(paths)
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:

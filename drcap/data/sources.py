@@ -10,7 +10,6 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from drcap.errors import DatasetError
@@ -110,14 +109,5 @@ def download(
             ) from error
 
 
-def _read() -> dict[str, Source]:
-    with Path(__file__).with_name("sources.toml").open("rb") as stream:
-        tables = tomllib.load(stream)
-    adapter = TypeAdapter(Source)
-    return {
-        name: adapter.validate_python({"name": name} | table)
-        for name, table in tables.items()
-    }
-
-
-SOURCES = _read()
+with Path(__file__).with_name("sources.toml").open("rb") as _stream:
+    SOURCES = {n: Source(name=n, **table) for n, table in tomllib.load(_stream).items()}

@@ -4,35 +4,24 @@ import codecs
 import csv
 import io
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from drcap.errors import DatasetAbsentError, DatasetError
 
 UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-# what a spreadsheet puts into a cell that it took for a formula, such as an id "-ab"
-SPREADSHEET_ERROR = re.compile(r"#(N/A|[A-Z0-9/]+[!?])")
 
 
-def check_file(path: Path) -> None:
-    """Raise DatasetError unless `path` leads to a readable file, Absent if to none."""
-    if path.is_dir():
-        raise DatasetError(f"{path}: is a folder; give a file inside it")
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a file; DatasetError if it cannot be read."""
     try:
-        path.open("rb").close()
+        return path.read_bytes()
     except FileNotFoundError:
         raise DatasetAbsentError(f"{path}: no such file; check the path") from None
     except OSError as error:
         raise DatasetError(
-            f"{path}: cannot be opened ({error.strerror}); check its permissions"
+            f"{path}: cannot be read ({error.strerror}); give a readable file"
         ) from None
-
-
-def check_folder(path: Path) -> None:
-    """Raise DatasetAbsentError unless `path` is a folder."""
-    if not path.is_dir():
-        raise DatasetAbsentError(f"{path}: no such folder; give that of the dataset")
 
 
 def read_text(path: Path, fallback: str | None = None) -> str:
@@ -41,23 +30,19 @@ def read_text(path: Path, fallback: str | None = None) -> str:
     fallback : the encoding of a file that is not UTF-8
     Raises DatasetError: no such file, another encoding, or a NUL character.
     """
-    check_file(path)
-    data = path.read_bytes()
+    data = read_bytes(path)
+    if data.startswith(UTF16_MARKS):
+        return data.decode("utf-16", errors="replace")
     try:
-        text = data.decode("utf-16" if data.startswith(UTF16_MARKS) else "utf-8-sig")
+        text, fault = data.decode("utf-8-sig"), data.find(b"\0")
     except UnicodeDecodeError as error:
-        if not fallback or b"\0" in data:
-            guess = "UTF-16LE" if b"\0" in data else "LATIN1"
-            line = data.count(b"\n", 0, error.start) + 1
-            raise DatasetError(
-                f"{path}: line {line} is not UTF-8 text; convert the file, for "
-                f"instance `iconv -f {guess} -t UTF-8` if it is {guess}"
-            ) from None
-        text = data.decode(fallback)
-    if (place := text.find("\0")) >= 0:
-        line = text.count("\n", 0, place) + 1
+        text = data.decode(fallback) if fallback else ""
+        fault = -1 if fallback else error.start
+    if fault >= 0:
+        line = data.count(b"\n", 0, fault) + 1
         raise DatasetError(
-            f"{path}: line {line} holds a NUL character; save the file as UTF-8 text"
+            f"{path}: line {line} is not UTF-8 text; convert the file, for instance by "
+            "`iconv -f LATIN1 -t UTF-8`"
         )
     return text
 
@@ -76,28 +61,23 @@ def read_table(
     try:
         for row in reader:
             cells = [" ".join(cell.split()) for cell in row]
-            if any(cells) and header:
-                yield reader.line_num, _named(path, reader.line_num, header, cells)
-            elif any(cells):
+            if not any(cells):
+                continue
+            if not header:
                 header = cells
                 if len(set(header)) < len(header):
-                    name = max(header, key=header.count)
-                    raise DatasetError(
-                        f"{path}: line 1 names the column {name!r} twice"
-                    )
+                    raise DatasetError(f"{path}: line 1 names a column twice")
+                continue
+            if len(cells) != len(header):
+                raise DatasetError(
+                    f"{path}: line {reader.line_num} has {len(cells)} columns, "
+                    f"expected {len(header)} (a caption with a comma must be quoted)"
+                )
+            yield reader.line_num, dict(zip(header, cells, strict=True))
     except csv.Error as error:
         raise DatasetError(
             f"{path}: line {reader.line_num} is not valid CSV ({error})"
         ) from None
-
-
-def _named(path: Path, line: int, header: list[str], cells: list[str]) -> dict:
-    if len(cells) != len(header):
-        raise DatasetError(
-            f"{path}: line {line} has {len(cells)} columns, expected {len(header)} "
-            "(a caption with a comma must be quoted)"
-        )
-    return dict(zip(header, cells, strict=True))
 
 
 def filled(path: Path, line: int, row: dict[str, str], column: str) -> str:
@@ -106,15 +86,9 @@ def filled(path: Path, line: int, row: dict[str, str], column: str) -> str:
         raise DatasetError(
             f"{path}: has no column {column!r}; its first line names {', '.join(row)}"
         )
-    cell = row[column]
-    if not cell:
+    if not row[column]:
         raise DatasetError(f"{path}: line {line}, column {column!r} is empty")
-    if SPREADSHEET_ERROR.fullmatch(cell):
-        raise DatasetError(
-            f"{path}: line {line}, column {column!r} is {cell!r}: a spreadsheet has "
-            "overwritten it; fetch the file again"
-        )
-    return cell
+    return row[column]
 
 
 def json_lines(path: Path) -> Iterator[tuple[int, dict]]:
@@ -140,12 +114,10 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict]]:
 def text_under(where: str, entry: dict, *keys: str) -> str:
     """Return the text under the first key there is, each run of blanks as one blank.
 
-    Raises DatasetError if it is no text, or holds a NUL character.
+    Raises DatasetError if it is no text.
     """
     text = next((entry[key] for key in keys if key in entry), None)
     if not isinstance(text, str) or not text.strip():
         names = " or ".join(map(repr, keys))
         raise DatasetError(f"{where} has no text under {names}")
-    if "\0" in text:
-        raise DatasetError(f"{where} holds a NUL character; remove it")
     return " ".join(text.split())

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from drcap.data.clip import Clip, Subset
 from drcap.data.identities import bare_name, freesound_id, locate, youtube_id
-from drcap.data.tables import check_folder, read_text, text_under
+from drcap.data.tables import read_text, text_under
 from drcap.errors import DatasetError
 
 AUDIOSET, FREESOUND = "AudioSet_SL", "FreeSound"
@@ -37,7 +37,6 @@ def read_wavcaps(root: Path | str, source: str, *, audio: bool = True) -> Subset
     Raises DatasetError: another source, no file, a file or entry amiss, no clip at all.
     """
     root = Path(root)
-    check_folder(root)
     if source not in SOURCES:
         raise DatasetError(
             f"WavCaps has no source {source!r}; give one of {', '.join(SOURCES)}"
@@ -54,16 +53,6 @@ def read_wavcaps(root: Path | str, source: str, *, audio: bool = True) -> Subset
 
 def _clips(json_path: Path, source: str) -> Iterator[Clip]:
     """Yield the clips of a JSON file, without their recordings."""
-    bar = tqdm(_entries(json_path), desc=source, unit="clip", leave=False, delay=2)
-    for number, entry in enumerate(bar, 1):
-        name = _name(f"{json_path}: entry {number}", entry)
-        where = f"{json_path}: entry {number} (id {name})"
-        caption = text_under(where, entry, "caption")
-        base = (f"{source}/{name}", "wavcaps", source, None, None, (caption,))
-        yield Clip(*base, **_facts(where, source, name, entry), weak=True)
-
-
-def _entries(json_path: Path) -> list:
     try:
         content = json.loads(read_text(json_path))
     except json.JSONDecodeError as error:
@@ -74,17 +63,15 @@ def _entries(json_path: Path) -> list:
     entries = content.get("data") if isinstance(content, dict) else None
     if not isinstance(entries, list) or not entries:
         raise DatasetError(f"{json_path}: has no list of entries under 'data'")
-    return entries
-
-
-def _name(where: str, entry: object) -> str:
-    """Return an entry's id without its suffix; without an id, its file's name."""
-    if not isinstance(entry, dict):
-        raise DatasetError(f"{where} is no object; download the file again")
-    for key in ("id", "file_name", "audio"):
-        if name := bare_name(str(entry.get(key) or "")):
-            return name
-    raise DatasetError(f"{where} has none of 'id', 'file_name' and 'audio'")
+    bar = tqdm(entries, desc=source, unit="clip", leave=False, delay=2)
+    for number, entry in enumerate(bar, 1):
+        name = bare_name(str(entry.get("id") or "")) if isinstance(entry, dict) else ""
+        if not name:
+            raise DatasetError(f"{json_path}: entry {number} has no 'id'")
+        where = f"{json_path}: entry {number} (id {name})"
+        caption = text_under(where, entry, "caption")
+        base = (f"{source}/{name}", "wavcaps", source, None, None, (caption,))
+        yield Clip(*base, **_facts(where, source, name, entry), weak=True)
 
 
 def _facts(where: str, source: str, name: str, entry: dict) -> dict:
