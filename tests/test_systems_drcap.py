@@ -419,10 +419,11 @@ def test_the_three_ways_agree_on_real_recordings(
     monkeypatch.setenv("DRCAP_HOME", str(tmp_path / "home"))
     silent, long = tmp_path / "silent.wav", tmp_path / "long.wav"
     soundfile.write(silent, np.zeros(SR), SR)
-    sounds = np.concatenate([audio.load(path, shipped.clap.sr) for path in animals])
+    sounds = [audio.load(path, shipped.clap.sr) for path in animals[:4]]
+    sounds = np.concatenate(sounds)
     assert len(sounds) > 1.5 * shipped.clap.sr * shipped.clap.window_seconds
     soundfile.write(long, sounds, shipped.clap.sr)
-    changes = {"captions": 300, "generation": {"num_beams": 1}}
+    changes = {"captions": 300, "generation": {"num_beams": 1, "max_new_tokens": 12}}
     config = override(shipped.config, changes)
     model = DRCap(shipped.clap, shipped.captioner, config)
     captions = default.default_captions(300, config.seed)

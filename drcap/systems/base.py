@@ -16,7 +16,7 @@ import torch
 from drcap.config import Config, ExperimentsConfig
 from drcap.data.clip import Clip
 from drcap.joint_space import JointSpace
-from drcap.retrieval.matches import Match
+from drcap.retrieval import Match
 
 SILENCE = "Silence"
 
