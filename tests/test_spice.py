@@ -40,7 +40,7 @@ GOLDEN = Path(__file__).parent / "golden" / "spice_official.csv"
 NEEDED = assets.select(["spice-corenlp", "spice-rhino"])
 installed = pytest.mark.skipif(
     any(assets.problem(asset) for asset in NEEDED),
-    reason="SPICE is not installed: `drcap assets fetch spice-corenlp spice-rhino`",
+    reason="SPICE is not installed: `drcap assets fetch spice`",
 )
 
 
