@@ -11,7 +11,6 @@ from drcap.clap.model import (
     CLAPModel,
     TrainedCLAP,
     contrastive_loss,
-    embedding_regularisation,
 )
 from drcap.config import clap_profile, override
 from drcap.errors import AssetError, CheckpointError, ConfigError
@@ -285,12 +284,4 @@ def test_the_gradient_agrees_with_finite_differences():
     )
     assert torch.autograd.gradcheck(
         lambda audio, text, tau: contrastive_loss(audio, text, tau, clip_ids), inputs
-    )
-
-
-def test_the_regularisation_is_the_mean_magnitude_over_the_norm():
-    embeddings = torch.tensor([[3.0, 0.0], [0.0, -4.0]])
-    assert embedding_regularisation(embeddings).item() == pytest.approx(7 / 4 / 5)
-    torch.testing.assert_close(
-        embedding_regularisation(10 * embeddings), embedding_regularisation(embeddings)
     )

@@ -116,20 +116,17 @@ def encode_recordings(
 
     Raises AudioError for a file that cannot be read.
     """
-    windows = _windows(paths, clap, beginning, progress)
-    return encode_windows(windows, len(paths), clap, batch_size).numpy()
 
+    def windows() -> Iterator[tuple[int, np.ndarray]]:
+        bar = {"unit": "recording", "delay": 2, "disable": not progress}
+        for row, path in enumerate(tqdm(paths, desc="encoding recordings", **bar)):
+            if beginning:
+                yield row, audio.first_seconds(path, clap.sr, clap.window_seconds)
+                continue
+            for window in audio.windows(path, clap.sr, clap.window_seconds):
+                yield row, window
 
-def _windows(
-    paths: Sequence[str | Path], clap: CLAP, beginning: bool, progress: bool
-) -> Iterator[tuple[int, np.ndarray]]:
-    bar = {"unit": "recording", "delay": 2, "disable": not progress}
-    for row, path in enumerate(tqdm(paths, desc="encoding recordings", **bar)):
-        if beginning:
-            yield row, audio.first_seconds(path, clap.sr, clap.window_seconds)
-            continue
-        for window in audio.windows(path, clap.sr, clap.window_seconds):
-            yield row, window
+    return encode_windows(windows(), len(paths), clap, batch_size).numpy()
 
 
 def encode_over_time(

@@ -39,10 +39,8 @@ class LogMel(nn.Module):
         beyond its edges a waveform is mirrored.
         """
         # a CPU takes clips one by one, so that spectra stay in its cache
-        at_once = 1 if waveforms.device.type == "cpu" else max(1, len(waveforms))
-        return torch.cat([self._log_mel(part) for part in waveforms.split(at_once)])
-
-    def _log_mel(self, waveforms: torch.Tensor) -> torch.Tensor:
+        if waveforms.device.type == "cpu" and len(waveforms) > 1:
+            return torch.cat([self(waveform[None]) for waveform in waveforms])
         spectra = torch.stft(
             waveforms,
             self.config.window,

@@ -56,14 +56,6 @@ def contrastive_loss(
     return (audio_to_text + text_to_audio) / 2
 
 
-def embedding_regularisation(embeddings: torch.Tensor) -> torch.Tensor:
-    """Return the mean magnitude of the components of (B, D) over the norm of all.
-
-    Least where few components carry the embedding; the scale does not matter.
-    """
-    return embeddings.abs().mean() / embeddings.square().sum().sqrt()
-
-
 def hts_at(config: CLAPConfig) -> ClapAudioConfig:
     """Return the settings of HTS-AT (Chen et al., 2022) as transformers wants them.
 

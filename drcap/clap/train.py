@@ -26,7 +26,6 @@ from drcap.clap.model import (
     TrainedCLAP,
     autocast,
     contrastive_loss,
-    embedding_regularisation,
 )
 from drcap.clap.pairs import Draws, LogMels, with_audio
 from drcap.clap.validation import MEASURES, Texts, Validation
@@ -236,11 +235,7 @@ class Trainer:
     def _loss(
         self, clips: torch.Tensor, audio: torch.Tensor, text: torch.Tensor
     ) -> torch.Tensor:
-        loss = contrastive_loss(audio, text, self.model.temperature, clips)
-        if weight := self.settings.embedding_regularisation:
-            both = embedding_regularisation(audio) + embedding_regularisation(text)
-            loss = loss + weight * both
-        return loss
+        return contrastive_loss(audio, text, self.model.temperature, clips)
 
     def _validate(self) -> None:
         if self.validation is not None:

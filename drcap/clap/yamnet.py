@@ -6,6 +6,7 @@ bands from 125 to 7500 Hz on the magnitude spectrum, natural logarithm.
 """
 
 import csv
+import tomllib
 from functools import cached_property
 from pathlib import Path
 
@@ -17,35 +18,12 @@ WINDOW, HOP, FFT = 400, 160, 512  # samples
 PATCH, PATCH_HOP = 96, 48  # frames
 LOG_OFFSET = 1e-6
 
-# What the tag bridge needs to know of AudioSet's classes besides their names.
+# What is said of AudioSet's classes besides their names.
+with Path(__file__).with_name("audioset.toml").open("rb") as _stream:
+    CLASSES = tomllib.load(_stream)
 SILENCE = "Silence"
-# fmt: off
-PLAIN_NAMES = {  # what a caption would call a class whose own name no caption uses
-    "Bark": "dog barking", "Bleat": "sheep or goat bleating", "Bow-wow": "dog barking",
-    "Buzz": "insect buzzing", "Canidae, dogs, wolves": "dogs and wolves",
-    "Cattle, bovinae": "cow mooing", "Caterwaul": "cat yowling", "Caw": "crow cawing",
-    "Chicken, rooster": "chicken or rooster", "Chirp, tweet": "bird chirping",
-    "Clip-clop": "horse trotting", "Cluck": "chicken clucking", "Coo": "pigeon cooing",
-    "Croak": "frog croaking", "Crowing, cock-a-doodle-doo": "rooster crowing",
-    "Fowl": "poultry", "Gobble": "turkey gobbling", "Growling": "dog growling",
-    "Hiss": "hissing", "Honk": "goose honking", "Hoot": "owl hooting",
-    "Howl": "dog howling", "Meow": "cat meowing", "Moo": "cow mooing",
-    "Neigh, whinny": "horse neighing", "Oink": "pig oinking", "Purr": "cat purring",
-    "Quack": "duck quacking", "Squeal": "squealing", "Whimper (dog)": "dog whimpering",
-    "Yip": "dog yipping",
-}
-UMBRELLAS = (  # families and places rather than sounds: true whenever a member is
-    "Aircraft", "Alarm", "Animal", "Bell", "Bird",
-    "Bird vocalization, bird call, bird song", "Canidae, dogs, wolves",
-    "Domestic animals, pets", "Engine", "Environmental noise", "Fowl", "Glass",
-    "Insect", "Inside, large room or hall", "Inside, public space",
-    "Inside, small room", "Liquid", "Livestock, farm animals, working animals",
-    "Mechanisms", "Motor vehicle (road)", "Music", "Musical instrument", "Noise",
-    "Outside, rural or natural", "Outside, urban or manmade", "Rail transport",
-    "Roaring cats (lions, tigers)", "Sound effect", "Tools", "Vehicle", "Water",
-    "Wild animals", "Wind instrument, woodwind instrument", "Wood",
-)
-# fmt: on
+PLAIN_NAMES: dict[str, str] = CLASSES["plain_names"]
+UMBRELLAS = frozenset(CLASSES["umbrellas"])
 
 
 class YAMNet:

@@ -101,7 +101,6 @@ class CLAPTrainingConfig:
     batch_size: PositiveInt = 256  # pairs contrasted with one another
     micro_batch: PositiveInt = 64  # pairs encoded at once; bounds the memory
     peak_learning_rate: PositiveFloat = 5e-5
-    embedding_regularisation: NonNegativeFloat = 0.0  # weight; in the authors' code
     cache_log_mels: bool = False  # True: computed once, for corpora that fit on disk
     save_every: PositiveInt = 200  # steps between the states that a kill leaves
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"  # of the encoders
