@@ -5,7 +5,7 @@ from pathlib import Path
 from doubles import ToyCLAP
 
 from drcap.config import Config
-from drcap.retrieval.matches import Match
+from drcap.retrieval import Match
 from drcap.systems.base import Captioned
 
 

@@ -9,16 +9,7 @@ import soundfile
 from doubles import TOY_CAPTIONS, ToyCLAP
 
 from drcap.authors import jsonl
-from drcap.authors.jsonl import (
-    AuthorsRecord,
-    export_clips,
-    import_clips,
-    inference_records,
-    read_authors_jsonl,
-    to_clips,
-    training_records,
-    write_authors_jsonl,
-)
+from drcap.authors.jsonl import export_clips, import_clips, read_authors_jsonl
 from drcap.clap.batches import encode_recordings
 from drcap.data.clip import Clip, read_captions
 from drcap.data.prepared import read_prepared, write_prepared
@@ -38,32 +29,22 @@ def lines(path):
 
 
 def test_training_has_a_line_a_caption_and_their_keys(tmp_path):
-    records = training_records([VIDEO, SOUND], [["A cat"], [], ["Wind", "Hail"]])
-    assert write_authors_jsonl(tmp_path / "a.jsonl", records) == 3
+    write_prepared(tmp_path / "both.jsonl", [VIDEO, SOUND])
+    assert export_clips(tmp_path / "both.jsonl", tmp_path / "a.jsonl") == 3
+    pairs = zip(
+        ("Yabcdefghijk_1", "Yabcdefghijk_2", "two  rains"),
+        ("A dog barks", "A dog is barking", "Rain falls"),
+        strict=True,
+    )
     assert lines(tmp_path / "a.jsonl") == [
-        {
-            "key": "Yabcdefghijk_1",
-            "target": "A dog barks",
-            "text": "A dog barks",
-            "similar_captions": ["A cat"],
-        },
-        {
-            "key": "Yabcdefghijk_2",
-            "target": "A dog is barking",
-            "text": "A dog is barking",
-            "similar_captions": [],
-        },
-        {
-            "key": "two  rains",
-            "target": "Rain falls",
-            "text": "Rain falls",
-            "similar_captions": ["Wind", "Hail"],
-        },
+        {"key": key, "target": text, "text": text, "similar_captions": []}
+        for key, text in pairs
     ]
 
 
 def test_inference_has_a_line_a_recording_and_always_the_required_fields(tmp_path):
-    write_authors_jsonl(tmp_path / "a.jsonl", inference_records([VIDEO, SOUND]))
+    write_prepared(tmp_path / "both.jsonl", [VIDEO, SOUND])
+    export_clips(tmp_path / "both.jsonl", tmp_path / "a.jsonl", inference=True)
     assert lines(tmp_path / "a.jsonl") == [
         {
             "key": "Yabcdefghijk",
@@ -74,30 +55,15 @@ def test_inference_has_a_line_a_recording_and_always_the_required_fields(tmp_pat
     ]
 
 
-def test_what_was_written_is_read_again(tmp_path):
-    records = [
-        AuthorsRecord("a", "Caf\xe9 noise", "/a.wav", "Caf\xe9", ("x", "y")),
-        AuthorsRecord("b", "", "/b.wav", None, ()),
-        AuthorsRecord("c", "Rain\u2028falls"),
-    ]
-    write_authors_jsonl(tmp_path / "a.jsonl", records)
-    assert read_authors_jsonl(tmp_path / "a.jsonl") == records
-
-
 def test_their_legacy_fields_are_ignored_and_captions_are_read(tmp_path):
-    entry = {"key": "a", "target": "A dog", "prompt": 3, "source_len": 1}
+    entry = {"key": "a", "target": "Caf\xe9\u2028noise", "prompt": 3, "source_len": 1}
     (tmp_path / "a.jsonl").write_text(json.dumps(entry) + "\n\n")
-    assert read_authors_jsonl(tmp_path / "a.jsonl") == [AuthorsRecord("a", "A dog")]
-    assert read_captions(tmp_path / "a.jsonl") == ["A dog"]
-
-
-def test_lines_of_one_clip_become_one_and_empty_targets_are_left_out():
-    clips = to_clips([*training_records([VIDEO, SOUND]), AuthorsRecord("x", " ")], "s")
-    assert [clip.captions for clip in clips] == [VIDEO.captions, SOUND.captions]
-    assert [clip.youtube_id for clip in clips] == ["abcdefghijk", None]
-    assert [clip.clip_id for clip in clips] == ["Yabcdefghijk", "two  rains"]
-    (clip,) = to_clips(inference_records([VIDEO]), "test")
-    assert (clip.path, clip.subset) == (Path("/a/abc.wav"), "test")
+    [record] = read_authors_jsonl(tmp_path / "a.jsonl")
+    assert record.model_dump(exclude_none=True) == {
+        "key": "a",
+        "target": entry["target"],
+    }
+    assert read_captions(tmp_path / "a.jsonl") == ["Caf\xe9 noise"]
 
 
 @pytest.mark.parametrize(
@@ -175,7 +141,7 @@ def test_a_prepared_subset_is_exported_for_either_purpose(
     assert export_clips(prepared, target, inference=inference) == count
     records = read_authors_jsonl(target)
     assert len(records) == count
-    assert all(record.similar_captions == () for record in records)
+    assert all(record.similar_captions == [] for record in records)
     assert all((record.source is not None) == inference for record in records)
 
 
@@ -199,7 +165,7 @@ def test_similar_captions_for_inference_are_retrieved_by_the_recording(
     for record in read_authors_jsonl(tmp_path / "a.jsonl"):
         audio = encode_recordings([record.source], ToyCLAP(), progress=False)
         [matches] = CaptionDatastore.load(datastore).search(audio, 3)
-        assert record.similar_captions == tuple(m.caption for m in matches)
+        assert record.similar_captions == [m.caption for m in matches]
 
 
 def test_an_inference_file_of_captions_alone_is_refused(tmp_path):
@@ -209,13 +175,21 @@ def test_an_inference_file_of_captions_alone_is_refused(tmp_path):
 
 
 def test_a_file_of_the_authors_is_imported_as_a_prepared_subset(tmp_path):
-    path, output = tmp_path / "val.jsonl", tmp_path / "prepared.jsonl"
-    records = [*training_records([VIDEO, SOUND]), AuthorsRecord("x", " ")]
-    write_authors_jsonl(path, records)
-    assert import_clips(path, output) == (2, 3, 1)
-    clips = read_prepared(output)
+    prepared, path = tmp_path / "prepared.jsonl", tmp_path / "val.jsonl"
+    write_prepared(prepared, [VIDEO, SOUND])
+    export_clips(prepared, path)
+    empty = '{"key": "x", "target": " "}\n'
+    path.write_text(path.read_text() + empty)
+    assert import_clips(path, prepared) == (2, 3, 1)
+    clips = read_prepared(prepared)
     assert [clip.captions for clip in clips] == [VIDEO.captions, SOUND.captions]
+    assert [clip.youtube_id for clip in clips] == ["abcdefghijk", None]
+    assert [clip.clip_id for clip in clips] == ["Yabcdefghijk", "two  rains"]
     assert {clip.subset for clip in clips} == {"val"}
-    write_authors_jsonl(path, records[-1:])
+    path.write_text(empty)
     with pytest.raises(DatasetError, match="every 'target' is empty"):
-        import_clips(path, output)
+        import_clips(path, prepared)
+    path.write_text('{"key": "Yabc", "source": "/a/abc.wav", "target": "A dog"}\n')
+    import_clips(path, prepared, "test")
+    [clip] = read_prepared(prepared)
+    assert (clip.path, clip.subset) == (Path("/a/abc.wav"), "test")

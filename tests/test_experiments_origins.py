@@ -4,7 +4,7 @@ import pytest
 from doubles_experiments import TRAINING, WEAK, ToyMaterials
 
 from drcap.experiments.origins import origin_shares, origins
-from drcap.retrieval.matches import Match
+from drcap.retrieval import Match
 
 CORPORA = {"weak": {"rain"}, "ac": {"dog", "both"}, "cl": {"cat", "both"}}
 

@@ -10,7 +10,7 @@ from drcap import config as configs
 from drcap import notebook, paths
 from drcap.config import override
 from drcap.errors import ConfigError
-from drcap.retrieval.matches import Match
+from drcap.retrieval import Match
 from drcap.systems.base import Captioned
 
 

@@ -11,6 +11,7 @@ from doubles import TOY_CAPTIONS, ToyCLAP
 from drcap import paths
 from drcap.errors import ConfigError, DatastoreError
 from drcap.retrieval import CaptionDatastore
+from drcap.retrieval.datastore import cosine, distinct, hashes
 
 CAPTIONS = [
     "A dog barks",
@@ -165,7 +166,7 @@ def test_settings_that_are_not_known_are_refused_before_encoding():
 def test_adding_encodes_only_new_captions_and_renews_the_index(dtype, index):
     clap = ToyCLAP()
     datastore = CaptionDatastore.build(CAPTIONS, clap, dtype=dtype, index=index)
-    datastore.search(datastore.rows(np.arange(2)), 1)  # an index exists
+    datastore.search(datastore.embeddings[:2], 1)  # an index exists
     assert datastore.add(["A dog barks ", "Bells ring", "Bells ring"], clap) == 1
     assert clap.encoded_captions == len(CAPTIONS) + 1
     assert datastore.captions == [*CAPTIONS, "Bells ring"]
@@ -230,9 +231,9 @@ def test_a_datastore_may_be_saved_over_the_one_that_it_is_mapped_from(tmp_path):
 
 def test_halves_are_searched_as_the_rows_they_are():
     half = datastore_of(unit_rows(200).astype(np.float16))
-    assert half.rows(np.array([3])).dtype == np.float32
+    assert half.embeddings_of(["caption 3"]).dtype == np.float32
     queries = unit_rows(30, seed=1)
-    whole = datastore_of(half.rows(np.arange(200)))
+    whole = datastore_of(half.embeddings.astype(np.float32))
     assert half.search(queries, 3) == whole.search(queries, 3)
 
 
@@ -274,3 +275,30 @@ def test_the_folder_says_what_it_holds(datastore, tmp_path):
     assert manifest["encoder"] == "toy-clap" and manifest["index"] == "exact"
     stored = np.load(tmp_path / "ds" / "embeddings.npy")
     np.testing.assert_array_equal(stored, datastore.embeddings)
+
+
+def test_captions_are_told_apart_as_exact_text_after_stripping():
+    assert distinct(["b", " a ", "", "b\n", "  ", "a", "a."]) == ["b", "a", "a."]
+    with pytest.raises(TypeError, match="got a single text"):
+        distinct("a dog")
+
+
+def test_the_cosine_of_pairs_is_a_float64_of_six_decimals_whatever_the_rows():
+    rows = np.random.default_rng(0).standard_normal((50, 64))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    queries, captions = rows[:25].astype(np.float32), rows[25:].astype(np.float16)
+    expected = [
+        round(float(q.astype(np.float64) @ c.astype(np.float64)), 6)
+        for q, c in zip(queries, captions, strict=True)
+    ]
+    similarities = cosine(queries, captions)
+    assert similarities.dtype == np.float64
+    np.testing.assert_array_equal(similarities, expected)
+    np.testing.assert_array_equal(cosine(queries[:1], captions)[0], expected[0])
+
+
+def test_hashes_are_the_same_on_every_machine():
+    values = hashes([b"A dog barks", b"Rain", b"Rain"])
+    assert values.dtype == np.uint64 and values[1] == values[2] != values[0]
+    assert values[0] == 3642058734217142296
+    assert hashes([]).shape == (0,)

@@ -16,7 +16,7 @@ from drcap.authors.torch_files import Tensors
 from drcap.clap.front_end import mel_filters
 from drcap.clap.model import CLAPModel, TrainedCLAP
 from drcap.clap.text_encoder import TextEncoder
-from drcap.config import CLAPConfig, FrontEndConfig, override
+from drcap.config import CLAPConfig, override
 from drcap.devices import resolve_device
 from drcap.errors import CheckpointError
 
@@ -76,33 +76,25 @@ def load_authors(
     """
     path = Path(path)
     config = override(config or CLAPConfig(), {"front_end": {"floor": floor}})
-    theirs = _read(path)
-    _check_front_end(path, theirs, config.front_end)
+    content = torch_files.read(path)
+    if not isinstance(content, dict) or "model" not in content:
+        raise CheckpointError(
+            f"{path}: has no state dict called 'model'; not the authors' CLAP"
+        )
+    theirs = torch_files.tensors(path, content["model"])
+    key, bands = FRONT_END + "log_trans.melW", mel_filters(config.front_end).T
+    own = theirs[key].numpy() if key in theirs else bands
+    if own.shape != bands.shape or not np.allclose(own, bands, atol=1e-5):
+        raise CheckpointError(
+            f"{path}: trained on another front end: {key} differs from "
+            f"{config.front_end.mels} mel bands of a window of "
+            f"{config.front_end.window} samples"
+        )
     roberta = RobertaModel(text_architecture or roberta_base(), add_pooling_layer=False)
     text_encoder = TextEncoder(config.text_encoder, roberta, tokenizer)
     model = CLAPModel(config, text_encoder)
     model.load_state_dict(_translate(path, theirs, model), strict=False)
     return TrainedCLAP(model.to(resolve_device(device)))
-
-
-def _read(path: Path) -> Tensors:
-    content = torch_files.read(path)
-    if not isinstance(content, dict) or not isinstance(content.get("model"), dict):
-        raise CheckpointError(
-            f"{path}: has no state dict called 'model'; not the authors' CLAP, but "
-            f"{torch_files.described(content)}"
-        )
-    return torch_files.tensors(path, content["model"])
-
-
-def _authors_key(name: str) -> str:
-    """Return the authors' name of a tensor of our model."""
-    ours, theirs = next(pair for pair in TOP.items() if name.startswith(pair[0]))
-    rest = name.removeprefix(ours)
-    if theirs == AUDIO:
-        for inner, authors in HTS_AT.items():
-            rest = rest.replace(inner, authors)
-    return theirs + rest
 
 
 def _translate(path: Path, theirs: Tensors, model: CLAPModel) -> Tensors:
@@ -125,14 +117,10 @@ def _translate(path: Path, theirs: Tensors, model: CLAPModel) -> Tensors:
     return ours
 
 
-def _check_front_end(path: Path, theirs: Tensors, config: FrontEndConfig) -> None:
-    """Compare the mel bands, where the file has them, with ours."""
-    key, bands = FRONT_END + "log_trans.melW", mel_filters(config).T
-    if key not in theirs:
-        return
-    same = tuple(theirs[key].shape) == bands.shape
-    if not same or not np.allclose(theirs[key].numpy(), bands, atol=1e-5):
-        raise CheckpointError(
-            f"{path}: trained on another front end: {key} differs from "
-            f"{config.mels} mel bands of a window of {config.window} samples"
-        )
+def _authors_key(name: str) -> str:
+    ours, theirs = next(pair for pair in TOP.items() if name.startswith(pair[0]))
+    rest = name.removeprefix(ours)
+    if theirs == AUDIO:
+        for inner, authors in HTS_AT.items():
+            rest = rest.replace(inner, authors)
+    return theirs + rest

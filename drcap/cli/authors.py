@@ -51,6 +51,7 @@ def model(
     from drcap.environment import hush
 
     hush()
+    options.writable(output.absolute().parent)
     models = {"language_model": language_model, "tokenizer": tokenizer}
     files = {"lora": lora, "captions": captions, "device": device}
     size = import_model(clap, mapper, support, output, **models, **files)

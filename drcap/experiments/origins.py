@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from drcap.experiments.materials import Materials
-from drcap.retrieval.matches import Match
+from drcap.retrieval import Match
 
 
 def origins(materials: Materials) -> dict[str, set[str]]:

@@ -2,13 +2,11 @@
 
 - `datastore.py`              captions, their embeddings and the top k (inference)
 - `similarity_selection.py`   the similar captions of a training prompt; its range
-- `matches.py`                a caption and its similarity; how captions are compared
 - `default.py`                AudioCaps' training captions, where no others are given
 - `index.py`                  exact and approximate search, and their recall
 - `files.py`, `build.py`      a datastore on disk, and building it shard by shard
 """
 
-from drcap.retrieval.datastore import CaptionDatastore
-from drcap.retrieval.matches import Match
+from drcap.retrieval.datastore import CaptionDatastore, Match
 
 __all__ = ["CaptionDatastore", "Match"]

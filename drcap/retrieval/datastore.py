@@ -8,6 +8,7 @@ captions nearest to an audio embedding enter the prompt; in training they are dr
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -20,18 +21,44 @@ from drcap.clap.batches import encode_captions
 from drcap.clap.encoder import CLAP
 from drcap.errors import ConfigError, DatastoreError
 from drcap.retrieval import files
-from drcap.retrieval.index import (
-    Searcher,
-    build_index,
-    check_index,
-    read_index,
-)
-from drcap.retrieval.matches import Match, cosine, distinct, hashes
+from drcap.retrieval.index import Searcher, build_index, check_index, read_index
 
 QUERIES = 1_024  # searched at once; bounds the memory
 CHECKED = 8_192  # rows whose norm is checked at once
 
-Texts = Sequence[str | None]
+
+@dataclass(frozen=True)
+class Match:
+    """A caption of a datastore and its cosine similarity to a query."""
+
+    caption: str
+    similarity: float  # in [-1, 1], rounded to six decimals
+
+
+def distinct(captions: Iterable[str]) -> list[str]:
+    """Strip captions, drop blank ones and repeats, keep the order of first appearance.
+
+    Texts are compared exactly: "A dog barks" and "A dog barks." are two captions.
+    TypeError for a single text in place of a collection.
+    """
+    if isinstance(captions, str):
+        raise TypeError("expected a collection of captions, got a single text")
+    return [text for text in dict.fromkeys(c.strip() for c in captions) if text]
+
+
+def cosine(queries: np.ndarray, captions: np.ndarray) -> np.ndarray:
+    """Return the inner products of paired unit rows, (P, D) x (P, D) -> (P,) float64.
+
+    They are rounded to six decimals: the digits below depend on the order of summation,
+    and neither ties nor the edges of a range may depend on it.
+    """
+    return np.round(np.sum(queries.astype(np.float64) * captions, axis=1), 6)
+
+
+def hashes(contents: Iterable[bytes]) -> np.ndarray:
+    """Return a 64-bit hash of each of P contents, (P,) uint64."""
+    digests = [hashlib.blake2b(content, digest_size=8).digest() for content in contents]
+    return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
 
 
 class CaptionDatastore:
@@ -121,16 +148,13 @@ class CaptionDatastore:
         captions, embeddings, manifest = files.read(folder)
         encoder, index = manifest["encoder"], manifest["index"]
         if clap is not None and encoder != clap.fingerprint:
-            raise DatastoreError(
-                f"{folder} was made by the encoder {encoder}, not by "
-                f"{clap.fingerprint}: rebuild it with {files.build_command(folder)}"
+            raise files.unusable(
+                folder, f"was made by the encoder {encoder}, not by {clap.fingerprint}"
             )
-        searcher = None
-        if files.INDEX in manifest["sha256"]:
-            searcher = read_index(folder / files.INDEX, index, embeddings)
         datastore = cls(captions, embeddings, encoder, index)
-        if searcher is not None:
-            datastore.searcher = searcher
+        if files.INDEX in manifest["sha256"]:
+            path = folder / files.INDEX
+            datastore.searcher = read_index(path, index, datastore.embeddings)
         return datastore
 
     def save(self, folder: Path | str) -> None:
@@ -175,22 +199,19 @@ class CaptionDatastore:
     def _row_of(self) -> dict[str, int]:
         return {caption: row for row, caption in enumerate(self.captions)}
 
-    def rows(self, rows: np.ndarray) -> np.ndarray:
-        """Return the embeddings of these rows (k,) in memory, (k, D) float32."""
-        return self.embeddings[rows].astype(np.float32, copy=False)
-
     def embeddings_of(self, captions: Sequence[str]) -> np.ndarray:
         """Return the embeddings of M captions, repeats included: (M, D) float32.
 
         DatastoreError names a caption that is not in the datastore.
         """
-        for caption in captions:
-            if caption not in self:
-                raise DatastoreError(
-                    f"the datastore lacks the caption '{caption}': build it from all "
-                    "captions that are used"
-                )
-        return self.rows(self.own_rows(captions, len(captions)))
+        rows = self.own_rows(captions, len(captions))
+        if (rows < 0).any():
+            lacking = captions[rows.argmin()]
+            raise DatastoreError(
+                f"the datastore lacks the caption '{lacking}': build it from all "
+                "captions that are used"
+            )
+        return self.embeddings[rows].astype(np.float32, copy=False)
 
     def add(self, captions: Iterable[str], clap: CLAP, **encoding) -> int:
         """Append the captions that are not here yet, encoding only them; count them.
@@ -227,7 +248,7 @@ class CaptionDatastore:
         top_k: int = 3,
         *,
         exclude: Collection[str] = (),
-        own_captions: Texts | None = None,
+        own_captions: Sequence[str | None] | None = None,
         exact: bool = False,
     ) -> list[list[Match]]:
         """Return each query's `top_k` most similar captions, the nearest first (eq. 3).
@@ -278,10 +299,12 @@ class CaptionDatastore:
         rows = {self._row_of.get(caption) for caption in distinct(captions)} - {None}
         return np.array(sorted(rows), dtype=np.int64)
 
-    def own_rows(self, own_captions: Texts | None, queries: int) -> np.ndarray:
+    def own_rows(
+        self, own_captions: Sequence[str | None] | None, queries: int
+    ) -> np.ndarray:
         """Return the row of each query's own caption, (B,) int64; -1 where not here."""
         if own_captions is None:
-            own_captions = [None] * queries
+            return np.full(queries, -1, dtype=np.int64)
         if len(own_captions) != queries:
             raise ValueError(
                 f"expected {queries} own captions, one a query, got {len(own_captions)}"
@@ -291,7 +314,5 @@ class CaptionDatastore:
 
     def matches(self, rows: np.ndarray, similarities: np.ndarray) -> list[Match]:
         """Return the captions in `rows` (k,) with their similarities (k,)."""
-        return [
-            Match(self.captions[row], float(similarity))
-            for row, similarity in zip(rows, similarities, strict=True)
-        ]
+        pairs = zip(rows, similarities, strict=True)
+        return [Match(self.captions[row], float(value)) for row, value in pairs]

@@ -8,8 +8,7 @@ import numpy as np
 from drcap import assets
 from drcap.clap.encoder import CLAP
 from drcap.data.audiocaps import read_training_captions
-from drcap.retrieval.datastore import CaptionDatastore
-from drcap.retrieval.matches import distinct
+from drcap.retrieval.datastore import CaptionDatastore, distinct
 
 
 def default_captions(count: int | None = None, seed: int = 0) -> list[str]:
@@ -32,7 +31,7 @@ def default_captions(count: int | None = None, seed: int = 0) -> list[str]:
 def default_datastore(
     clap: CLAP, count: int | None = None, seed: int = 0, progress: bool = True
 ) -> CaptionDatastore:
-    """Return the datastore of `default_captions`, encoded once and kept in the cache.
+    """Return the datastore of `default_captions`, from the cache if it was built.
 
     AssetError if they have not been fetched; DatastoreError if the copy is damaged.
     """

@@ -1,10 +1,10 @@
 """A caption datastore on disk (sec. II-B): a folder of three or four files.
 
 `captions.parquet` holds the texts, `embeddings.npy` their unit rows in the same order,
-and `index.faiss` an approximate index where one was asked for. `datastore.json` holds
-the format's version, the encoder's fingerprint and the SHA-256 of the others: a damaged
-file is an error and never a wrong caption. Rows are stored at float32 or float16,
-mapped into memory, and always computed with at float32.
+and `index.faiss` an approximate index where there is one. `datastore.json` holds the
+format's version, the encoder's fingerprint and the SHA-256 of the others: a damaged
+file is an error and never a wrong caption. Rows are stored in float32 or float16,
+mapped into memory, and always computed with in float32.
 """
 
 import json
@@ -30,7 +30,7 @@ def check_dtype(dtype: str) -> None:
 
 
 def float32(rows: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
-    """Return rows (n, D) as a float32 tensor; no copy where they are that already."""
+    """Return rows (n, D) as a float32 tensor, without a copy where possible."""
     if not rows.flags.writeable:  # torch would warn
         rows = rows.copy()
     return torch.from_numpy(np.ascontiguousarray(rows)).to(device, torch.float32)
@@ -42,35 +42,36 @@ def blocks_of(embeddings: np.ndarray, size: int) -> Iterator[tuple[int, torch.Te
         yield start, float32(embeddings[start : start + size])
 
 
-def build_command(folder: Path, option: str = " --overwrite") -> str:
-    """Return the command that builds a datastore in `folder`, quoted for a message."""
-    return f"`drcap datastore build CAPTIONS_FILE --output {folder}{option}`"
+def unusable(folder: Path, problem: str) -> DatastoreError:
+    """Return the error of a datastore that must be built anew."""
+    return DatastoreError(
+        f"{folder} {problem}: rebuild it with `drcap datastore build CAPTIONS_FILE "
+        f"--output {folder} --overwrite`"
+    )
 
 
 def check_target(folder: Path | str, *, overwrite: bool) -> None:
     """Raise DatastoreError if a datastore must not be written to `folder`.
 
-    Only another datastore may be replaced; any other content is the user's own.
+    Only another datastore may be replaced, and only with `overwrite`.
     """
     folder = Path(folder)
     for path in (folder, *folder.absolute().parents):
         if path.is_file():
             raise DatastoreError(f"{path} is a file: name a folder for the datastore")
-    if not folder.exists() or not any(folder.iterdir()):
-        return
-    if not (folder / MANIFEST).exists():
-        raise DatastoreError(
-            f"{folder} holds other files and no datastore: name another folder"
-        )
-    if not overwrite:
-        raise DatastoreError(f"{folder} exists: name another folder or add --overwrite")
+    if folder.exists() and any(folder.iterdir()):
+        if not (folder / MANIFEST).exists():
+            raise DatastoreError(
+                f"{folder} holds other files and no datastore: name another folder"
+            )
+        if not overwrite:
+            raise DatastoreError(
+                f"{folder} exists: name another folder or add --overwrite"
+            )
 
 
 def complete(folder: Path, captions: Sequence[str], encoder: str, index: str) -> None:
-    """Write captions and manifest to `folder`, which holds embeddings and any index.
-
-    captions : N texts     encoder : fingerprint of the CLAP model     index : its kind
-    """
+    """Write captions and manifest to `folder`, which holds embeddings and any index."""
     import pandas as pd
 
     frame = pd.DataFrame({"caption": list(captions)}, dtype=object)
@@ -84,42 +85,24 @@ def complete(folder: Path, captions: Sequence[str], encoder: str, index: str) ->
 def read(folder: Path) -> tuple[list[str], np.ndarray, dict]:
     """Return captions (N), embeddings (N, D) mapped into memory, and the manifest.
 
-    DatastoreError if the folder is missing, is no datastore, is of another version of
-    the format, or was changed since it was written.
+    DatastoreError if the folder is missing, holds no datastore of this version of the
+    format, or was changed since it was written.
     """
     import pandas as pd
 
-    if not folder.exists():
-        command = build_command(folder, option="")
-        raise DatastoreError(f"{folder} does not exist: build it with {command}")
     if not (folder / MANIFEST).is_file():
-        raise DatastoreError(f"{folder} is not a datastore: it holds no {MANIFEST}")
-    manifest = _read_manifest(folder)
-    for name in {CAPTIONS, EMBEDDINGS, *manifest["sha256"]}:
-        if not (folder / name).is_file():
-            raise damaged(folder, f"{name} is missing")
-        if sha256(folder / name) != manifest["sha256"].get(name):
-            raise damaged(folder, f"{name} has changed since it was written")
-    captions = pd.read_parquet(folder / CAPTIONS)["caption"].tolist()
-    return captions, np.load(folder / EMBEDDINGS, mmap_mode="c"), manifest
-
-
-def _read_manifest(folder: Path) -> dict:
+        raise unusable(folder, f"does not exist or is no datastore (no {MANIFEST})")
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        if manifest["version"] == VERSION:
-            known = {"sha256": dict(manifest["sha256"])}
-            return known | {name: manifest[name] for name in ("encoder", "index")}
+        version, *_ = [manifest[key] for key in ("version", "encoder", "index")]
+        digests = dict(manifest["sha256"])
     except (ValueError, LookupError, TypeError):  # not UTF-8, JSON, or a manifest
-        raise damaged(folder, f"{MANIFEST} cannot be read") from None
-    raise DatastoreError(
-        f"{folder} has format version {manifest['version']}, this drcap reads "
-        f"{VERSION}: rebuild it with {build_command(folder)}"
-    )
-
-
-def damaged(folder: Path, problem: str) -> DatastoreError:
-    """Return the error of a datastore that is not as it was written."""
-    return DatastoreError(
-        f"{folder} is damaged, {problem}: rebuild it with {build_command(folder)}"
-    )
+        raise unusable(folder, f"is damaged, {MANIFEST} cannot be read") from None
+    if version != VERSION:
+        raise unusable(folder, f"has format version {version}, not {VERSION}")
+    for name in {CAPTIONS, EMBEDDINGS, *digests}:
+        file = folder / name
+        if not file.is_file() or sha256(file) != digests.get(name):
+            raise unusable(folder, f"is damaged, {name} is missing or has changed")
+    captions = pd.read_parquet(folder / CAPTIONS)["caption"].tolist()
+    return captions, np.load(folder / EMBEDDINGS, mmap_mode="c"), manifest

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from drcap.errors import ConfigError
-from drcap.retrieval.files import blocks_of, damaged
+from drcap.retrieval.files import blocks_of, unusable
 
 if TYPE_CHECKING:
     import faiss
@@ -60,9 +61,8 @@ class Searcher:
             return self._compare_all(queries, count, excluded)
         import faiss
 
-        options = {}
-        if len(excluded):
-            options["sel"] = faiss.IDSelectorNot(faiss.IDSelectorBatch(excluded))
+        allowed = faiss.IDSelectorNot(faiss.IDSelectorBatch(excluded))
+        options = {"sel": allowed} if len(excluded) else {}
         if isinstance(self.index, faiss.IndexHNSW):
             breadth = max(EF_SEARCH, 2 * count)
             settings = faiss.SearchParametersHNSW(efSearch=breadth, **options)
@@ -95,8 +95,8 @@ class Searcher:
     ) -> np.ndarray:
         """Return rows (B, C), -1 for none, that hold each query's best top_k + 1.
 
-        One more than asked for, as a query's own caption may be among them. C grows
-        until no row left outside can tie with these; an index is asked only once.
+        One more than top_k, as a query's own caption may be among them. C grows until
+        no row left outside can tie with these; an index is searched only once.
         """
         allowed = len(self.embeddings) - len(excluded)
         count = min(top_k + 1 + SPARE, allowed)
@@ -110,38 +110,23 @@ class Searcher:
 
     def save(self, path: Path) -> None:
         """Write the index, if there is one, to a file."""
-        if self.index is None:
-            return
-        import faiss
+        if self.index is not None:
+            import faiss
 
-        with open(path, "wb") as file:  # a full disk is then an OSError
-            faiss.write_index(self.index, faiss.PyCallbackIOWriter(file.write))
+            with open(path, "wb") as file:  # a full disk is then an OSError
+                faiss.write_index(self.index, faiss.PyCallbackIOWriter(file.write))
 
 
 def build_index(
-    kind: str, embeddings: np.ndarray, *, seed: int = 0, progress: bool = False
+    kind: str, embeddings: np.ndarray, *, progress: bool = False
 ) -> Searcher:
     """Return what searches embeddings (N, D) in the way called `kind`.
 
-    seed : of the rows that an IVF's lists are fitted to
-
     ConfigError for an unknown kind.
     """
-    from tqdm import tqdm
-
     check_index(kind)
     if kind == "exact" or not len(embeddings):
         return Searcher(embeddings)
-    index = _empty_index(kind, embeddings, seed)
-    bar = {"desc": "indexing captions", "unit": "caption", "unit_scale": BLOCK}
-    bar |= {"total": -(-len(embeddings) // BLOCK), "disable": not progress}
-    for _, block in tqdm(blocks_of(embeddings, BLOCK), delay=2, **bar):
-        index.add(block.numpy())
-    return Searcher(embeddings, index)
-
-
-def _empty_index(kind: str, embeddings: np.ndarray, seed: int) -> "faiss.Index":
-    """Return an index without rows, the lists of an IVF fitted to a sample of them."""
     import faiss
 
     count, dim = embeddings.shape
@@ -151,14 +136,18 @@ def _empty_index(kind: str, embeddings: np.ndarray, seed: int) -> "faiss.Index":
     if kind == "hnsw":
         index.hnsw.efConstruction = EF_BUILD
         index.train(np.zeros((1, dim), dtype=np.float32))  # halves need no fitting
-        return index
-    index.by_residual = False  # rows as they are, not their distance from a centre
-    index.cp.seed = seed
-    index.cp.min_points_per_centroid = 1  # no warning about small datastores
-    generator = np.random.default_rng(seed)
-    sample = generator.choice(count, min(count, POINTS * lists), replace=False)
-    index.train(embeddings[np.sort(sample)].astype(np.float32))
-    return index
+    else:
+        index.by_residual = False  # rows as they are, not their distance from a centre
+        index.cp.seed = 0
+        index.cp.min_points_per_centroid = 1  # no warning about small datastores
+        size = min(count, POINTS * lists)
+        sample = np.random.default_rng(0).choice(count, size, replace=False)
+        index.train(embeddings[np.sort(sample)].astype(np.float32))
+    bar = {"desc": "indexing captions", "unit": "caption", "unit_scale": BLOCK}
+    bar |= {"total": -(-count // BLOCK), "disable": not progress}
+    for _, block in tqdm(blocks_of(embeddings, BLOCK), delay=2, **bar):
+        index.add(block.numpy())
+    return Searcher(embeddings, index)
 
 
 def read_index(path: Path, kind: str, embeddings: np.ndarray) -> Searcher:
@@ -168,11 +157,11 @@ def read_index(path: Path, kind: str, embeddings: np.ndarray) -> Searcher:
     try:
         index = faiss.read_index(str(path))
     except RuntimeError:
-        raise damaged(path.parent, f"{path.name} is not an index of faiss") from None
+        index = None
     expected = {"ivf": faiss.IndexIVF, "hnsw": faiss.IndexHNSW}.get(kind, ())
     if not isinstance(index, expected) or (index.ntotal, index.d) != embeddings.shape:
-        problem = f"{path.name} is not the {kind} index of these embeddings"
-        raise damaged(path.parent, problem)
+        problem = f"is damaged, {path.name} is not the {kind} index of these embeddings"
+        raise unusable(path.parent, problem)
     return Searcher(embeddings, index)
 
 
@@ -182,32 +171,28 @@ def recall(
     top_k: int = 3,
     **options,
 ) -> float:
-    """Return the share of the exact `top_k` that the datastore's own search finds.
+    """Return the share of the exact `top_k` that the datastore's own search returns.
 
     queries, options : as for `CaptionDatastore.search`     returns : in [0, 1]
 
     A caption as similar as the last of the exact ones counts as one of them.
     """
     hits = wanted = 0
-    for best, matches in zip(
-        datastore.search(queries, top_k, exact=True, **options),
-        datastore.search(queries, top_k, **options),
-        strict=True,
-    ):
+    exact = datastore.search(queries, top_k, exact=True, **options)
+    own = datastore.search(queries, top_k, **options)
+    for best, matches in zip(exact, own, strict=True):
         floor = best[-1].similarity if best else 0.0
         hits += sum(match.similarity >= floor for match in matches)
         wanted += len(best)
     return hits / wanted if wanted else 1.0
 
 
-def sampled_recall(
-    datastore: "CaptionDatastore", top_k: int = 3, seed: int = 0
-) -> float:
+def sampled_recall(datastore: "CaptionDatastore") -> float:
     """Return the recall of captions drawn at random that search for their neighbours.
 
     Audio lies elsewhere in the space: pass its embeddings to `recall` to measure it.
     """
     count = min(SAMPLE, len(datastore))
-    rows = np.random.default_rng(seed).choice(len(datastore), count, replace=False)
+    rows = np.random.default_rng(0).choice(len(datastore), count, replace=False)
     own = [datastore.captions[row] for row in rows]
-    return recall(datastore, datastore.rows(rows), top_k, own_captions=own)
+    return recall(datastore, datastore.embeddings_of(own), own_captions=own)

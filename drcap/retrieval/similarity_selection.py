@@ -6,21 +6,19 @@ be copied. Each (query, caption, seed) has a pseudo-random priority and the k sm
 in the range are kept, so that a draw does not depend on blocks, batches or order. Of
 450,000 rows on disk one block at a time is in use. Checked against brute force.
 
-The paper's range [0.75, 0.85] belongs to the space of its own CLAP model. In another
-space it may hold no caption at all, or most of them: `counts_in_range` counts them, and
-`refit_range` moves a range to another space at the same quantiles.
+In the space of another CLAP model the paper's range may hold no caption at all, or most
+of them: `counts_in_range` counts them, and `refit_range` moves a range to that space.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from drcap.errors import ConfigError
-from drcap.retrieval.datastore import CaptionDatastore
+from drcap.retrieval.datastore import CaptionDatastore, Match, cosine, hashes
 from drcap.retrieval.files import float32
-from drcap.retrieval.matches import Match, cosine, hashes
 
 # A pair this near an edge of the range is compared again in float64: the matrix product
 # is off by some 1e-6 in float32, and by up to 1e-3 where TF32 is switched on.
@@ -71,12 +69,15 @@ def select_similar(
     )
     tickets = _mix(datastore.hashes ^ _mix(np.array([seed % 2**64], dtype=np.uint64)))
     allowed = np.delete(np.arange(len(datastore)), datastore.rows_of(exclude))
-    draws = [
-        _Draw(queries[part], own_rows[part], identities[part], k, (sim_min, sim_max))
-        for part in _parts(len(queries), block_size)
-    ]
-    for part in _parts(len(allowed), block_size, progress):
-        rows = allowed[part]
+    draws = []
+    for start in range(0, len(queries), block_size):
+        part = slice(start, start + block_size)
+        own = queries[part], own_rows[part], identities[part]
+        draws.append(_Draw(*own, k, (sim_min, sim_max)))
+    bar = {"unit": "caption", "unit_scale": block_size, "delay": 2}
+    bar |= {"desc": "selecting similar captions", "disable": not progress}
+    for start in tqdm(range(0, len(allowed), block_size), **bar):
+        rows = allowed[start : start + block_size]
         stored = datastore.embeddings[rows]
         columns = float32(stored, queries.device).T  # (D, C)
         for draw in draws:
@@ -84,23 +85,21 @@ def select_similar(
     return [matches for draw in draws for matches in draw.matches(datastore)]
 
 
-@dataclass
 class _Draw:
-    """What B queries have drawn so far: the k pairs of smallest priority of each."""
+    """What B queries have drawn so far: the k pairs of smallest priority for each.
 
-    queries: torch.Tensor  # (B, D)
-    own_rows: np.ndarray  # (B,), -1 for none
-    identities: np.ndarray  # (B,) uint64
-    k: int
-    sim_range: Range
+    queries : (B, D)     own_rows : (B,), -1 for none     identities : (B,) uint64
+    """
 
-    def __post_init__(self):
-        self.stored = self.queries.cpu().numpy()
+    def __init__(self, queries, own_rows, identities, k, sim_range):
+        self.queries, self.stored = queries, queries.cpu().numpy()
+        self.own_rows, self.identities = own_rows, identities
+        self.k, self.sim_range = k, sim_range
         # of the P pairs drawn, ordered by query and priority
         self.query = self.row = np.empty(0, dtype=np.int64)
         self.priority = np.empty(0, dtype=np.uint64)
         # of each query: what a new pair must be below
-        self.limit = np.full(len(self.queries), NOBODY, dtype=np.uint64)
+        self.limit = np.full(len(queries), NOBODY, dtype=np.uint64)
 
     def add(self, rows, stored, columns, tickets) -> None:
         """Consider C captions of the datastore.
@@ -124,13 +123,9 @@ class _Draw:
         for pairs in np.split(unsure, range(PAIRS, len(unsure), PAIRS)):
             exact = cosine(self.stored[query[pairs]], stored[column[pairs]])
             inside[pairs] = (exact >= low) & (exact <= high)
-        self._take(query[inside], rows[column[inside]], priority[inside])
-
-    def _take(self, query: np.ndarray, row: np.ndarray, priority: np.ndarray) -> None:
-        """Keep each query's best k of P new pairs and those drawn before."""
-        query = np.concatenate([self.query, query])
-        row = np.concatenate([self.row, row])
-        priority = np.concatenate([self.priority, priority])
+        query = np.concatenate([self.query, query[inside]])
+        row = np.concatenate([self.row, rows[column[inside]]])
+        priority = np.concatenate([self.priority, priority[inside]])
         order = np.lexsort((priority, query))
         ordered = query[order]
         place = np.arange(len(order)) - np.searchsorted(ordered, ordered)
@@ -189,8 +184,8 @@ def _similarities(queries: Rows, captions: Rows) -> Iterator[np.ndarray]:
     """Yield cosines (block, N), rounded: the order of summation must not matter."""
     if queries.shape[1:] != captions.shape[1:]:
         raise ValueError(f"{queries.shape} and {captions.shape} are of two spaces")
-    for part in _parts(len(queries), BLOCK):
-        yield np.round(queries[part] @ captions.T, 6)
+    for start in range(0, len(queries), BLOCK):
+        yield np.round(queries[start : start + BLOCK] @ captions.T, 6)
 
 
 def _check_range(sim_min: float, sim_max: float) -> None:
@@ -198,15 +193,6 @@ def _check_range(sim_min: float, sim_max: float) -> None:
         raise ConfigError(
             f"sim_min {sim_min} and sim_max {sim_max} must rise within [-1, 1]"
         )
-
-
-def _parts(count: int, size: int, progress: bool = False) -> Iterator[slice]:
-    """Yield slices of at most `size` that make up `count`, under a progress bar."""
-    from tqdm import tqdm
-
-    bar = {"desc": "selecting similar captions", "unit": "caption", "unit_scale": size}
-    for start in tqdm(range(0, count, size), delay=2, disable=not progress, **bar):
-        yield slice(start, min(start + size, count))
 
 
 def _mix(values: np.ndarray) -> np.ndarray:
