@@ -111,14 +111,19 @@ def launch(module: str, arguments: Sequence[str], count: int) -> bool:
     count : at least 2; each has a GPU of its own, or without GPUs a share of the cores
     Raises ConfigError if there are GPUs, but fewer than `count`.
     """
-    from accelerate.commands.launch import launch_command, launch_command_parser
+    from torch.distributed import run
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
-    command = [*_launch_options(count), "--module", module, *arguments]
+    gpus = torch.cuda.device_count()
+    if 0 < gpus < count:
+        raise ConfigError(f"processes: {count} are too many for {gpus} GPU(s)")
+    threads = max(1, (os.cpu_count() or 1) // count)
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     logging.disable(logging.CRITICAL)  # the process that failed has said why
     try:
-        launch_command(launch_command_parser().parse_args(command))
+        options = ["--standalone", f"--nproc-per-node={count}", "--module"]
+        run.main([*options, module, *arguments])
     except ChildFailedError:
         return False
     except SignalException:
@@ -126,20 +131,3 @@ def launch(module: str, arguments: Sequence[str], count: int) -> bool:
     finally:
         logging.disable(logging.NOTSET)
     return True
-
-
-def _launch_options(count: int) -> list[str]:
-    """Return accelerate's options, all given so that it neither asks nor warns."""
-    gpus = torch.cuda.device_count()
-    if 0 < gpus < count:
-        raise ConfigError(f"processes: {count} are too many for {gpus} GPU(s)")
-    options = {
-        "--num_processes": count,
-        "--num_machines": 1,
-        "--num_cpu_threads_per_process": max(1, (os.cpu_count() or 1) // count),
-        "--mixed_precision": "no",
-        "--dynamo_backend": "no",
-        "--main_process_port": 0,  # any that is free
-    }
-    pairs = [text for pair in options.items() for text in map(str, pair)]
-    return ["--multi_gpu", *pairs]  # of processes without GPUs as well
