@@ -117,10 +117,9 @@ def verify(names: Iterable[str] | None = None) -> dict[str, list[str]]:
     Without names, the required assets and the optional ones that were fetched. Raises
     AssetError for an unknown name.
     """
-    optional = set(pinned(optional=True)) - set(pinned())
-    fetched = [name for name in optional if (paths.assets() / name).exists()]
-    wanted = select(names or [*pinned(), *sorted(fetched)])
-    bar = tqdm(wanted, desc="verifying", unit="asset", leave=False)
+    known, root = pinned(optional=True).items(), paths.assets()
+    there = [k for k, asset in known if asset.group is None or (root / k).exists()]
+    bar = tqdm(select(names or there), desc="verifying", unit="asset", leave=False)
     return {asset.name: _verify_one(asset) for asset in bar}
 
 
@@ -159,7 +158,6 @@ def _fetch_one(asset: Asset, from_dir: Path | None, progress: bool) -> None:
 
 
 def _record(asset: Asset, folder: Path) -> dict:
-    placed = sorted(path for path in folder.rglob("*") if path.is_file())
     return {
         "asset": asset.name,
         "licence": asset.licence,
@@ -170,7 +168,7 @@ def _record(asset: Asset, folder: Path) -> dict:
                 "bytes": path.stat().st_size,
                 "sha256": sha256(path),
             }
-            for path in placed
+            for path in sorted(filter(Path.is_file, folder.rglob("*")))
         },
     }
 
@@ -182,8 +180,12 @@ def _read_record(folder: Path) -> dict:
 def _outdated(asset: Asset, record: dict) -> bool:
     if asset.package:
         return record["package"]["sha256"] != asset.package.sha256
-    placed = {file: facts["sha256"] for file, facts in record["files"].items()}
+    placed = _digests(record)
     return not all(is_pinned(placed[file], pins) for file, pins in asset.pins.items())
+
+
+def _digests(record: dict) -> dict[str, str]:
+    return {file: facts["sha256"] for file, facts in record["files"].items()}
 
 
 def _verify_one(asset: Asset) -> list[str]:
@@ -191,8 +193,7 @@ def _verify_one(asset: Asset) -> list[str]:
     if not folder.exists():
         return ["is not fetched"]
     try:
-        files = _read_record(folder)["files"]
-        expected = {file: facts["sha256"] for file, facts in files.items()}
+        expected = _digests(_read_record(folder))
     except BAD_RECORD:
         return [f"{RECORD} is damaged"]
     # the manifest's pins outrank the record, which lies beside the files

@@ -6,6 +6,7 @@ SHA-256 before it is opened. downloads.py has the single files.
 
 import io
 import os
+import re
 import subprocess
 import sys
 from contextlib import redirect_stderr
@@ -97,9 +98,8 @@ def _download_package(package: Package, scratch: Path, progress: bool) -> None:
 
 def _explain(package: Package, log: str) -> str:
     """Turn pip's messages into one line: the cause, and what to do."""
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
-    errors = [line for line in lines if line.startswith("ERROR:")] or lines
-    cause = errors[-1].removeprefix("ERROR: ") if errors else "it gave no reason"
+    errors = re.findall("^ERROR: (.+)", log, re.MULTILINE) or log.strip().splitlines()
+    cause = errors[-1].strip() if errors else "it gave no reason"
     if "connection broken" in log or "ConnectionError" in log:
         cause = "no connection to the package index"
     return (
