@@ -57,11 +57,12 @@ class JointSpace:
 
         AudioError names a recording that cannot be read.
         """
-        kind = "beginnings" if self.beginning else "audio"
-        options = {"beginning": self.beginning, "progress": self.progress}
-        return self.kept(
-            kind, clips, lambda paths: encode_recordings(paths, self.clap, **options)
-        )
+
+        def encode(paths: list[str]) -> np.ndarray:
+            options = {"beginning": self.beginning, "progress": self.progress}
+            return encode_recordings(paths, self.clap, **options)
+
+        return self._kept("beginnings" if self.beginning else "audio", clips, encode)
 
     def frames(self, clips: Sequence[Clip]) -> torch.Tensor:
         """Return the audio encoder's states over time, (B, T, C) float32.
@@ -84,20 +85,6 @@ class JointSpace:
         """(frames, mels) of `log_mels`."""
         return self._shape(self.clap.log_mels)
 
-    def kept(
-        self,
-        kind: str,
-        clips: Sequence[Clip],
-        compute: Callable[[list[str]], np.ndarray],
-    ) -> torch.Tensor:
-        """Return what `compute` makes of the clips' recordings, computed once.
-
-        kind : tells apart what is computed
-        """
-        paths = [str(clip.path) for clip in clips]
-        key = [self.clap.fingerprint, paths]
-        return torch.from_numpy(cache.keep(kind, key, lambda: compute(paths)))
-
     def similar(
         self, clips: Sequence[Clip], count: int, exclude: Collection[str] = ()
     ) -> list[list[Match]]:
@@ -109,9 +96,7 @@ class JointSpace:
 
         def search() -> list[list[tuple[str, float]]]:
             rows = self.datastore.search(self.audio(clips), count, exclude=exclude)
-            return [
-                [(match.caption, match.similarity) for match in row] for row in rows
-            ]
+            return [[(m.caption, m.similarity) for m in matches] for matches in rows]
 
         paths = [str(clip.path) for clip in clips]
         key = [paths, count, sorted(exclude), self.datastore.fingerprint]
@@ -119,12 +104,17 @@ class JointSpace:
         rows = cache.keep("similar", key, search)
         return [[Match(*pair) for pair in row] for row in rows]
 
+    def _kept(self, kind: str, clips: Sequence[Clip], encode: Callable) -> torch.Tensor:
+        paths = [str(clip.path) for clip in clips]
+        key = [self.clap.fingerprint, paths]
+        return torch.from_numpy(cache.keep(kind, key, lambda: encode(paths)))
+
     def _over_time(self, kind: str, clips: Sequence[Clip]) -> torch.Tensor:
-        settings = (self.clap, getattr(self.clap, kind), WINDOWS)
-        options = {"progress": self.progress}
-        return self.kept(
-            kind, clips, lambda paths: encode_over_time(paths, *settings, **options)
-        )
+        def encode(paths: list[str]) -> np.ndarray:
+            model = self.clap, getattr(self.clap, kind)
+            return encode_over_time(paths, *model, WINDOWS, progress=self.progress)
+
+        return self._kept(kind, clips, encode)
 
     def _shape(self, encode: Callable) -> tuple[int, int]:
         one = encode([np.zeros(self.clap.sr, np.float32)])

@@ -6,11 +6,6 @@ from pathlib import Path
 from drcap.clap.encoder import CLAP
 from drcap.errors import ConfigError
 
-KNOWN = (
-    "tag-bridge, a folder of a trained model, the authors' *.pt, a hub id such as "
-    "laion/clap-htsat-unfused"
-)
-
 
 def load_clap(name: str | Path = "tag-bridge", device: str = "auto") -> CLAP:
     """Return the CLAP model called `name`.
@@ -37,7 +32,10 @@ def load_clap(name: str | Path = "tag-bridge", device: str = "auto") -> CLAP:
         from drcap.clap.laion import LaionCLAP
 
         return LaionCLAP(name, device)
-    raise ConfigError(f"clap: unknown model '{name}'; known: {KNOWN}")
+    raise ConfigError(
+        f"clap: unknown model '{name}'; known: tag-bridge, a folder of a trained model, "
+        "the authors' *.pt, a hub id such as laion/clap-htsat-unfused"
+    )
 
 
 def _is_trained(folder: Path) -> bool:

@@ -13,6 +13,7 @@ import torch
 from drcap.errors import ConfigError
 
 Support = torch.Tensor | np.ndarray  # S in eq. 4, (N, D) unit rows; halves or on disk
+BLOCK = 8_192  # rows of the support in use at once
 
 
 @torch.no_grad()
@@ -22,7 +23,7 @@ def project(
     temperature: float,
     *,
     renormalise: bool = False,
-    block_size: int = 8192,
+    block_size: int = BLOCK,
 ) -> torch.Tensor:
     """Return E' = sum_i softmax_i(E_a . E_i / tau) E_i (eq. 4).
 
@@ -55,21 +56,16 @@ def project(
 
 @torch.no_grad()
 def top_support(
-    audio_embeds: torch.Tensor,
-    support: Support,
-    temperature: float,
-    k: int,
-    *,
-    block_size: int = 8192,
+    audio_embeds: torch.Tensor, support: Support, temperature: float, k: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the k largest softmax weights of eq. 4 and the rows that they belong to.
 
     returns : weights (B, min(k, N)) float32, falling, and rows (B, min(k, N)) int64
 
-    Arguments and errors are those of `project`. Memory: O(B x N).
+    Other arguments and errors are those of `project`. Memory: O(B x N).
     """
     queries, tau = _check(audio_embeds, support, temperature)
-    blocks = _blocks(support, block_size, queries.device)
+    blocks = _blocks(support, BLOCK, queries.device)
     similarities = torch.cat([queries @ rows.T for rows in blocks], dim=1)  # (B, N)
     largest = similarities.amax(dim=1, keepdim=True)
     weights = ((similarities - largest) / tau).softmax(dim=1)

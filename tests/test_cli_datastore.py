@@ -124,7 +124,7 @@ def test_build_stores_halves_and_an_index_when_asked_to(
 @pytest.mark.parametrize(
     "option, value, message",
     [
-        ("--dtype", "float8", "'float8' is not stored; use float32 or float16"),
+        ("--dtype", "float8", "dtype: unknown 'float8'; known: float32, float16"),
         ("--index", "flat", "unknown 'flat'; known: exact, ivf, hnsw"),
     ],
 )

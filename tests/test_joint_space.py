@@ -106,10 +106,3 @@ def test_frames_and_log_mels_cover_the_same_windows(space, clips):
     assert frames[1, 0, 0] == 160_000 and frames[1, 5, 0] != frames[1, 10, 0]
     later = again(space)
     assert torch.equal(later.frames(clips), frames) and later.clap.waveforms == 0
-
-
-def test_what_another_system_computes_is_kept_by_its_kind(space, clips):
-    lengths = space.kept("lengths", clips, lambda paths: np.arange(len(paths)))
-    assert lengths.tolist() == [0, 1, 2]
-    kept = again(space).kept("lengths", clips, lambda paths: 1 / 0)
-    assert torch.equal(kept, lengths)

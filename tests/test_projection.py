@@ -92,10 +92,11 @@ def test_the_support_is_never_read_in_whole():
 
 
 @pytest.mark.parametrize("block_size", [1, 7, 101])
-def test_top_support_gives_the_largest_weights_of_the_formula(block_size):
+def test_top_support_gives_the_largest_weights_of_the_formula(block_size, monkeypatch):
     queries, support = unit_rows(6, seed=1), unit_rows(101)
     expected = weights_by_formula(queries, support, 0.05)
-    weights, rows = top_support(queries, support, 0.05, 4, block_size=block_size)
+    monkeypatch.setattr("drcap.projection.BLOCK", block_size)
+    weights, rows = top_support(queries, support, 0.05, 4)
     order = np.argsort(-expected, axis=1)[:, :4]
     np.testing.assert_array_equal(rows.numpy(), order)
     np.testing.assert_allclose(

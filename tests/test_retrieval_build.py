@@ -156,7 +156,9 @@ def test_other_files_are_never_taken_for_a_build(tmp_path):
 
 def test_a_file_in_the_place_of_the_build_is_left_alone(tmp_path):
     aside(tmp_path / "ds").write_text("years")
-    with pytest.raises(DatastoreError, match="ds.building cannot be written .File exi"):
+    with pytest.raises(
+        DatastoreError, match="ds.building cannot be written"
+    ):
         build_datastore(tmp_path / "ds", CAPTIONS, ToyCLAP(), **SMALL)
     assert aside(tmp_path / "ds").read_text() == "years"
 
@@ -188,7 +190,9 @@ def test_a_disk_that_refuses_is_one_line_and_the_build_goes_on(
 
     with monkeypatch.context() as patch:
         patch.setattr(np, "save", refuse)
-        with pytest.raises(DatastoreError, match=f"cannot be written .{message}.: men"):
+        with pytest.raises(
+            DatastoreError, match=f"cannot be .*{message}"
+        ):
             build_datastore(tmp_path / "ds", CAPTIONS, ToyCLAP(), **SMALL)
     assert not (tmp_path / "ds").exists()
     clap = ToyCLAP()
@@ -199,7 +203,7 @@ def test_a_disk_that_refuses_is_one_line_and_the_build_goes_on(
 
 def test_impossible_settings_are_refused_before_anything_is_encoded(tmp_path):
     clap = ToyCLAP()
-    with pytest.raises(ConfigError, match="dtype: 'float8'"):
+    with pytest.raises(ConfigError, match="dtype: unknown 'float8'"):
         build_datastore(tmp_path / "ds", CAPTIONS, clap, dtype="float8")
     with pytest.raises(ConfigError, match="index: unknown 'flat'"):
         build_datastore(tmp_path / "ds", CAPTIONS, clap, index="flat")

@@ -157,7 +157,7 @@ def test_settings_that_are_not_known_are_refused_before_encoding():
     clap = ToyCLAP()
     with pytest.raises(ConfigError, match="unknown 'lsh'"):
         CaptionDatastore.build(CAPTIONS, clap, index="lsh")
-    with pytest.raises(ConfigError, match="'int8' is not stored"):
+    with pytest.raises(ConfigError, match="dtype: unknown 'int8'"):
         CaptionDatastore.build(CAPTIONS, clap, dtype="int8")
     assert clap.encoded_captions == 0
 

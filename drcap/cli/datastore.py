@@ -40,13 +40,12 @@ def build(
     the work as --processes does.
     """
     from drcap.data.clip import read_captions
-    from drcap.retrieval.files import check_dtype, check_target
-    from drcap.retrieval.index import check_index
+    from drcap.retrieval.files import check_target
+    from drcap.retrieval.index import check_settings
 
     options.writable(output.absolute().parent)
     check_target(output, overwrite=overwrite)
-    check_dtype(dtype)
-    check_index(index)
+    check_settings(index, dtype)
     captions = read_captions(captions_file)
     if processes > 1 and "WORLD_SIZE" not in os.environ:
         _launch(processes)
@@ -75,13 +74,13 @@ def _build(
 def _report(output: Path, captions: int) -> None:
     """Print what was kept and, of an approximate search, its recall."""
     from drcap.retrieval import CaptionDatastore
-    from drcap.retrieval.index import sampled_recall
+    from drcap.retrieval.index import recall
 
     datastore = CaptionDatastore.load(output)
     repeats = captions - len(datastore)
     print(f"{output}: {len(datastore)} captions, {repeats} repeats left out")
     if datastore.index != "exact":
-        share = sampled_recall(datastore)
+        share = recall(datastore)
         print(f"{output}: {datastore.index} finds {share:.1%} of the exact top 3")
 
 

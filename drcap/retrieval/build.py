@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from tqdm import tqdm
 
 from drcap.atomic import atomic_path, replace_folder
@@ -23,7 +23,7 @@ from drcap.errors import DatastoreError
 from drcap.processes import Processes
 from drcap.retrieval import files
 from drcap.retrieval.datastore import distinct
-from drcap.retrieval.index import build_index, check_index
+from drcap.retrieval.index import build_index, check_settings
 
 SHARD = 4_096  # captions that are encoded before they are written
 WHOLE = "whole"  # becomes the datastore
@@ -51,8 +51,7 @@ def build_datastore(
     runs, if it holds anything else, or if it cannot be written; ConfigError for an
     unknown dtype or index.
     """
-    files.check_dtype(dtype)
-    check_index(index)
+    check_settings(index, dtype)
     folder = Path(folder).resolve()
     files.check_target(folder, overwrite=True)
     processes = processes or Processes("cpu")
@@ -78,7 +77,7 @@ def build_datastore(
             shutil.rmtree(whole, ignore_errors=True)  # of a killed build
             whole.mkdir()
             rows = _joined(shards.values(), whole, (len(texts), clap.dim), dtype)
-            build_index(index, rows, progress=progress).save(whole / files.INDEX)
+            build_index(index, rows, progress).save(whole / files.INDEX)
             files.complete(whole, texts, clap.fingerprint, index)
             replace_folder(whole, folder)
             shutil.rmtree(aside)
@@ -115,15 +114,10 @@ def _claimed(aside: Path, plan: str, main: bool) -> Iterator[None]:
                     "captions or settings: finish that one, or delete the folder"
                 )
         yield
-    except Timeout:
+    except OSError as error:  # filelock's Timeout is one, too
         raise DatastoreError(
-            f"{aside}: another build of this datastore runs; wait until it ends, or "
-            "name another datastore"
-        ) from None
-    except OSError as error:
-        raise DatastoreError(
-            f"{aside} cannot be written ({error.strerror or error}): mend that, then "
-            "the same command goes on from what is encoded"
+            f"{aside} cannot be written, or another build of this datastore runs "
+            f"({error.strerror or error}): the same command will go on from here"
         ) from None
     finally:
         lock.release()

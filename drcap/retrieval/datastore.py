@@ -21,7 +21,7 @@ from drcap.clap.batches import encode_captions
 from drcap.clap.encoder import CLAP
 from drcap.errors import ConfigError, DatastoreError
 from drcap.retrieval import files
-from drcap.retrieval.index import Searcher, build_index, check_index, read_index
+from drcap.retrieval.index import Searcher, build_index, check_settings, read_index
 
 QUERIES = 1_024  # searched at once; bounds the memory
 CHECKED = 8_192  # rows whose norm is checked at once
@@ -80,7 +80,7 @@ class CaptionDatastore:
         encoder: str,
         index: str = "exact",
     ):
-        check_index(index)
+        check_settings(index)
         dtype = np.float16 if embeddings.dtype == np.float16 else np.float32
         self.captions = list(captions)
         self.embeddings = np.ascontiguousarray(embeddings, dtype)
@@ -117,8 +117,7 @@ class CaptionDatastore:
 
         `drcap.retrieval.build.build_datastore` does so on disk and can be resumed.
         """
-        files.check_dtype(dtype)
-        check_index(index)
+        check_settings(index, dtype)
         texts = distinct(captions)
         rows = encode_captions(texts, clap, **encoding).astype(dtype, copy=False)
         return cls(texts, rows, clap.fingerprint, index)

@@ -15,18 +15,11 @@ import numpy as np
 import torch
 
 from drcap.atomic import sha256
-from drcap.errors import ConfigError, DatastoreError
+from drcap.errors import DatastoreError
 
 VERSION = 2  # 1 had embeddings.safetensors
 MANIFEST, CAPTIONS = "datastore.json", "captions.parquet"
 EMBEDDINGS, INDEX = "embeddings.npy", "index.faiss"
-DTYPES = ("float32", "float16")
-
-
-def check_dtype(dtype: str) -> None:
-    """Raise ConfigError unless embeddings can be stored as `dtype`."""
-    if dtype not in DTYPES:
-        raise ConfigError(f"dtype: '{dtype}' is not stored; use {' or '.join(DTYPES)}")
 
 
 def float32(rows: np.ndarray, device: torch.device | str = "cpu") -> torch.Tensor:
@@ -61,9 +54,7 @@ def check_target(folder: Path | str, *, overwrite: bool) -> None:
             raise DatastoreError(f"{path} is a file: name a folder for the datastore")
     if folder.exists() and any(folder.iterdir()):
         if not (folder / MANIFEST).exists():
-            raise DatastoreError(
-                f"{folder} holds other files and no datastore: name another folder"
-            )
+            raise DatastoreError(f"{folder} holds other files: name another folder")
         if not overwrite:
             raise DatastoreError(
                 f"{folder} exists: name another folder or add --overwrite"

@@ -23,19 +23,21 @@ if TYPE_CHECKING:
 
 # how to search -> faiss' own name of the index; both copy the rows at float16
 INDEXES = {"exact": None, "ivf": "IVF{lists},SQfp16", "hnsw": "HNSW32,SQfp16"}
+DTYPES = ("float32", "float16")
 BLOCK = 8_192  # rows compared at once; with 1,024 queries 32 MB of products
 POINTS = 64  # rows a list of the IVF is fitted to; faiss wants 39 at least
 PROBED = 16  # an IVF searches one list in so many
 EF_BUILD, EF_SEARCH = 80, 128  # breadth of the graph's search
 SPARE = 8  # candidates beyond top_k + 1, among which ties are settled
 TIE = 1e-5  # above the rounding error of a float32 inner product of unit rows
-SAMPLE = 256  # captions that `sampled_recall` draws
+SAMPLE = 256  # captions that `recall` draws
 
 
-def check_index(kind: str) -> None:
-    """Raise ConfigError unless `kind` is a way to search."""
-    if kind not in INDEXES:
-        raise ConfigError(f"index: unknown '{kind}'; known: {', '.join(INDEXES)}")
+def check_settings(index: str = "exact", dtype: str = "float32") -> None:
+    """Raise ConfigError for an unknown way to search or to store embeddings."""
+    for name, value, known in (("index", index, INDEXES), ("dtype", dtype, DTYPES)):
+        if value not in known:
+            raise ConfigError(f"{name}: unknown '{value}'; known: {', '.join(known)}")
 
 
 class Searcher:
@@ -117,14 +119,8 @@ class Searcher:
                 faiss.write_index(self.index, faiss.PyCallbackIOWriter(file.write))
 
 
-def build_index(
-    kind: str, embeddings: np.ndarray, *, progress: bool = False
-) -> Searcher:
-    """Return what searches embeddings (N, D) in the way called `kind`.
-
-    ConfigError for an unknown kind.
-    """
-    check_index(kind)
+def build_index(kind: str, embeddings: np.ndarray, progress: bool = False) -> Searcher:
+    """Return what searches embeddings (N, D) in the way called `kind`."""
     if kind == "exact" or not len(embeddings):
         return Searcher(embeddings)
     import faiss
@@ -167,32 +163,27 @@ def read_index(path: Path, kind: str, embeddings: np.ndarray) -> Searcher:
 
 def recall(
     datastore: "CaptionDatastore",
-    queries: torch.Tensor | np.ndarray,
+    queries: torch.Tensor | np.ndarray | None = None,
     top_k: int = 3,
-    **options,
 ) -> float:
-    """Return the share of the exact `top_k` that the datastore's own search returns.
+    """Return the share in [0, 1] of the exact `top_k` that the datastore's index finds.
 
-    queries, options : as for `CaptionDatastore.search`     returns : in [0, 1]
+    queries : (B, D), unit rows; None: captions drawn at random search for their
+        neighbours, which says little of audio: it lies elsewhere in the space
 
     A caption as similar as the last of the exact ones counts as one of them.
     """
+    own = None
+    if queries is None:
+        size, count = len(datastore), min(SAMPLE, len(datastore))
+        rows = np.random.default_rng(0).choice(size, count, replace=False)
+        own = [datastore.captions[row] for row in rows]
+        queries = datastore.embeddings_of(own)
     hits = wanted = 0
-    exact = datastore.search(queries, top_k, exact=True, **options)
-    own = datastore.search(queries, top_k, **options)
-    for best, matches in zip(exact, own, strict=True):
+    exact = datastore.search(queries, top_k, own_captions=own, exact=True)
+    approximate = datastore.search(queries, top_k, own_captions=own)
+    for best, matches in zip(exact, approximate, strict=True):
         floor = best[-1].similarity if best else 0.0
         hits += sum(match.similarity >= floor for match in matches)
         wanted += len(best)
     return hits / wanted if wanted else 1.0
-
-
-def sampled_recall(datastore: "CaptionDatastore") -> float:
-    """Return the recall of captions drawn at random that search for their neighbours.
-
-    Audio lies elsewhere in the space: pass its embeddings to `recall` to measure it.
-    """
-    count = min(SAMPLE, len(datastore))
-    rows = np.random.default_rng(0).choice(len(datastore), count, replace=False)
-    own = [datastore.captions[row] for row in rows]
-    return recall(datastore, datastore.embeddings_of(own), own_captions=own)
