@@ -71,19 +71,12 @@ def test_the_readme_begins_with_the_two_commands():
     ]
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-class TestCommittedNotebook:
-    def test_it_is_executed_and_clean(self, path):
-        assert problems(nbformat.read(path, as_version=4)) == []
-
-    def test_it_was_run_at_its_default_parameters(self, path):
+def test_committed_notebooks_are_executed_clean_and_at_their_defaults():
+    for path in NOTEBOOKS:
         notebook = nbformat.read(path, as_version=4)
+        assert problems(notebook) == [], path
         tags = [tag for cell in notebook.cells for tag in cell.metadata.get("tags", [])]
-        assert tags.count("parameters") == 1
-        assert INJECTED not in tags
-
-    def test_it_shows_no_path_of_the_machine_that_ran_it(self, path):
-        notebook = nbformat.read(path, as_version=4)
-        outputs = [cell.get("outputs", []) for cell in notebook.cells]
+        assert tags.count("parameters") == 1 and INJECTED not in tags
+        outputs = str([cell.get("outputs", []) for cell in notebook.cells])
         for machine_path in (ROOT, paths.home()):
-            assert str(machine_path) not in str(outputs)
+            assert str(machine_path) not in outputs

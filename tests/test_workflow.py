@@ -1,314 +1,325 @@
 """The run graph: what runs, in what order, and what does not run again.
 
-The graph is the real one; the commands it calls are stand-ins that write the declared
-files at once.
+The graph is the real one, planned in this process; its results are files of no content.
 """
 
 import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
-import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
+from snakemake.api import SnakemakeApi
+from snakemake.settings.types import (
+    ConfigSettings,
+    DAGSettings,
+    OutputSettings,
+    Quietness,
+    ResourceSettings,
+)
 
 from drcap import paths
-from drcap.experiments.grid import TABLES as RESULT_TABLES
-from drcap.experiments.grid import table_experiments
-from workflow import grid, summary
-from workflow.outputs import FIGURES, NOTEBOOKS, TABLES
-from workflow.summary import summarise
+from drcap.errors import ConfigError
+from drcap.experiments.grid import TABLES, table_experiments
+from workflow import graph, summary
+from workflow.graph import NOTEBOOKS
 
 NOTEBOOK_RULES = [f"notebook_{name}" for name in NOTEBOOKS]
-EXPERIMENTS = grid.experiments_of(RESULT_TABLES, NOTEBOOKS, [0])
-TRAINED = grid.trained_for("06_ablation_similarity_selection", [0])
-CAPTIONS = sorted(
-    f"captions_{batch.name}" for batch in grid.batches(EXPERIMENTS, TRAINED, "demo")
+PLAN = graph.plan({})
+CAPTIONS = sorted(f"captions_{batch.name}" for batch in PLAN.batches)
+RULES = sorted(
+    [*("assets", "clap", "corpora", "datastore"), *CAPTIONS, "scores", "space", "table"]
+    + [*NOTEBOOK_RULES, "report"]
 )
-GRID = [*CAPTIONS, "scores", "space", "table"]
-MADE = ["assets", "clap", "corpora", "datastore"]
-RULES = sorted([*MADE, *GRID, *NOTEBOOK_RULES, "report"])
-MAKEFILE = ["--rerun-incomplete", "--nolock", "--quiet", "host", "reason"]
-COPIED = ("workflow/__init__.py", "workflow/outputs.py", "workflow/grid.py")
-COMMANDS = {
-    "run_notebook": """
-        import sys, time
-        from pathlib import Path
-        from workflow.outputs import outputs
-        source, target = map(Path, sys.argv[1:3])
-        reports = Path(sys.argv[sys.argv.index("-p") + 5].partition("=")[2])
-        if source.read_text() == "fails":
-            sys.exit("the notebook failed")
-        if source.read_text() == "waits":
-            Path("waiting").touch()
-            time.sleep(60)
-        for path in [target, *(reports / name for name in outputs(source.stem))]:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(f"{sys.argv}")
-    """,
-    "experiments": """
-        import sys
-        from pathlib import Path
-        command = sys.argv[1]
-        runs = Path("reports") / sys.argv[sys.argv.index("--profile") + 1] / "runs"
-        made = {
-            "caption": [
-                f"{each}/{file}"
-                for before, each in zip(sys.argv, sys.argv[1:])
-                for file in ("predictions.jsonl", "run.json")
-                if "_seed_" in each and before != "--train"
-            ],
-            "score": [f"{each}/scores.json" for each in sys.argv if "_seed_" in each],
-        }
-        targets = [runs / path for path in made.get(command, [])]
-        if "--done" in sys.argv:
-            targets.append(Path(sys.argv[sys.argv.index("--done") + 1]))
-        for path in targets:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(f"{sys.argv}")
-    """,
-    "table": """
-        import sys
-        from pathlib import Path
-        name = sys.argv[1]
-        reports = Path("reports") / sys.argv[sys.argv.index("--profile") + 1]
-        tables = [f"tables/{name}.{kind}" for kind in ("csv", "md", "tex")]
-        for path in [f"runs/{name}/run.json", *tables]:
-            (reports / path).parent.mkdir(parents=True, exist_ok=True)
-            (reports / path).write_text(f"{sys.argv}")
-    """,
-    "datastore": "import sys; open(sys.argv[1], 'w').write('{}')",
-    "corpora": "print('corpora')",
-    "train_clap": "print('model')",
-    "summary": "import sys; open(sys.argv[1] + '/summary.md', 'w').write('#')",
-}
 
 
 class Graph:
-    """A copy of the repository's run graph that calls stand-ins."""
+    """A copy of what the run graph reads, planned without running anything."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder / "repository"
-        self.home = folder / "home"
-        self.bin = folder / "bin"
-        leave_out = shutil.ignore_patterns("checkpoints", "__pycache__")
-        shutil.copytree(paths.PACKAGE, self.folder / "drcap", ignore=leave_out)
-        for name in ("Snakefile", *COPIED):
-            (self.folder / name).parent.mkdir(exist_ok=True)
-            shutil.copy(paths.REPOSITORY / name, self.folder / name)
-        for name, code in COMMANDS.items():
-            lines = [line.removeprefix(" " * 8) for line in code.splitlines()]
-            (self.folder / f"workflow/{name}.py").write_text("\n".join(lines))
-        (self.folder / "notebooks").mkdir()
+    def __init__(self, folder: Path, home: Path):
+        self.folder, self.home = folder, home
+
+    @classmethod
+    def copied(cls, folder: Path) -> "Graph":
+        copy = cls(folder / "a repository", folder / "a home")
+        ignore = shutil.ignore_patterns("checkpoints", "__pycache__")
+        for name in ("drcap", "soundscapes", "workflow"):
+            shutil.copytree(paths.REPOSITORY / name, copy.folder / name, ignore=ignore)
+        shutil.copy(paths.REPOSITORY / "Snakefile", copy.folder)
         for name in NOTEBOOKS:
-            self.write(name, "{}")
-        self.bin.mkdir()
-        (self.bin / "drcap").write_text("#!/bin/sh\necho assets\n")
-        (self.bin / "drcap").chmod(0o755)
+            copy.write(f"notebooks/{name}.ipynb", "{}")
+        return copy
 
-    def write(self, notebook: str, content: str) -> None:
-        (self.folder / "notebooks" / f"{notebook}.ipynb").write_text(content)
+    def write(self, name: str, content: str) -> None:
+        (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (self.folder / name).write_text(content)
 
-    def start(self, *options: str) -> subprocess.Popen:
-        search = [self.bin, Path(sys.executable).parent, os.environ["PATH"]]
-        path = os.pathsep.join(map(str, search))
-        return subprocess.Popen(
-            [sys.executable, "-m", "snakemake", "--cores", "2", *MAKEFILE, *options],
-            cwd=self.folder,
-            env=os.environ | {"PATH": path, "DRCAP_HOME": str(self.home)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+    def jobs(self, force=False, **config) -> list:
+        """Return the jobs that would run, each after those it needs, `all` left out.
 
-    def run(self, *options: str) -> subprocess.CompletedProcess:
-        process = self.start(*options)
-        stdout, stderr = process.communicate()
-        return subprocess.CompletedProcess((), process.returncode, stdout, stderr)
+        force : take nothing for done
+        """
+        quiet = OutputSettings(quiet={Quietness.ALL}, dryrun=True)
+        here, path = Path.cwd(), list(sys.path)
+        before = {name: os.environ.get(name) for name in ("DRCAP_HOME", "GPUS")}
+        os.environ |= {"DRCAP_HOME": str(self.home), "GPUS": "0"}
+        try:
+            with SnakemakeApi(quiet) as api:
+                workflow = api.workflow(
+                    resource_settings=ResourceSettings(cores=2),
+                    config_settings=ConfigSettings(config=config),
+                    snakefile=self.folder / "Snakefile",
+                    workdir=self.folder,
+                )
+                settings = DAGSettings(forceall=force)
+                workflow.dag(settings).execute_workflow(executor="dryrun")
+                dag = workflow._workflow.dag
+                levels = dag.toposorted({*dag.needrun_jobs(exclude_finished=False)})
+                return [job for level in levels for job in level if job.name != "all"]
+        finally:
+            os.chdir(here)
+            sys.path[:] = path
+            for name, value in before.items():
+                os.environ.pop(name, None)
+                os.environ |= {name: value} if value is not None else {}
 
-    def pending(self, *options: str) -> list[str]:
-        """Return the rules that would run, but for the last, `all`."""
-        told = self.run("--dry-run", *options)
-        assert told.returncode == 0, told.stderr
-        listed = re.findall(r"^(\w+) +\d+$", told.stdout + told.stderr, re.M)
-        return sorted({*listed} - {"all", "total"})
+    def pending(self, **config) -> list[str]:
+        return sorted({job.name for job in self.jobs(**config)})
+
+    def finish(self) -> None:
+        """Make every output, one job after the other."""
+        for second, job in enumerate(self.jobs(), 2_000_000_000):
+            for output in map(Path, job.output):
+                path = self.folder / output
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch()
+                os.utime(path, (second, second))
+
+
+def touched(graph, name):
+    """Change a file after the graph has run."""
+    os.utime(graph.folder / name, (2_100_000_000, 2_100_000_000))
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    graph = Graph(tmp_path_factory.mktemp("graph"))
-    assert graph.pending() == sorted(RULES)
-    told = graph.run()
-    assert told.returncode == 0, told.stderr
-    return graph
+    made = Graph.copied(tmp_path_factory.mktemp("graph"))
+    assert made.pending() == RULES
+    made.finish()
+    return made
 
 
 @pytest.fixture
-def graph(finished, tmp_path):
+def copy(finished, tmp_path):
     """A finished graph of the test's own."""
-    copy = Graph.__new__(Graph)
-    copy.__dict__ = dict(finished.__dict__)
-    copy.folder = tmp_path / "repository"
-    shutil.copytree(finished.folder, copy.folder)
-    return copy
+    shutil.copytree(finished.folder, tmp_path / "repository")
+    shutil.copytree(finished.home, tmp_path / "home")
+    return Graph(tmp_path / "repository", tmp_path / "home")
 
 
-def test_a_run_writes_the_page_of_results_and_a_second_run_does_nothing(finished):
-    assert (finished.folder / "reports/demo/summary.md").exists()
+def test_what_is_done_is_not_done_again(finished):
     assert finished.pending() == []
-    assert "Nothing to be done" in finished.run().stderr
 
 
-def test_notebooks_are_told_profile_seed_and_folder(finished):
-    told = (finished.folder / "reports/demo/tables/recordings.csv").read_text()
-    for parameter in ("profile=demo", "seed=0", "reports_dir=reports/demo"):
-        assert parameter in told
+@pytest.mark.parametrize(
+    ("changed", "stale", "fresh"),
+    [
+        ("notebooks/03_text_only_training.ipynb", {"report"}, {"scores", "table"}),
+        ("drcap/projection.py", {*CAPTIONS, "table", *NOTEBOOK_RULES}, {"space"}),
+        ("drcap/evaluation/metrics.py", {"scores", "table"}, {*CAPTIONS, "space"}),
+        ("soundscapes/dsp.py", {"corpora", "clap", "space", *CAPTIONS}, {"assets"}),
+        ("drcap/plots/style.py", {*NOTEBOOK_RULES, "report"}, {"scores", "table"}),
+        ("drcap/cli/machine.py", set(), {*RULES}),
+    ],
+)
+def test_what_is_changed_runs_again_with_all_that_depends_on_it(
+    copy, changed, stale, fresh
+):
+    touched(copy, changed)
+    pending = {*copy.pending()}
+    assert stale <= pending and not fresh & pending
+    if changed.startswith("notebooks/"):
+        assert pending == {"notebook_03_text_only_training", "report"}
 
 
-def test_a_changed_notebook_is_run_again_alone(graph):
-    graph.write("03_text_only_training", '{"changed": true}')
-    assert graph.pending() == ["notebook_03_text_only_training", "report"]
+def test_a_missing_result_is_made_again(copy):
+    (copy.folder / "reports/demo/figures/quickstart_clip.png").unlink()
+    assert copy.pending() == ["notebook_00_quickstart", "report"]
 
 
-def test_a_changed_method_runs_every_notebook_again(graph):
-    with open(graph.folder / "drcap" / "projection.py", "a") as stream:
-        stream.write("# changed\n")
-    stale = {*CAPTIONS, "scores", "table", "report", *NOTEBOOK_RULES}
-    assert graph.pending() == sorted(stale)
-
-
-def test_a_changed_metric_scores_again_and_captions_nothing_again(graph):
-    with open(graph.folder / "drcap/evaluation/metrics.py", "a") as stream:
-        stream.write("# changed\n")
-    pending = graph.pending()
-    assert "scores" in pending and not {*CAPTIONS, "space"} & {*pending}
-
-
-def test_one_table_needs_its_own_experiments_alone(finished):
-    only = ("--forceall", "--config", "only=table3")
-    pending = {*finished.pending(*only)}
-    assert pending < {"assets", "corpora", "clap", *GRID}
-    assert len(pending & {*CAPTIONS}) == 4
-    told = finished.run("--dry-run", *only)
-    counts = dict(re.findall(r"^(\w+) +(\d+)$", told.stdout + told.stderr, re.M))
-    assert (counts["space"], counts["table"]) == ("1", "1")
-
-
-def test_seeds_are_experiments_of_their_own_with_one_clap_model(finished):
-    told = finished.run("--dry-run", "--forceall", "--config", "seeds=0 1")
-    counts = dict(re.findall(r"^(\w+) +(\d+)$", told.stdout + told.stderr, re.M))
-    assert counts["clap"] == "1" and counts["space"] == "2"
-    everything = grid.experiments_of(RESULT_TABLES, NOTEBOOKS, (0, 1))
-    assert {*table_experiments(seeds=(0, 1))} <= {*everything}
-    trainings = {each.training.name for each in everything}
-    assert {f"captions_{name}" for name in trainings} <= {*counts}
-
-
-def test_the_job_that_captions_most_starts_first():
-    made = grid.batches(EXPERIMENTS, TRAINED, "demo")
-    counts = [len(batch.experiments) for batch in made]
-    assert counts == sorted(counts, reverse=True) and counts[0] > counts[-1]
-
-
-def test_in_smoke_a_job_makes_all_of_a_domain():
-    made = grid.batches(EXPERIMENTS, TRAINED, "smoke")
-    assert [batch.name for batch in made] == ["trained_on_ac", "trained_on_cl"]
-    assert {each for batch in made for each in batch.experiments} == {*EXPERIMENTS}
-    wanted = {each.training for each in EXPERIMENTS} | {*TRAINED}
-    assert {each for batch in made for each in batch.trainings} == wanted
-
-
-def test_an_unknown_part_is_an_error_that_lists_the_known_ones(finished):
-    told = finished.run("--config", "only=table9")
-    assert told.returncode == 1
-    assert "ONLY: unknown 'table9'; give 00, " in told.stderr
-
-
-def test_the_same_graph_is_planned_for_slurm(finished, monkeypatch):
-    monkeypatch.setenv("GPUS", "1")
-    folder = finished.folder / "workflow/profiles/slurm"
-    shutil.copytree(paths.REPOSITORY / "workflow/profiles/slurm", folder)
-    told = finished.run("--dry-run", "--forceall", "--workflow-profile", str(folder))
-    assert told.returncode == 0, told.stderr
-    listed = re.findall(r"^(\w+) +\d+$", told.stdout + told.stderr, re.M)
-    assert sorted({*listed} - {"all", "total"}) == RULES
-
-
-def test_a_changed_generator_makes_the_corpora_and_all_that_hangs_on_them_again(graph):
-    with open(graph.folder / "drcap/data/soundscapes/dsp.py", "a") as stream:
-        stream.write("# changed\n")
-    assert {"corpora", "clap", "notebook_01_clap_training"} <= set(graph.pending())
-
-
-def test_a_changed_command_line_runs_nothing_again(graph):
-    with open(graph.folder / "drcap" / "cli" / "doctor.py", "a") as stream:
-        stream.write("# changed\n")
-    assert graph.pending() == []
-
-
-def test_another_seed_and_another_profile_are_run(graph):
-    of_a_seed = {"scores", "table", *NOTEBOOK_RULES}
-    assert of_a_seed <= set(graph.pending("--config", "seeds=1"))
-    in_smoke = {"captions_trained_on_ac", "captions_trained_on_cl"}
-    expected = {*RULES} - {"assets", *CAPTIONS} | in_smoke
-    assert expected == set(graph.pending("--config", "profile=smoke"))
-
-
-def test_a_missing_result_is_made_again(graph):
-    (graph.folder / "reports/demo/figures/quickstart_clip.png").unlink()
-    assert "notebook_00_quickstart" in graph.pending()
-
-
-def test_a_fresh_clone_runs_everything_though_results_are_committed(graph):
+def test_a_fresh_clone_makes_its_own_results_though_they_are_committed(copy):
     ignored = (paths.REPOSITORY / ".gitignore").read_text().splitlines()
     assert {"reports/*/notebooks/", ".snakemake/"} <= {*ignored}
-    shutil.rmtree(graph.folder / "reports/demo/notebooks")
-    shutil.rmtree(graph.folder / ".snakemake")
-    graph.home = graph.folder.parent / "empty"
-    assert graph.pending() == RULES
-    only = graph.pending("--config", "only=table3")
-    assert "captions_drcap_ac_to_ac_seed_0" in only
+    shutil.rmtree(copy.folder / "reports/demo/notebooks")
+    copy.home = copy.folder.parent / "empty"
+    assert copy.pending() == RULES
+    assert "captions_drcap_ac_to_ac_seed_0" in copy.pending(only="table3")
 
 
-def test_a_failed_notebook_names_its_log_and_the_others_are_kept(graph):
-    graph.write("03_text_only_training", "fails")
-    told = graph.run()
-    assert told.returncode == 1
-    assert "logs/demo/03_text_only_training.log" in told.stderr
-    assert "the notebook failed" in told.stderr
-    graph.write("03_text_only_training", "{}")
-    assert graph.pending() == ["notebook_03_text_only_training", "report"]
+def test_one_table_needs_its_own_experiments_alone(copy):
+    copy.home = copy.folder.parent / "empty"
+    jobs = Counter(job.name for job in copy.jobs(only="table3"))
+    assert {*jobs} < {
+        "assets",
+        "corpora",
+        "clap",
+        *CAPTIONS,
+        "space",
+        "scores",
+        "table",
+    }
+    assert len({*jobs} & {*CAPTIONS}) == 4
+    assert jobs["space"] == jobs["table"] == 1
 
 
-def test_a_killed_run_goes_on_where_it_stopped(graph):
-    graph.write("03_text_only_training", '{"changed": true}')  # longer, so earlier
-    graph.write("00_quickstart", "waits")
-    run = graph.start("--cores", "1")
-    while not (graph.folder / "waiting").exists():
-        assert run.poll() is None
-        time.sleep(0.05)
-    os.killpg(run.pid, signal.SIGKILL)
-    run.communicate()
-    graph.write("00_quickstart", "{}")
-    assert graph.pending() == ["notebook_00_quickstart", "report"]
-    assert graph.run().returncode == 0
-    assert graph.pending() == []
+def test_seeds_and_profiles_are_experiments_of_their_own(finished):
+    jobs = Counter(job.name for job in finished.jobs(force=True, seeds="0 1"))
+    assert (jobs["clap"], jobs["space"]) == (1, 2)  # one CLAP model for all seeds
+    plan = graph.plan({"seeds": "0 1"})
+    assert {*table_experiments(seeds=(0, 1))} <= {*plan.experiments}
+    second = [each.training for each in plan.experiments if each.seed == 1]
+    assert {f"captions_{each.name}" for each in second} <= {*jobs}
+    in_smoke = {"captions_trained_on_ac", "captions_trained_on_cl"}
+    expected = {*RULES} - {"assets", *CAPTIONS} | in_smoke
+    assert {*finished.pending(profile="smoke")} == expected
 
 
-def test_the_makefile_calls_snakemake_as_these_tests_do():
-    assert " ".join(MAKEFILE) in (paths.REPOSITORY / "Makefile").read_text()
+@pytest.mark.parametrize(
+    ("only", "tables", "notebooks"),
+    [
+        ("05", [], ["05_main_results"]),
+        ("00,09", [], ["00_quickstart", "09_ablation_projection"]),
+        (5, [], ["05_main_results"]),  # what Snakemake makes of a bare 05
+        (0, [], ["00_quickstart"]),
+        ("table3, 12_report", ["table3_ablation_in_domain"], ["12_report"]),
+        ("", list(TABLES), list(NOTEBOOKS)),
+    ],
+)
+def test_a_part_is_named_by_its_number(only, tables, notebooks):
+    plan = graph.plan({"only": only})
+    assert (plan.tables, plan.notebooks) == (tables, notebooks)
 
 
-def test_an_unknown_profile_is_an_error_before_anything_runs(finished):
-    told = finished.run("--config", "profile=dmo")
-    assert told.returncode == 1
-    assert "unknown 'dmo'; choose one of smoke, demo, paper" in told.stderr
-    assert not (finished.folder / "reports/dmo").exists()
+def test_an_unknown_part_or_profile_is_an_error_before_anything_runs(finished):
+    with pytest.raises(ConfigError, match="ONLY: unknown 'table9'; give 00, "):
+        graph.plan({"only": "table9"})
+    with pytest.raises(ConfigError, match="unknown 'dmo'; choose one of smoke, demo"):
+        graph.plan({"profile": "dmo"})
+
+
+def test_the_job_that_captions_most_starts_first_and_in_smoke_two_do_all():
+    counts = [len(batch.experiments) for batch in PLAN.batches]
+    assert counts == sorted(counts, reverse=True) and counts[0] > counts[-1]
+    smoke = graph.plan({"profile": "smoke"})
+    assert [batch.name for batch in smoke.batches] == ["trained_on_ac", "trained_on_cl"]
+    captioned = [each for batch in smoke.batches for each in batch.experiments]
+    assert sorted(captioned) == sorted(PLAN.experiments)
+
+
+def test_a_job_takes_memory_and_a_gpu_where_torch_sees_one(finished, monkeypatch):
+    resources = {job.name: job.resources for job in finished.jobs(profile="smoke")}
+    heavy = {"clap", "space", "scores", "captions_trained_on_ac", *NOTEBOOK_RULES}
+    assert {resources[name]["mem_mb"] for name in heavy} == {graph.MEMORY["smoke"]}
+    assert resources["table"]["mem_mb"] < graph.MEMORY["smoke"]
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setenv("GPUS", "")
+    monkeypatch.delenv("GPUS")
+    assert graph.gpus() == 1 and os.environ["GPUS"] == "1"
+
+
+PROGRAM = """#!/bin/sh
+[ "$1" = -c ] && exec {python} "$@"
+[ "$1 $2" = "-m snakemake" ] && exec {python} "$@"
+echo "$(basename "$0") $*" >> calls
+for name in "$@"; do
+    case "$name" in reports/*.ipynb|*.json) mkdir -p "$(dirname "$name")"; : > "$name"
+    esac
+done
+"""
+
+
+def snakemake(folder: Path, home: Path, *options: str) -> subprocess.CompletedProcess:
+    """Run the graph with stand-ins for `drcap` and `python`."""
+    programs = folder.parent / "bin"
+    programs.mkdir(exist_ok=True)
+    for name in ("drcap", "python"):
+        (programs / name).write_text(PROGRAM.format(python=sys.executable))
+        (programs / name).chmod(0o755)
+    path = os.pathsep.join([str(programs), os.environ["PATH"]])
+    quick = ["--nolock", "--latency-wait", "0"]
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", *quick, *options],
+        cwd=folder,
+        env=os.environ | {"PATH": path, "DRCAP_HOME": str(home), "GPUS": "0"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_jobs_run_in_folders_whose_names_have_blanks(tmp_path):
+    copy = Graph.copied(tmp_path)
+    given = ["--config", "profile=smoke", 'only="00"']
+    done = snakemake(copy.folder, copy.home, "--cores", "1", *given)
+    assert "logs/smoke/00_quickstart.log" in done.stdout  # its files are not made
+    calls = (copy.folder / "calls").read_text().splitlines()
+    ready = copy.home / "reproduce/datastore-smoke.json"
+    assert calls[:2] == ["drcap assets fetch", "drcap assets list"]
+    assert f"python -m workflow datastore {ready} --profile smoke --seed 0" in calls
+    assert "-p profile=smoke -p seed=0 --log logs/smoke/00_quickstart.log" in calls[-1]
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "bin",
+        "a repository",
+        "a home",
+    }
+
+
+SLURM = {  # of a cluster that runs a job at once, when it is submitted
+    "sbatch": """
+for word in "$@"; do case "$word" in --wrap=*) job="${word#--wrap=}";; esac; done
+echo "$*" >> submitted; SLURM_JOB_ID=7 sh -c "$job" > job.log 2>&1
+echo $? > state; echo 7
+""",
+    "srun": """
+while :; do case "$1" in -*) shift;; *) break;; esac; done
+exec "$@"
+""",
+    "sacct": """
+[ "$(cat state)" = 0 ] && echo "7|COMPLETED" || echo "7|FAILED"
+""",
+    "sacctmgr": "echo me\n",
+    "squeue": "exit 0\n",
+}
+
+
+@pytest.mark.graph
+def test_the_slurm_profile_plans_all_and_runs_a_job(tmp_path):
+    copy = Graph.copied(tmp_path)
+    (tmp_path / "bin").mkdir()
+    for name, code in SLURM.items():
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{code}")
+        (tmp_path / "bin" / name).chmod(0o755)
+    given = ["--workflow-profile", "workflow/profiles/slurm"]
+    given += ["--slurm-init-seconds-before-status-checks", "1", "--default-resources"]
+    given += ["slurm_account=me", "slurm_partition=some", "runtime=9"]
+    config = ["--config", "profile=smoke", 'only="00"']
+    planned = snakemake(copy.folder, copy.home, "--dry-run", *given, *config)
+    assert planned.returncode == 0, planned.stdout
+    ready = copy.home / "reproduce/datastore-smoke.json"
+    done = snakemake(copy.folder, copy.home, str(ready), *given, *config)
+    assert done.returncode == 0, done.stdout
+    assert ready.exists()
+    assert "--cpus-per-task=8" in (copy.folder / "submitted").read_text()
+
+
+def test_the_makefile_calls_snakemake_with_what_the_graph_reads():
+    makefile = (paths.REPOSITORY / "Makefile").read_text()
+    for option in ("--resources gpu=1 mem_mb=$(MEMORY)", """only='"$(ONLY)"'"""):
+        assert option in makefile
 
 
 def test_the_page_of_results_holds_every_table_and_how_it_was_made(tmp_path):
@@ -322,33 +333,21 @@ def test_the_page_of_results_holds_every_table_and_how_it_was_made(tmp_path):
         "packages": {"torch": "2.13.0"},
         "git": {"commit": "0123456789abcdef", "changed": True},
     }
-    for name in NOTEBOOKS:
-        run = reports / "runs" / name / "run.json"
-        run.parent.mkdir(parents=True)
-        run.write_text(json.dumps(record))
-        for table in TABLES[name]:
-            path = reports / "tables" / f"{table}.md"
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(f"| the table {table} |\n")
-    for name in RESULT_TABLES:
+    for name in (*NOTEBOOKS, *TABLES):
         run = reports / "runs" / name / "run.json"
         run.parent.mkdir(parents=True)
         run.write_text(json.dumps(record | {"seeds": [3, 4]}))
-        (reports / "tables" / f"{name}.md").write_text(f"| the result {name} |\n")
-    page = summarise(reports)
+    tables = [table for names, _ in NOTEBOOKS.values() for table in names.split()]
+    (reports / "tables").mkdir()
+    for name in (*tables, *TABLES):
+        (reports / "tables" / f"{name}.md").write_text(f"| the table {name} |\n")
+    page = summary.summarise(reports)
     assert page.startswith('# Results of `make reproduce PROFILE=demo SEEDS="3 4"`')
-    for name in RESULT_TABLES:
-        assert f"| the result {name} |" in page
-    for name in NOTEBOOKS:
+    for name in (*tables, *TABLES):
+        assert (f"| the table {name} |" in page) == (name != "claims")
+    for name, (_, figures) in NOTEBOOKS.items():
         row = f"| {name} | 3 | 1.5 | 300 steps | A CPU, 2 cores, A GPU | 2.13.0 |"
         assert row in re.sub(" +", " ", page)
-        for table in TABLES[name]:
-            assert f"| the table {table} |" in page
-        for figure in FIGURES[name]:
-            assert f"(figures/{figure}.png)" in page
+        assert all(f"(figures/{figure}.png)" in page for figure in figures.split())
     assert "0123456789 with changes" in page
-
-
-def test_the_page_of_results_tells_how_long_a_clap_model_was_trained():
     assert summary._training({"epochs": 17}) == "17 epochs"
-    assert summary._training({"steps": 4_000}) == "4,000 steps"

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -12,15 +13,14 @@ from drcap.atomic import write_json
 from drcap.cli.options import Profile, Seed
 from drcap.environment import hush, set_thread_policy
 from drcap.errors import DRCapError
-from workflow import notebooks, readme, real, summary
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
-app.command("notebook")(notebooks.notebook)
-app.command("publish")(notebooks.publish)
-app.command("ablations")(real.ablations)
-app.command("zero-shot")(real.zero_shot)
-app.command("summary")(summary.summary)
-app.command("readme")(readme.readme)
+MODULES = {  # command -> its module, imported when it is called
+    **dict.fromkeys(("notebook", "publish"), "notebooks"),
+    **dict.fromkeys(("ablations", "zero-shot"), "real"),
+    "summary": "summary",
+    "readme": "readme",
+}
 Done = Annotated[Path, typer.Argument(help="File that says what was made.")]
 
 
@@ -98,6 +98,10 @@ def table(
 def main() -> None:
     """Run a step; an error that a user can mend is one line and exit code 2."""
     set_thread_policy()
+    for name in MODULES if {*sys.argv[1:2]} <= {"--help"} else sys.argv[1:2]:
+        if name in MODULES:
+            module = import_module(f"workflow.{MODULES[name]}")
+            app.command(name)(getattr(module, name.replace("-", "_")))
     try:
         app()
     except (DRCapError, OSError) as error:

@@ -1,4 +1,7 @@
-"""Notebooks are run with parameters; what is kept is clean, whole, or not there."""
+"""Notebooks are run with parameters; what is kept is clean, whole, or not there.
+
+Outputs are published from a run at default parameters, and from no other.
+"""
 
 import subprocess
 import sys
@@ -8,8 +11,16 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from drcap import paths
-from workflow.clean_notebook import LARGEST, WIDGET, cleaned, problems
-from workflow.run_notebook import NotebookError, execute
+from workflow.notebooks import (
+    LARGEST,
+    WIDGET,
+    NotebookError,
+    cleaned,
+    execute,
+    problems,
+    publish,
+    published,
+)
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 DEFAULTS = "seed: int = 0  # of the draws\nname: str = 'nobody'  # who"
@@ -93,29 +104,28 @@ def test_a_kernel_that_dies_is_an_error(tmp_path):
     assert not (tmp_path / "copy.ipynb").exists()
 
 
-def test_the_command_says_in_one_line_what_is_wrong(tmp_path):
-    for name, content, complaint in (
-        ("absent", None, "no such notebook"),
-        ("text", "not JSON", "not a Python notebook"),
-    ):
-        source = tmp_path / f"{name}.ipynb"
-        if content:
-            source.write_text(content)
-        command = [sys.executable, "-m", "workflow.run_notebook", source]
-        told = subprocess.run(
-            command, cwd=paths.REPOSITORY, capture_output=True, text=True
-        )
-        assert told.returncode == 1
-        assert complaint in told.stderr and len(told.stderr.splitlines()) == 1
+def test_what_is_no_notebook_is_named(tmp_path):
+    (tmp_path / "text.ipynb").write_text("not JSON")
+    for name, complaint in (("absent", "no such notebook"), ("text", "not a Python")):
+        with pytest.raises(NotebookError, match=complaint):
+            execute(tmp_path / f"{name}.ipynb", tmp_path / "copy.ipynb")
 
 
-def test_the_command_renews_a_notebook_in_place_with_values_from_its_options(tmp_path):
+def test_the_command_keeps_a_copy_with_values_from_its_options(tmp_path):
     source = write_notebook(tmp_path / "plain.ipynb", "(name, seed)")
-    command = [sys.executable, "-m", "workflow.run_notebook", source, "-p", "seed=2"]
-    command += ["-p", "name=somebody", "--log", tmp_path / "log"]
-    subprocess.run(command, cwd=paths.REPOSITORY, check=True, capture_output=True)
-    [result] = code_cells(source)[-1].outputs
+    command = [sys.executable, "-m", "workflow", "notebook", source]
+    given = [tmp_path / "copy.ipynb", "-p", "seed=2", "-p", "name=somebody"]
+    told = subprocess.run(
+        [*command, *given, "--log", tmp_path / "log"], cwd=paths.REPOSITORY, check=True
+    )
+    [result] = code_cells(tmp_path / "copy.ipynb")[-1].outputs
     assert result.data["text/plain"] == "('somebody', 2)"
+    told = subprocess.run(
+        [*command, tmp_path / "copy.ipynb", "-p", "sed=2"],
+        **{"cwd": paths.REPOSITORY, "capture_output": True, "text": True},
+    )
+    line = f"drcap: {source}: unknown parameter 'sed'; known are seed, name\n"
+    assert (told.returncode, told.stderr) == (2, line)
 
 
 def test_problems_are_found():
@@ -136,3 +146,24 @@ def test_problems_are_found():
     ):
         assert problem in found
     assert "widget" not in "; ".join(problems(cleaned(notebook)))
+
+
+def test_outputs_are_those_of_the_run_and_cells_those_of_the_source(run, tmp_path):
+    source = write_notebook(tmp_path / "plain.ipynb", "print(seed)")
+    copies = tmp_path / "copies"
+    execute(source, copies / "plain.ipynb", {"seed": 0}, tmp_path / "log")
+    before = source.stat().st_mtime_ns
+    publish(copies, tmp_path)
+    assert source.stat().st_mtime_ns == before  # the graph must not run it again
+    assert [cell.execution_count for cell in code_cells(source)] == [1, 2]
+    assert code_cells(source)[-1].outputs[0].text == "0\n"
+    with pytest.raises(NotebookError, match="run with seed = 7, not 0"):
+        published(run / "noisy.ipynb", run / "first.ipynb")
+    write_notebook(tmp_path / "plain.ipynb", "print('changed')")
+    write_notebook(tmp_path / "a.ipynb")  # has no copy
+    content = source.read_bytes()
+    with pytest.raises(NotebookError, match="run `make reproduce`"):
+        published(source, copies / "plain.ipynb")
+    with pytest.raises(FileNotFoundError):
+        publish(copies, tmp_path)
+    assert source.read_bytes() == content
