@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from drcap.clap.front_end import LogMel, SpecAugment, fixed_length
+from drcap.clap.front_end import LogMel, fixed_length, spec_augment
 from drcap.config import FrontEndConfig, SpecAugmentConfig
 
 SETTINGS = {
@@ -54,13 +54,14 @@ def test_waveforms_are_cropped_or_followed_by_zeros(waveform):
     assert not fitted[1, 100:].any()
 
 
-# SpecAugment
+# spec_augment
 
 
 def augmented(log_mels=None, seed=0, step=0, first=0, count=50, **settings):
     log_mels = torch.zeros(count, 40, 16) if log_mels is None else log_mels
     blank = 1 + torch.arange(float(log_mels.shape[2]))
-    SpecAugment(SpecAugmentConfig(**settings), seed, blank)(log_mels, step, first)
+    place = {"seed": seed, "step": step, "first": first}
+    spec_augment(log_mels, SpecAugmentConfig(**settings), blank, **place)
     return log_mels
 
 

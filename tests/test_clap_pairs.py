@@ -9,7 +9,7 @@ from doubles_clap import SR, tiny_clap_config, write_clips
 
 from drcap import audio, paths
 from drcap.clap.front_end import LogMel
-from drcap.clap.pairs import Draws, LogMels, batches
+from drcap.clap.pairs import Draws, batches, keep_log_mels, kept_log_mel
 from drcap.errors import AudioError, DatasetError
 
 SETTINGS = tiny_clap_config("unused").front_end
@@ -79,15 +79,15 @@ def test_the_next_clip_takes_the_place_of_an_unreadable_one(
     clips, tmp_path, capsys, cached
 ):
     missing = replace(clips[3], path=tmp_path / "nowhere.wav")
-    log_mels = LogMels(SETTINGS) if cached else None
-    draws = Draws([*clips[:3], missing, *clips[4:]], SETTINGS, 0, log_mels)
+    front_end = LogMel(SETTINGS) if cached else None
+    draws = Draws([*clips[:3], missing, *clips[4:]], SETTINGS, 0, front_end)
     for _ in range(2):
         clip, row, crop = draws[0, 3]
         assert clip == 4 and draws.captions[row] in clips[4].captions
         np.testing.assert_array_equal(crop, draws[0, 4][2])
     assert capsys.readouterr().err.count("nowhere.wav: no such file") == 1
     with pytest.raises(DatasetError, match="none can be read"):
-        Draws([missing], SETTINGS, 0, log_mels)
+        Draws([missing], SETTINGS, 0, front_end)
 
 
 # log-mels that are kept
@@ -99,11 +99,11 @@ def direct(waveform):
 
 
 def test_kept_log_mels_are_the_front_ends(clips):
-    log_mels = LogMels(SETTINGS)
+    front_end = LogMel(SETTINGS)
     for clip in clips:
         waveform = audio.load(clip.path, SR)
         waveform = audio.fit_length(waveform, max(len(waveform), SETTINGS.samples))
-        stored = log_mels(clip.path)
+        stored = kept_log_mel(clip.path, front_end)
         assert stored.dtype == np.float16 and len(stored) >= SETTINGS.frames
         np.testing.assert_allclose(stored, direct(waveform), atol=HALF)
 
@@ -112,7 +112,7 @@ def test_a_crop_is_the_log_mel_of_that_stretch_but_for_its_edges(clips):
     path = max((clip.path for clip in clips), key=lambda path: path.stat().st_size)
     start = 9  # frames
     stretch = audio.load(path, SR)[start * SETTINGS.hop :][: SETTINGS.samples]
-    crop = LogMels(SETTINGS)(path)[start : start + SETTINGS.frames]
+    crop = kept_log_mel(path, LogMel(SETTINGS))[start : start + SETTINGS.frames]
     inner = slice(1, SETTINGS.frames - 1)  # the window reaches beyond the first, last
     np.testing.assert_allclose(crop[inner], direct(stretch)[inner], atol=HALF)
 
@@ -123,8 +123,7 @@ def test_log_mels_are_computed_once_and_anew_for_other_settings_or_files(tmp_pat
     damaged.write_bytes(b"not audio")
 
     def kept(settings=SETTINGS):
-        log_mels = LogMels(settings)
-        log_mels.compute_all([*recordings, damaged], progress=False)
+        keep_log_mels([*recordings, damaged], LogMel(settings), progress=False)
         return len(list((paths.home() / "log-mels").iterdir()))
 
     assert kept() == kept() == 2
@@ -134,4 +133,4 @@ def test_log_mels_are_computed_once_and_anew_for_other_settings_or_files(tmp_pat
     os.utime(recordings[1], (1, 1))
     assert kept() == 6
     with pytest.raises(AudioError, match="damaged.wav"):
-        LogMels(SETTINGS)(damaged)
+        kept_log_mel(damaged, LogMel(SETTINGS))

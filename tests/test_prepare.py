@@ -293,7 +293,7 @@ def test_prepared_clips_are_read_as_they_were_written(tmp_path):
         ({"clip_id": None}, "field 'clip_id': Input should be a valid string"),
         ({"duration": "long"}, "field 'duration': Input should be a valid number"),
         ({"path": 3}, "field 'path': Input is not a valid path"),
-        ({"other": 3}, "has the unknown field 'other'"),
+        ({"other": 3}, "field 'other': Unexpected keyword argument"),
         ({}, "lists 'a' a second time"),
     ],
 )

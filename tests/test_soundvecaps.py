@@ -2,7 +2,7 @@
 
 import pytest
 
-from drcap.data.soundvecaps import read_soundvecaps
+from drcap.data.wavcaps import read_soundvecaps
 from drcap.errors import DatasetError
 
 IDS = ("b0RFKhbpFJA", "-lfs_gz1x7Y")

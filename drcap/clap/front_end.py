@@ -7,7 +7,6 @@ SpecAugment changes the result. Checked against librosa.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import librosa
 import numpy as np
@@ -73,36 +72,38 @@ def fixed_length(
     return torch.from_numpy(np.stack(fitted).astype(np.float32, copy=False))
 
 
-@dataclass(frozen=True)
-class SpecAugment:
+def spec_augment(
+    log_mels: torch.Tensor,
+    settings: SpecAugmentConfig,
+    blank: torch.Tensor,
+    *,
+    seed: int,
+    step: int,
+    first: int,
+) -> None:
     """Roll log-mels, change their level, blank stripes of time and mels, in place.
+
+    log_mels : (n, frames, mels) dB, of the pairs from place `first` on in the batch
+    blank : (mels,) dB, what fills a stripe
 
     The stripes are Park et al.'s (2019); roll and level are ours. What a pair gets
     depends on the seed, the step and the pair's place in the batch alone.
     """
-
-    settings: SpecAugmentConfig
-    seed: int
-    blank: torch.Tensor  # (mels,) dB, what fills a stripe
-
-    def __call__(self, log_mels: torch.Tensor, step: int, first: int) -> None:
-        """Change log-mels (n, frames, mels): pairs `first` and on of the batch."""
-        for place, log_mel in enumerate(log_mels, start=first):
-            seed = (self.seed, AUGMENT, step, place)
-            self._augment(log_mel, np.random.default_rng(seed))
-
-    def _augment(self, log_mel: torch.Tensor, random: np.random.Generator) -> None:
-        (frames, mels), settings = log_mel.shape, self.settings
+    if not settings.enabled:
+        return
+    for place, log_mel in enumerate(log_mels, start=first):
+        random = np.random.default_rng((seed, AUGMENT, step, place))
+        frames, mels = log_mel.shape
         if settings.roll:
             log_mel.copy_(log_mel.roll(int(random.integers(frames)), 0))
         if settings.gain:
             log_mel += random.uniform(-settings.gain, settings.gain)
         count, width = settings.time_stripes, settings.time_width
         for start, end in _stripes(random, frames, count, width):
-            log_mel[start:end] = self.blank
+            log_mel[start:end] = blank
         count, width = settings.mel_stripes, settings.mel_width
         for start, end in _stripes(random, mels, count, width):
-            log_mel[:, start:end] = self.blank[start:end]
+            log_mel[:, start:end] = blank[start:end]
 
 
 def _stripes(

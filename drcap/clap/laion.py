@@ -23,7 +23,6 @@ from drcap.errors import CheckpointError
 
 MAX_TOKENS = 77
 COUNTED = ("position_ids", "token_type_ids")  # 0, 1, 2 ...; some files have them
-FLOOR = 1e-10  # least power in the logarithm
 
 
 class LaionCLAP(CLAP):
@@ -36,7 +35,16 @@ class LaionCLAP(CLAP):
         self.source = resolve_model(name)
         self.model, extractor, self.tokenizer = _read(self.source)
         self.model.requires_grad_(False).eval().to(resolve_device(device))
-        self.settings = _front_end(extractor)
+        self.settings = FrontEndConfig(
+            sr=extractor.sampling_rate,
+            seconds=extractor.max_length_s,
+            window=extractor.fft_window_size,
+            hop=extractor.hop_length,
+            mels=extractor.feature_size,
+            low=extractor.frequency_min,
+            high=extractor.frequency_max,
+            floor=1e-10,
+        )
         self.front_end = LogMel(self.settings).to(self.model.device)
         self.dim = self.model.config.projection_dim
         self.sr = self.settings.sr
@@ -72,10 +80,9 @@ class LaionCLAP(CLAP):
 
 
 def _read(source: str) -> tuple[ClapModel, ClapFeatureExtractor, object]:
+    options = {"output_loading_info": True, "dtype": torch.float32}
     try:
-        model, loading = ClapModel.from_pretrained(
-            source, output_loading_info=True, dtype=torch.float32
-        )
+        model, loading = ClapModel.from_pretrained(source, **options)
         extractor = ClapFeatureExtractor.from_pretrained(source)
         tokenizer = AutoTokenizer.from_pretrained(source)
     except (OSError, ValueError, RuntimeError) as error:
@@ -95,16 +102,3 @@ def _read(source: str) -> tuple[ClapModel, ClapFeatureExtractor, object]:
             "such as laion/clap-htsat-unfused"
         )
     return model, extractor, tokenizer
-
-
-def _front_end(extractor: ClapFeatureExtractor) -> FrontEndConfig:
-    return FrontEndConfig(
-        sr=extractor.sampling_rate,
-        seconds=extractor.max_length_s,
-        window=extractor.fft_window_size,
-        hop=extractor.hop_length,
-        mels=extractor.feature_size,
-        low=extractor.frequency_min,
-        high=extractor.frequency_max,
-        floor=FLOOR,
-    )

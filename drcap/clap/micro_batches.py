@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from drcap.clap.front_end import SpecAugment
+from drcap.clap.front_end import spec_augment
 from drcap.clap.model import CLAPModel
 from drcap.clap.pairs import ORDER, Draws, batches
 from drcap.config import CLAPConfig
@@ -79,17 +79,31 @@ class MicroBatches:
 
     def stream(self, first: int, last: int) -> Iterator[list[MicroBatch]]:
         """Yield this process' micro-batches of the steps from `first` to `last`."""
-        drawn = iter(self._load(self._requests(first, last)))
+        shares = self.share()
+        schedule = (first, last, len(self.draws), self.config.training.batch_size)
+        drawn_batches = batches(*schedule, self.config.seed)
+        requests = (batch[rows] for batch in drawn_batches for rows in shares)
+        drawn = iter(self._load(requests))
+        settings = self.config.training.spec_augment
+        blank = self.model.normalisation.running_mean
         for step in range(first, last):
-            yield [self._micro_batch(step, rows, next(drawn)) for rows in self.share()]
+            parts = []
+            for rows in shares:
+                clips, captions, crops = next(drawn)
+                log_mels = self._log_mels(crops)
+                place = {"seed": self.config.seed, "step": step, "first": rows.start}
+                spec_augment(log_mels, settings, blank, **place)
+                names = self.draws.identities[clips].to(log_mels.device)
+                parts.append(MicroBatch(step, rows, names, captions.tolist(), log_mels))
+            yield parts
 
     def statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return mean and variance of each mel band, (mels,), in a sample of clips."""
         order = np.random.default_rng((self.config.seed, ORDER, 0))
         sample = order.permutation(len(self.draws))[:SAMPLE].tolist()
         size = self.config.training.micro_batch
-        draws = [(0, clip) for clip in sample]
-        requests = [draws[start : start + size] for start in range(0, len(draws), size)]
+        starts = range(0, len(sample), size)
+        requests = [[(0, clip) for clip in sample[n : n + size]] for n in starts]
         sums = torch.zeros(2, self.config.front_end.mels, dtype=torch.float64)
         for _, _, crops in self._load(requests):
             frames = self._log_mels(crops).cpu().double()
@@ -98,33 +112,17 @@ class MicroBatches:
         mean, square = sums / len(sample)
         return mean.float(), (square - mean**2).float()
 
-    def _requests(self, first: int, last: int) -> Iterator[list[tuple[int, int]]]:
-        schedule = (first, last, len(self.draws), self.config.training.batch_size)
-        for batch in batches(*schedule, self.config.seed):
-            yield from (batch[rows] for rows in self.share())
-
     def _load(self, requests: Iterable[list[tuple[int, int]]]) -> DataLoader:
         cores = (os.cpu_count() or 1) // self.processes.count
         workers = min(MOST_WORKERS, max(1, cores - 1))
-        cached = self.draws.log_mels is not None
-        return DataLoader(
-            self.draws, batch_sampler=requests, num_workers=0 if cached else workers
-        )
+        if self.draws.front_end is not None:  # log-mels are only read
+            workers = 0
+        return DataLoader(self.draws, batch_sampler=requests, num_workers=workers)
 
     @torch.no_grad()
     def _log_mels(self, crops: torch.Tensor) -> torch.Tensor:
         crops = crops.to(self.processes.device)
         return crops if crops.dim() == 3 else self.model.front_end(crops)
-
-    def _micro_batch(self, step: int, rows: slice, drawn: tuple) -> MicroBatch:
-        clips, captions, crops = drawn
-        log_mels = self._log_mels(crops)
-        settings = self.config.training.spec_augment
-        if settings.enabled:
-            blank = self.model.normalisation.running_mean
-            SpecAugment(settings, self.config.seed, blank)(log_mels, step, rows.start)
-        identities = self.draws.identities[clips].to(log_mels.device)
-        return MicroBatch(step, rows, identities, captions.tolist(), log_mels)
 
 
 def backpropagate(
@@ -142,9 +140,9 @@ def backpropagate(
     returns : the loss, a scalar
 
     Embeddings are computed first, without a graph. Then micro-batch by micro-batch, the
-    loss's gradient with respect to them is carried into the weights. Weights inside
-    `encode` get the gradient of this share, to be summed over the processes; those
-    inside `loss` get the whole gradient in every process.
+    loss's gradient at them is carried into the weights. Weights inside `encode` get the
+    gradient of this share, to be summed over the processes; those inside `loss` get the
+    whole gradient in every process.
     """
     if len(micro_batches) == 1 and processes.count == 1:
         value = loss(*encode(micro_batches[0]))

@@ -60,15 +60,8 @@ def hts_at(config: CLAPConfig) -> ClapAudioConfig:
     """Return the settings of HTS-AT (Chen et al., 2022) as transformers wants them.
 
     A Swin transformer that sees the spectrogram stretched and folded into a square.
-    Raises ConfigError if the heads do not divide the width of their stage.
     """
     settings = config.audio_encoder
-    for stage, heads in enumerate(settings.heads):
-        if (width := settings.width * 2**stage) % heads:
-            raise ConfigError(
-                f"audio_encoder.heads: {heads} do not divide the width {width} of "
-                f"stage {stage}"
-            )
     return ClapAudioConfig(
         num_mel_bins=config.front_end.mels,
         spec_size=settings.spectrogram_size,
@@ -158,10 +151,11 @@ class CLAPModel(nn.Module):
         features = self.audio_encoder(input_features=log_mels[:, None]).pooler_output
         return F.normalize(self.audio_projection(features).float(), dim=-1)
 
-    def tokenize(self, captions: Sequence[str]) -> dict[str, torch.Tensor]:
-        """Return the text encoder's inputs for B captions, on the model's device."""
+    def pool_text(self, captions: Sequence[str]) -> torch.Tensor:
+        """Return the text encoder's pooled states of B captions, (B, H)."""
         tokens = self.text_encoder.tokenize(captions)
-        return {name: tensor.to(self.device) for name, tensor in tokens.items()}
+        tokens = {name: tensor.to(self.device) for name, tensor in tokens.items()}
+        return self.text_encoder(**tokens)
 
     def project_text(self, features: torch.Tensor) -> torch.Tensor:
         """Project pooled states: (B, H) -> (B, D) float32, unit rows."""
@@ -169,7 +163,7 @@ class CLAPModel(nn.Module):
 
     def embed_text(self, captions: Sequence[str]) -> torch.Tensor:
         """Embed B captions -> (B, D) float32, unit rows."""
-        return self.project_text(self.text_encoder(**self.tokenize(captions)))
+        return self.project_text(self.pool_text(captions))
 
 
 class TrainedCLAP(CLAP):

@@ -66,51 +66,48 @@ def batches(
         yield [(epoch, clip) for clip in batch.tolist()]
 
 
-class LogMels:
-    """The log-mels of whole recordings, computed once and kept as float16."""
+@torch.inference_mode()
+def kept_log_mel(path: Path, front_end: LogMel) -> np.ndarray:
+    """Return a recording's log-mel, (at least config.frames, mels) float16, in dB.
 
-    def __init__(self, settings: FrontEndConfig):
-        self.settings = settings
-        self.front_end = LogMel(settings)
+    It is computed once and kept in the cache folder. A recording shorter than
+    `config.seconds` is followed by zeros up to it. Raises AudioError if it cannot be
+    read.
+    """
+    settings = front_end.config
 
-    def __call__(self, path: Path) -> np.ndarray:
-        """Return a recording's log-mel, (at least settings.frames, mels) float16, dB.
-
-        One shorter than `settings.seconds` is followed by zeros up to it. Raises
-        AudioError if it cannot be read.
-        """
-        key = [VERSION, asdict(self.settings), audio.state(path)]
-        return cache.keep("log-mels", key, lambda: self._compute(path))
-
-    def compute_all(self, paths: Sequence[Path], progress: bool = True) -> None:
-        """Compute what is not kept yet; recordings that cannot be read are skipped."""
-
-        def attempt(path: Path) -> None:
-            with suppress(AudioError):  # reported when it is drawn
-                self(path)
-
-        bar = {"total": len(paths), "unit": "clip", "disable": not progress}
-        # decoding, resampling and the FFT release Python's lock
-        with ThreadPoolExecutor(os.cpu_count()) as threads:
-            for _ in tqdm(threads.map(attempt, paths), "computing log-mels", **bar):
-                pass
-
-    @torch.inference_mode()
-    def _compute(self, path: Path) -> np.ndarray:
-        waveform = audio.load(path, self.settings.sr)
-        samples = max(len(waveform), self.settings.samples)
+    def compute() -> np.ndarray:
+        waveform = audio.load(path, settings.sr)
+        samples = max(len(waveform), settings.samples)
         waveform = torch.from_numpy(audio.fit_length(waveform, samples))
-        return self.front_end(waveform[None])[0].numpy().astype(np.float16)
+        return front_end(waveform[None])[0].numpy().astype(np.float16)
+
+    key = [VERSION, asdict(settings), audio.state(path)]
+    return cache.keep("log-mels", key, compute)
+
+
+def keep_log_mels(paths: Sequence[Path], front_end: LogMel, progress: bool) -> None:
+    """Compute the log-mels that are not kept yet; skip what cannot be read."""
+
+    def attempt(path: Path) -> None:
+        with suppress(AudioError):  # reported when it is drawn
+            kept_log_mel(path, front_end)
+
+    bar = {"total": len(paths), "unit": "clip", "disable": not progress}
+    # decoding, resampling and the FFT release Python's lock
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        for _ in tqdm(threads.map(attempt, paths), "computing log-mels", **bar):
+            pass
 
 
 @dataclass(eq=False)
 class Draws(Dataset):
     """What an epoch draws of each clip, by (epoch, clip).
 
-    An item is the clip, the row of its caption in `captions`, and a crop: a log-mel
-    (frames, mels) if there are `log_mels`, else a waveform (samples,), float32. The
-    next clip takes the place of one that cannot be read, which is named on stderr.
-    `identities` (N,) are equal for records of the same clip.
+    An item is the clip, the row of its caption in `captions`, and a crop: of a kept
+    log-mel (frames, mels) if there is a `front_end`, else a waveform (samples,),
+    float32. The next clip takes the place of one that cannot be read, which is named on
+    stderr. `identities` (N,) are equal for records of the same clip.
 
     Raises DatasetError if no clip can be read.
     """
@@ -118,7 +115,7 @@ class Draws(Dataset):
     clips: Sequence[Clip]
     settings: FrontEndConfig
     seed: int
-    log_mels: LogMels | None = None
+    front_end: LogMel | None = None
 
     def __post_init__(self):
         self.captions = [text for clip in self.clips for text in clip.captions]
@@ -150,8 +147,9 @@ class Draws(Dataset):
         caption = random.integers(len(self.clips[clip].captions))
         row = int(self.first_captions[clip] + caption)
         path = self.clips[clip].path
-        if self.log_mels is not None:
-            whole, frames = self.log_mels(path), self.settings.frames
+        if self.front_end is not None:
+            whole = kept_log_mel(path, self.front_end)
+            frames = self.settings.frames
             start = random.integers(len(whole) - frames + 1)
             return row, whole[start : start + frames].astype(np.float32)
         samples = self.settings.samples

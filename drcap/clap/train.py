@@ -8,7 +8,6 @@ of any size and a resumed run all follow the same curve.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from tqdm import tqdm
 from drcap import checkpoint
 from drcap.atomic import sha256, write_json
 from drcap.cache import digest, run_folder
+from drcap.clap.front_end import LogMel
 from drcap.clap.micro_batches import MicroBatch, MicroBatches, backpropagate
 from drcap.clap.model import (
     WEIGHTS,
@@ -27,7 +27,7 @@ from drcap.clap.model import (
     autocast,
     contrastive_loss,
 )
-from drcap.clap.pairs import Draws, LogMels, with_audio
+from drcap.clap.pairs import Draws, keep_log_mels, with_audio
 from drcap.clap.validation import MEASURES, Texts, Validation
 from drcap.config import CLAPConfig, CLAPTrainingConfig, clap_profile, override
 from drcap.data.clip import Clip
@@ -123,18 +123,17 @@ def train_clap(
         model = CLAPModel(config).to(processes.device)
         if initial is not None:
             model.load(Path(initial) / WEIGHTS)
-        log_mels = None
-        if settings.cache_log_mels:
-            log_mels = LogMels(config.front_end)
+        front_end = LogMel(config.front_end) if settings.cache_log_mels else None
+        if front_end is not None:
             with processes.main_first():
-                log_mels.compute_all([clip.path for clip in clips], progress)
-        draws = Draws(clips, config.front_end, config.seed, log_mels)
+                keep_log_mels([clip.path for clip in clips], front_end, progress)
+        draws = Draws(clips, config.front_end, config.seed, front_end)
         micro_batches = MicroBatches(config, model, draws, processes)
         held_out = None
         if processes.main:
             write_json(folder / "config.json", key)
             if validation:
-                held_out = Validation(model, validation, progress)
+                held_out = Validation(model, with_audio(validation), progress)
         texts = Texts(model, draws.captions, progress)
         trainer = Trainer(folder, config, model, micro_batches, texts, held_out)
         if trainer.step == 0:
@@ -201,7 +200,14 @@ class Trainer:
         self.model.train()
         self.optimiser.zero_grad()
         size = self.settings.batch_size
-        loss = partial(self._loss, self._clips(parts))
+        clips = parts[0].clips.new_zeros(size)  # the clip of each row of the batch
+        for part in parts:
+            clips[part.rows] = part.clips
+        clips = self.processes.sum(clips)
+
+        def loss(audio: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
+            return contrastive_loss(audio, text, self.model.temperature, clips)
+
         value = backpropagate(loss, self._encode, parts, size, self.processes)
         # each process has the temperature's whole gradient
         temperature = self.model.log_temperature
@@ -215,13 +221,6 @@ class Trainer:
         self.rows.append(row)
         return row["loss"]
 
-    def _clips(self, parts: list[MicroBatch]) -> torch.Tensor:
-        """Return the clip of each row of the whole batch, (B,)."""
-        clips = parts[0].clips.new_zeros(self.settings.batch_size)
-        for part in parts:
-            clips[part.rows] = part.clips
-        return self.processes.sum(clips)
-
     def _encode(self, part: MicroBatch) -> torch.Tensor:
         """Embed audio and text -> (2, n, D) float32."""
         # dropout must not depend on which process draws it, or how often
@@ -231,11 +230,6 @@ class Trainer:
             audio = self.model.embed_log_mels(part.log_mels)
             text = self.texts.embed(part.captions)
         return torch.stack([audio.float(), text.float()])
-
-    def _loss(
-        self, clips: torch.Tensor, audio: torch.Tensor, text: torch.Tensor
-    ) -> torch.Tensor:
-        return contrastive_loss(audio, text, self.model.temperature, clips)
 
     def _validate(self) -> None:
         if self.validation is not None:

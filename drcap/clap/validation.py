@@ -1,22 +1,16 @@
 """How well a CLAP model does, while it learns, on clips that it does not learn from.
 
-The clips are decoded once. Each measurement embeds them anew, as `encode_recordings`
-does, and scores the retrieval of captions by audio and the modality gap (Fig. 1).
+Measured are the retrieval of captions by audio and the modality gap (Fig. 1).
 """
 
-import sys
 from collections.abc import Sequence
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
-from drcap import audio
-from drcap.clap.batches import EmbeddedClips, encode_windows, longest_first
+from drcap.clap.batches import EmbeddedClips, encode_recordings, longest_first
 from drcap.clap.model import CLAPModel, TrainedCLAP, autocast, contrastive_loss
-from drcap.clap.pairs import with_audio
-from drcap.data.clip import Clip
-from drcap.errors import AudioError, DatasetError
+from drcap.data.clip import Clip, captions_of
 from drcap.modality_gap import gap_statistics
 
 MEASURES = ("validation_loss", "recall_at_10", "gap", "paired")
@@ -36,19 +30,16 @@ class Texts:
         self.captions = list(captions)
         self.features = None
         if not model.config.text_encoder.trained:
-            self._read(progress)
-
-    def __len__(self) -> int:
-        return len(self.captions)
+            self.features = self._pooled_states(progress)  # (N, H)
 
     @torch.no_grad()
-    def _read(self, progress: bool) -> None:
-        """Compute the pooled states of all captions, (N, H) float32 on the CPU."""
+    def _pooled_states(self, progress: bool) -> torch.Tensor:
         self.model.eval()
-        self.features = torch.empty(len(self), self.model.text_encoder.width)
+        features = torch.empty(len(self.captions), self.model.text_encoder.width)
         for rows in longest_first(self.captions, AT_ONCE, "reading captions", progress):
-            tokens = self.model.tokenize([self.captions[row] for row in rows])
-            self.features[rows] = self.model.text_encoder(**tokens).cpu()
+            captions = [self.captions[row] for row in rows]
+            features[rows] = self.model.pool_text(captions).cpu()
+        return features
 
     def embed(self, rows: Sequence[int]) -> torch.Tensor:
         """Embed the captions of these rows -> (n, D), unit rows."""
@@ -58,34 +49,11 @@ class Texts:
 
 
 class Validation:
-    """Clips held out of the training, with all their captions.
-
-    A clip that cannot be read is named on stderr and left out. Raises DatasetError if
-    fewer than two remain.
-    """
+    """Clips with audio that are held out of the training, with all their captions."""
 
     def __init__(self, model: CLAPModel, clips: Sequence[Clip], progress: bool = True):
-        self.model = model
-        self.windows: list[tuple[int, np.ndarray]] = []  # the clip, and a waveform
-        settings = model.config.front_end
-        kept: list[Clip] = []
-        bar = {"unit": "clip", "delay": 2, "disable": not progress}
-        for clip in tqdm(with_audio(clips), "reading validation clips", **bar):
-            try:
-                windows = list(audio.windows(clip.path, settings.sr, settings.seconds))
-                self.windows += [(len(kept), window) for window in windows]
-                kept.append(clip)
-            except AudioError as error:
-                tqdm.write(f"left out: {error}", file=sys.stderr)
-        if len(kept) < 2:
-            raise DatasetError(
-                f"validation: {len(kept)} of {len(clips)} clips can be read; give two "
-                "or more with audio, or none"
-            )
-        captions = [caption for clip in kept for caption in clip.captions]
-        self.texts = Texts(model, captions, progress)
-        counts = [len(clip.captions) for clip in kept]
-        self.clip_of_text = np.repeat(np.arange(len(kept)), counts)
+        self.model, self.clips = model, clips
+        self.texts = Texts(model, captions_of(clips), progress)
 
     @torch.inference_mode()
     def measure(self, batch_size: int) -> dict[str, float]:
@@ -95,17 +63,22 @@ class Validation:
         recall_at_10 : audio to text, among all captions, see `retrieval_scores`
         gap, paired : distance of the centroids, and mean cosine of a clip and its first
             caption, see `gap_statistics`
+
+        Raises AudioError for a recording that cannot be read.
         """
-        count = int(self.clip_of_text[-1]) + 1
         clap = TrainedCLAP(self.model)  # without dropout
-        sounds = encode_windows(self.windows, count, clap, batch_size)
+        paths = [clip.path for clip in self.clips]
+        sounds = encode_recordings(paths, clap, batch_size=batch_size, progress=False)
+        clip_of_text = np.repeat(
+            np.arange(len(paths)), [len(clip.captions) for clip in self.clips]
+        )
         with autocast(self.model.device):
-            rows = torch.arange(len(self.texts)).split(batch_size)
+            rows = torch.arange(len(clip_of_text)).split(batch_size)
             text = torch.cat([self.texts.embed(part.tolist()).cpu() for part in rows])
-        clips = EmbeddedClips(sounds.numpy(), text.numpy(), self.clip_of_text)
-        own = torch.from_numpy(clips.first_text)
-        loss = contrastive_loss(sounds, own, clap.temperature, torch.arange(count))
-        gap = gap_statistics(clips.audio, clips.first_text)
-        recall = clips.scores()["audio_to_text"]["R@10"]
+        embedded = EmbeddedClips(sounds, text.numpy(), clip_of_text)
+        pairs = map(torch.from_numpy, (sounds, embedded.first_text))
+        loss = contrastive_loss(*pairs, clap.temperature, torch.arange(len(paths)))
+        gap = gap_statistics(embedded.audio, embedded.first_text)
+        recall = embedded.scores()["audio_to_text"]["R@10"]
         values = (loss.item(), recall, gap.distance, gap.paired)
         return dict(zip(MEASURES, values, strict=True))

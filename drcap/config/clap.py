@@ -58,6 +58,8 @@ class AudioEncoderConfig:
         if not len(self.depths) == len(self.heads) > 0:
             shape = (self.depths, self.heads)
             raise ValueError(f"depths, heads must have one entry a stage; got {shape}")
+        if any(self.width * 2**stage % n for stage, n in enumerate(self.heads)):
+            raise ValueError(f"heads must divide their stage's width; got {self.heads}")
         halvings = 2 ** (len(self.depths) - 1)
         last = self.spectrogram_size // self.patch_size // halvings
         if self.window_size > last:

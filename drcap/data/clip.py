@@ -39,6 +39,8 @@ class Clip:
     keywords: tuple[str, ...] = ()
     weak: bool = False  # captioned by a machine, not by people
 
+    __pydantic_config__ = {"extra": "forbid"}  # where it is read from a file
+
 
 @dataclass(frozen=True)
 class Subset:

@@ -65,7 +65,9 @@ def remove_overlap(
     def decide() -> list[tuple[int, tuple[str, int | None]]]:
         removed = _by_id(clips, protected)
         if blacklist:
-            removed = _by_blacklist(clips) | removed
+            listed = blacklists()
+            on_list = [row for row, c in enumerate(clips) if _identities(c) & listed]
+            removed = dict.fromkeys(on_list, ("blacklist", None)) | removed
         if fingerprints:
             rest = {row: clip for row, clip in enumerate(clips) if row not in removed}
             removed |= _by_sound(rest, dict(enumerate(protected)), progress)
@@ -137,15 +139,6 @@ def _by_id(clips: Sequence[Clip], protected: Sequence[Clip]) -> Reasons:
         row: ("id", owner[min(shared)])
         for row, clip in enumerate(clips)
         if (shared := _identities(clip) & owner.keys())
-    }
-
-
-def _by_blacklist(clips: Sequence[Clip]) -> Reasons:
-    listed = blacklists()
-    return {
-        row: ("blacklist", None)
-        for row, clip in enumerate(clips)
-        if _identities(clip) & listed
     }
 
 

@@ -20,9 +20,8 @@ from drcap.data.audiocaps import read_audiocaps
 from drcap.data.clip import Clip, Subset, captions_of
 from drcap.data.clotho import read_clotho
 from drcap.data.prepared import write_prepared
-from drcap.data.soundvecaps import read_soundvecaps
 from drcap.data.sources import Source, source_of, subset_names
-from drcap.data.wavcaps import read_wavcaps
+from drcap.data.wavcaps import read_soundvecaps, read_wavcaps
 from drcap.errors import AudioError, DatasetAbsentError, DatasetError
 
 

@@ -1,9 +1,10 @@
-"""WavCaps (Mei et al., 2023): weakly labelled clips, one JSON file a source.
+"""WavCaps (Mei et al., 2023) and Sound-VECaps (Yuan et al., 2024): weak captions.
 
-Its captions were written by a language model from what the sources say of each sound.
-In: the JSON files as published and the audio in any folder of the source's name. Out:
-one Clip an entry, with the id that YouTube or Freesound knows it by. In the published
-files an id carries ".wav" though its audio is FLAC, and AudioSet's a leading `Y`.
+WavCaps' captions were written by a language model from what its sources say of each
+sound; it is one JSON file a source, with the audio in any folder of the source's name.
+In the published files an id carries ".wav" though its audio is FLAC, and AudioSet's a
+leading `Y`. Sound-VECaps publishes captions and ids of AudioSet clips alone, as CSV
+files whose columns are not documented; the audio is what a reader has of AudioSet.
 """
 
 import json
@@ -14,7 +15,7 @@ from tqdm import tqdm
 
 from drcap.data.clip import Clip, Subset
 from drcap.data.identities import bare_name, freesound_id, locate, youtube_id
-from drcap.data.tables import read_text, text_under
+from drcap.data.tables import filled, read_table, read_text, text_under
 from drcap.errors import DatasetError
 
 AUDIOSET, FREESOUND = "AudioSet_SL", "FreeSound"
@@ -84,9 +85,41 @@ def _facts(where: str, source: str, name: str, entry: dict) -> dict:
             f"{where} has the duration {duration!r}, expected seconds"
         ) from None
     words = [tags] if isinstance(tags, str) else tags
-    facts = {"duration": seconds, "keywords": tuple(map(str, words))}
-    if source == AUDIOSET:
-        facts["youtube_id"] = youtube_id(name)
-    elif source == FREESOUND:
-        facts["freesound_id"] = freesound_id(name)
-    return facts
+    return {
+        "duration": seconds,
+        "keywords": tuple(map(str, words)),
+        "youtube_id": youtube_id(name) if source == AUDIOSET else None,
+        "freesound_id": freesound_id(name) if source == FREESOUND else None,
+    }
+
+
+def read_soundvecaps(
+    root: Path | str,
+    subset: str,
+    *,
+    audio: bool = True,
+    id_column: str | None = None,
+    caption_column: str | None = None,
+) -> Subset:
+    """Read the captions of `<subset>.csv`, those of one id as one clip.
+
+    Recordings anywhere under `root` are named by YouTube id, perhaps with a `Y` before
+    it and the start and the end behind it.
+
+    audio : if False, none is looked for, and every clip's path is None
+    id_column, caption_column : None: `id` and `caption`
+    Raises DatasetError: no such file or column, a malformed row, no clip.
+    """
+    root, csv_path = Path(root), Path(root, f"{subset}.csv")
+    captions: dict[str, list[str]] = {}
+    rows = tqdm(read_table(csv_path), csv_path.name, unit="row", leave=False, delay=2)
+    for line, row in rows:
+        name = youtube_id(filled(csv_path, line, row, id_column or "id"))
+        caption = filled(csv_path, line, row, caption_column or "caption")
+        captions.setdefault(name, []).append(caption)
+    base = ("soundvecaps", subset, None, None)
+    listed = (
+        (Clip(name, *base, tuple(texts), youtube_id=name, weak=True), [name])
+        for name, texts in captions.items()
+    )
+    return locate(listed, root if audio else None, csv_path, key=youtube_id)
