@@ -375,7 +375,7 @@ def test_a_support_is_rows_of_unit_norm(files, read):
         ({"peft_type": "PREFIX_TUNING"}, "peft_type is 'PREFIX_TUNING'"),
         ({"r": None}, "not plain LoRA: lora_r must be a valid integer; got None"),
         ({"target_modules": "all-linear"}, "lora_targets must be a valid tuple"),
-        ({"target_modules": ["c_attn"]}, "adapts c_attn, not all of which"),
+        ({"target_modules": ["c_attn"]}, "does not fit the language model"),
     ],
 )
 def test_settings_that_mean_something_else_are_refused(files, read, changes, message):
@@ -391,7 +391,7 @@ def test_a_folder_without_settings_is_no_adapter(files, read):
 
 def test_a_language_model_that_is_not_here_is_named(files, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(AssetError, match="give --language-model an asset"):
+    with pytest.raises(CheckpointError, match="give --language-model its own"):
         read_released(
             files / "model.pt", files / "support.pt", files / "bin", "nobody/no-model"
         )

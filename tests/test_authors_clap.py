@@ -14,8 +14,9 @@ from doubles_authors import (
     constants,
     write_clap,
 )
+from transformers import RobertaConfig
 
-from drcap.authors.clap import load_authors, roberta_base
+from drcap.authors.clap import ROBERTA, load_authors
 from drcap.config import CLAPConfig
 from drcap.errors import AssetError, CheckpointError
 from drcap.load import load_clap
@@ -162,7 +163,9 @@ def test_a_missing_tokenizer_is_named_when_a_caption_comes(small):
 @pytest.mark.slow
 def test_the_authors_own_outputs_are_reproduced(tmp_path):
     config, golden = CLAPConfig(), np.load(GOLDEN)
-    path = write_clap(tmp_path / "best_model.pt", clap_state(config, roberta_base()))
+    path = write_clap(
+        tmp_path / "best_model.pt", clap_state(config, RobertaConfig(**ROBERTA))
+    )
     clap = load_authors(path, device="cpu")
     path.unlink()
     ten, two = waveforms()

@@ -23,12 +23,18 @@ from drcap.authors import torch_files
 from drcap.authors.clap import load_authors
 from drcap.authors.torch_files import Tensors
 from drcap.captioner.language_model import lora_config
-from drcap.captioner.model import ADAPTER, MAPPER
+from drcap.captioner.model import (
+    ADAPTER,
+    CLAP_MODEL,
+    CONFIG,
+    DATASTORE,
+    MAPPER,
+    write_support,
+)
 from drcap.config import CaptionerConfig, Config, GenerationConfig
 from drcap.data.clip import read_captions
-from drcap.errors import AssetError, CheckpointError, ConfigError
+from drcap.errors import CheckpointError, ConfigError
 from drcap.retrieval import CaptionDatastore
-from drcap.systems.drcap import CLAP_MODEL, CONFIG, DATASTORE, write_support
 
 GENERATION = GenerationConfig(num_beams=4, max_new_tokens=200, batch_size=4)
 
@@ -117,7 +123,7 @@ def read_released(
     language_model : asset, folder or hub id; only its config is read
 
     CheckpointError names a file that is damaged or of another size, or lists its
-    missing and unexpected keys; AssetError if the language model's config is not here.
+    missing and unexpected keys.
     """
     weights = torch_files.tensors(mapper, torch_files.read(mapper))
     language = sorted(key for key in weights if key.startswith(LANGUAGE))
@@ -153,27 +159,21 @@ def read_released(
     except ConfigError as error:
         raise CheckpointError(f"{source}: not plain LoRA: {error}") from None
     width = _check_adapter(source, adapter, config)
-    rows = _read_support(support)
-    shapes = ((inner, rows.shape[1]), (inner,), (width, inner), (width,))
-    expected = dict(zip(MAPPER_KEYS, shapes, strict=True))
-    torch_files.check(mapper, "the authors' model.pt", weights, expected)
-    ours = {MAPPER_KEYS[key]: weights[key].float().contiguous() for key in expected}
-    return Released(ours, adapter, rows, config)
-
-
-def _read_support(path: Path) -> torch.Tensor:
-    """Return S of eq. 4 as their preprocessing saves it: (N, D) float32, unit rows."""
-    rows = torch_files.read(path)
+    rows = torch_files.read(support)
     right = torch.is_tensor(rows) and rows.ndim == 2 and rows.numel() > 0
     if right:
         rows = rows.detach().float().contiguous()
         right = bool(((rows.norm(dim=1) - 1).abs() < 1e-3).all())  # false for NaN
     if not right:
         raise CheckpointError(
-            f"{path}: expected a tensor (N, D) of rows of unit norm; not a text "
+            f"{support}: expected a tensor (N, D) of rows of unit norm; not a text "
             "embedding support"
         )
-    return rows
+    shapes = ((inner, rows.shape[1]), (inner,), (width, inner), (width,))
+    expected = dict(zip(MAPPER_KEYS, shapes, strict=True))
+    torch_files.check(mapper, "the authors' model.pt", weights, expected)
+    ours = {MAPPER_KEYS[key]: weights[key].float().contiguous() for key in expected}
+    return Released(ours, adapter, rows, config)
 
 
 def _our_names(tensors: Tensors) -> Tensors:
@@ -209,20 +209,14 @@ def _check_adapter(source: Path, adapter: Tensors, config: CaptionerConfig) -> i
     name = config.language_model
     try:
         architecture = AutoConfig.from_pretrained(resolve_model(name))
+        with torch.device("meta"):  # a skeleton without weights
+            model = AutoModelForCausalLM.from_config(architecture)
+        adapted = get_peft_model(model, lora_config(config))
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise AssetError(
-            f"language model '{name}' cannot be read ({reason}): give --language-model "
-            "an asset, a folder that holds it, or a hub id while online"
-        ) from None
-    with torch.device("meta"):  # a skeleton without weights
-        model = AutoModelForCausalLM.from_config(architecture)
-    try:
-        adapted = get_peft_model(model, lora_config(config))
-    except ValueError:
         raise CheckpointError(
-            f"{source}: adapts {', '.join(config.lora_targets)}, not all of which "
-            f"'{name}' has; give its own --language-model"
+            f"{source}: does not fit the language model '{name}' ({reason}): give "
+            "--language-model its own, as an asset, a folder, or a hub id while online"
         ) from None
     needed = get_peft_model_state_dict(adapted, save_embedding_layers=False)
     shapes = {key: tensor.shape for key, tensor in needed.items()}

@@ -49,11 +49,8 @@ CONSTANT = r".*\.(relative_position_index|attn_mask|num_batches_tracked|position
 UNUSED = rf"{CONSTANT}|{AUDIO}(tscam_conv|head)\..*|{FRONT_END}.*"
 
 
-def roberta_base() -> RobertaConfig:
-    """Return the architecture of roberta-base."""
-    return RobertaConfig(
-        vocab_size=50_265, max_position_embeddings=514, type_vocab_size=1
-    )
+# the architecture of roberta-base
+ROBERTA = {"vocab_size": 50_265, "max_position_embeddings": 514, "type_vocab_size": 1}
 
 
 def load_authors(
@@ -90,7 +87,8 @@ def load_authors(
             f"{config.front_end.mels} mel bands of a window of "
             f"{config.front_end.window} samples"
         )
-    roberta = RobertaModel(text_architecture or roberta_base(), add_pooling_layer=False)
+    architecture = text_architecture or RobertaConfig(**ROBERTA)
+    roberta = RobertaModel(architecture, add_pooling_layer=False)
     text_encoder = TextEncoder(config.text_encoder, roberta, tokenizer)
     model = CLAPModel(config, text_encoder)
     model.load_state_dict(_translate(path, theirs, model), strict=False)

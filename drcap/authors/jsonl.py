@@ -43,7 +43,7 @@ def export_clips(
     *,
     inference: bool = False,
     datastore: Path | None = None,
-    clap: str = "tag-bridge",
+    clap: str = "caption-bridge",
     seed: int = 0,
 ) -> int:
     """Write a prepared subset as the authors' code reads it; return the lines.

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -25,6 +26,8 @@ from drcap.retrieval.index import Searcher, build_index, check_settings, read_in
 
 QUERIES = 1_024  # searched at once; bounds the memory
 CHECKED = 8_192  # rows whose norm is checked at once
+
+Texts = Sequence[str | None]
 
 
 @dataclass(frozen=True)
@@ -92,10 +95,7 @@ class CaptionDatastore:
                 f"{embeddings.shape}: expected one row a caption"
             )
         if distinct(self.captions) != self.captions:
-            raise DatastoreError(
-                "some captions are repeated, blank or padded with spaces: pass them "
-                "through CaptionDatastore.build"
-            )
+            raise DatastoreError("captions are repeated, blank or padded: use .build")
         for _, block in files.blocks_of(self.embeddings, CHECKED):
             norms = torch.linalg.vector_norm(block, dim=1)
             if not ((norms - 1).abs() < 1e-3).all():  # also false for NaN
@@ -110,7 +110,7 @@ class CaptionDatastore:
         dtype: str = "float32",
         index: str = "exact",
         **encoding,
-    ) -> "CaptionDatastore":
+    ) -> Self:
         """Encode the distinct captions in memory, in order of first appearance.
 
         encoding : options of `encode_captions`: batch_size, progress
@@ -123,20 +123,18 @@ class CaptionDatastore:
         return cls(texts, rows, clap.fingerprint, index)
 
     @classmethod
-    def kept(
-        cls, captions: Iterable[str], clap: CLAP, **encoding
-    ) -> "CaptionDatastore":
+    def kept(cls, captions: Iterable[str], clap: CLAP, **encoding) -> Self:
         """Return the datastore of these captions from the cache, built if it is new."""
+
+        def write(folder: Path) -> None:
+            cls.build(texts, clap, **encoding).save(folder)
+
         texts = distinct(captions)
-        folder = cache.keep_folder(
-            "datastores",
-            [files.VERSION, clap.fingerprint, texts],
-            lambda aside: cls.build(texts, clap, **encoding).save(aside),
-        )
-        return cls.load(folder, clap)
+        key = [files.VERSION, clap.fingerprint, texts]
+        return cls.load(cache.keep_folder("datastores", key, write), clap)
 
     @classmethod
-    def load(cls, folder: Path | str, clap: CLAP | None = None) -> "CaptionDatastore":
+    def load(cls, folder: Path | str, clap: CLAP | None = None) -> Self:
         """Open a saved datastore, its embeddings mapped into memory.
 
         clap : the encoder that must have made the embeddings; None: any
@@ -220,7 +218,7 @@ class CaptionDatastore:
         if clap.fingerprint != self.encoder:
             raise DatastoreError(
                 f"the datastore was made by the encoder {self.encoder}, not by "
-                f"{clap.fingerprint}: add with the first or build a new datastore"
+                f"{clap.fingerprint}: build a new one"
             )
         new = [caption for caption in distinct(captions) if caption not in self]
         if new:
@@ -247,7 +245,7 @@ class CaptionDatastore:
         top_k: int = 3,
         *,
         exclude: Collection[str] = (),
-        own_captions: Sequence[str | None] | None = None,
+        own_captions: Texts | None = None,
         exact: bool = False,
     ) -> list[list[Match]]:
         """Return each query's `top_k` most similar captions, the nearest first (eq. 3).
@@ -298,9 +296,7 @@ class CaptionDatastore:
         rows = {self._row_of.get(caption) for caption in distinct(captions)} - {None}
         return np.array(sorted(rows), dtype=np.int64)
 
-    def own_rows(
-        self, own_captions: Sequence[str | None] | None, queries: int
-    ) -> np.ndarray:
+    def own_rows(self, own_captions: Texts | None, queries: int) -> np.ndarray:
         """Return the row of each query's own caption, (B,) int64; -1 where not here."""
         if own_captions is None:
             return np.full(queries, -1, dtype=np.int64)
@@ -313,5 +309,5 @@ class CaptionDatastore:
 
     def matches(self, rows: np.ndarray, similarities: np.ndarray) -> list[Match]:
         """Return the captions in `rows` (k,) with their similarities (k,)."""
-        pairs = zip(rows, similarities, strict=True)
-        return [Match(self.captions[row], float(value)) for row, value in pairs]
+        texts = [self.captions[row] for row in rows]
+        return [*map(Match, texts, similarities.tolist())]

@@ -1,7 +1,4 @@
-"""AudioCaps' training captions: datastore and support where no others are given.
-
-No caption of AudioCaps' other splits is among them.
-"""
+"""AudioCaps' training captions: datastore and support where no others are given."""
 
 import numpy as np
 

@@ -86,10 +86,7 @@ def select_similar(
 
 
 class _Draw:
-    """What B queries have drawn so far: the k pairs of smallest priority for each.
-
-    queries : (B, D)     own_rows : (B,), -1 for none     identities : (B,) uint64
-    """
+    """What B queries have drawn so far: the k pairs of smallest priority for each."""
 
     def __init__(self, queries, own_rows, identities, k, sim_range):
         self.queries, self.stored = queries, queries.cpu().numpy()
@@ -102,11 +99,7 @@ class _Draw:
         self.limit = np.full(len(queries), NOBODY, dtype=np.uint64)
 
     def add(self, rows, stored, columns, tickets) -> None:
-        """Consider C captions of the datastore.
-
-        rows : (C,), where they are     stored : (C, D)     tickets : (C,) uint64
-        columns : (D, C) float32, on the device of the queries
-        """
+        """Consider C captions: rows (C,), stored (C, D), columns (D, C) float32."""
         low, high = self.sim_range
         products = self.queries @ columns  # (B, C)
         inside = (products >= low - MARGIN) & (products <= high + MARGIN)
@@ -135,7 +128,6 @@ class _Draw:
         self.limit[query[last]] = priority[last]
 
     def matches(self, datastore: CaptionDatastore) -> Iterator[list[Match]]:
-        """Yield the matches of each query, with their similarities."""
         starts = np.searchsorted(self.query, np.arange(1, len(self.stored)))
         for query, rows in zip(self.stored, np.split(self.row, starts), strict=True):
             similarities = cosine(query[None], datastore.embeddings[rows])
@@ -145,9 +137,7 @@ class _Draw:
 def counts_in_range(
     queries: Rows, captions: Rows, sim_min: float, sim_max: float
 ) -> np.ndarray:
-    """Count the captions whose similarity lies in the range, of each query: (B,) int64.
-
-    queries : (B, D)      captions : (N, D), a query's own caption among them or not
+    """Count the captions (N, D) in range of each query (B, D) -> (B,) int64.
 
     ConfigError for an impossible range, ValueError for rows of two spaces.
     """
