@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 from doubles import TOY_CAPTIONS, ToyCLAP
+from torch.nn import functional as F
 from transformers import AutoTokenizer
 
-from drcap.captioner.data import TextOnlyExamples, bucketed, hold_out
+from drcap.captioner.data import TextOnlyExamples, bucketed, hold_out, with_noise
 from drcap.captioner.prompt import PromptBuilder
 from drcap.config import CaptionerConfig, RetrievalConfig
 from drcap.errors import ConfigError, DatastoreError
@@ -25,9 +26,9 @@ def examples(language_model):
     datastore = CaptionDatastore.build(CAPTIONS, ToyCLAP())
     kept, held_out = hold_out(CAPTIONS, 10, seed=0)
 
-    def make(captions=kept, **changes):
-        settings = replace(BAND, **changes)
-        return TextOnlyExamples(captions, datastore, prompts, settings, held_out)
+    def make(captions=kept, variance=0.0, **changes):
+        read = captions, datastore, prompts, replace(BAND, **changes)
+        return TextOnlyExamples(*read, held_out, variance)
 
     make.held_out = held_out
     return make
@@ -132,3 +133,27 @@ def test_a_share_of_the_prompts_is_left_without_captions(examples, share, expect
     indices = list(range(len(made))) * 20
     bare = np.mean([not texts for texts in made.similar(indices, seed=0)])
     assert bare == pytest.approx(expected, abs=0.04)
+
+
+def test_the_noise_has_the_variance_asked_for():
+    rows = F.normalize(torch.randn(200, 512), dim=1)
+    moved = with_noise(rows, 1e-4, 0, range(200))
+    # at this size the norm stays 1 to within the noise itself
+    grown = (1 + 512 * 1e-4) ** 0.5
+    assert (moved * grown - rows).var().item() == pytest.approx(1e-4, rel=0.05)
+    torch.testing.assert_close(moved.norm(dim=1), torch.ones(200))
+    torch.testing.assert_close(with_noise(rows, 0.0, 0, range(200)), rows)
+
+
+def test_training_moves_embeddings_by_the_seed_and_validation_does_not(examples):
+    made = examples(variance=0.01)
+    plain, first = made.inputs([4, 7]), made.inputs([4, 7], seed=1)
+    torch.testing.assert_close(plain, made.embeddings[[4, 7]])
+    torch.testing.assert_close(first, made.inputs([4, 7], seed=1))
+    for other in (plain, made.inputs([4, 7], seed=2)):
+        assert not torch.allclose(first, other, atol=1e-3)
+    validated = next(made.in_order(2, seed=3)).embeddings
+    torch.testing.assert_close(validated, made.embeddings[:2])
+    trained = next(made.epoch(2, seed=3, epoch=0, limit=1)).embeddings
+    away = torch.cdist(trained, made.embeddings).min(dim=1).values
+    assert (away > 1e-2).all()

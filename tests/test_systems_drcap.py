@@ -13,7 +13,7 @@ from doubles import TOY_CAPTIONS, ToyCLAP
 from torch.nn import functional as F
 
 from drcap import assets, audio, paths
-from drcap.captioner.model import Captioner
+from drcap.captioner.model import Captioner, write_support
 from drcap.config import CaptionerConfig, Config, GenerationConfig, override
 from drcap.data.clip import Clip
 from drcap.errors import AudioError, CheckpointError, ConfigError, DatastoreError
@@ -23,7 +23,7 @@ from drcap.retrieval import CaptionDatastore, default
 from drcap.retrieval.default import default_datastore
 from drcap.systems import drcap
 from drcap.systems.base import SILENCE, ClipBatch
-from drcap.systems.drcap import DRCap, write_support
+from drcap.systems.drcap import DRCap
 from drcap.systems.predictions import caption_dataset
 
 SR = ToyCLAP.sr

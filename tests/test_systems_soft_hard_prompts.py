@@ -21,7 +21,7 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def make(language_model):
-    def made(augmented=True, **settings):
+    def made(**settings):
         config = toy_config(language_model)
         own = replace(config.baselines.soft_hard_prompts, **settings)
         captioner = SoftHardCaptioner.create(
@@ -29,13 +29,13 @@ def make(language_model):
         )
         space = toy_space()
         shared = captioner.prompts, space, toy_events(space), own
-        return captioner, NeighbourExamples(TOY_CAPTIONS, *shared, augmented=augmented)
+        return captioner, NeighbourExamples(TOY_CAPTIONS, *shared)
 
     return made
 
 
 def test_without_augmentation_the_events_nearest_to_the_caption_are_named(make):
-    _, examples = make(augmented=False)
+    _, examples = make(neighbours=1, mask_probability=0.0)
     batch = next(examples.in_order(60, seed=1))
     torch.testing.assert_close(batch.embeddings, examples.embeddings)
     for index, names in enumerate(examples.similar(range(60), seed=0)):

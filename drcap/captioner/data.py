@@ -11,9 +11,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from drcap.captioner.mapper import fit_mapper
 from drcap.captioner.prompt import Prompt, PromptBuilder
-from drcap.config import RetrievalConfig
+from drcap.config import Config, RetrievalConfig
 from drcap.errors import ConfigError
+from drcap.modality_gap import inject_noise
 from drcap.retrieval import CaptionDatastore
 from drcap.retrieval.datastore import distinct
 from drcap.retrieval.similarity_selection import select_similar
@@ -45,8 +47,8 @@ def hold_out(
 
     count : distinct captions to hold out; at most half are
 
-    No text is on both sides. Texts are stripped and blank ones left out, as in a
-    datastore. ConfigError if fewer than two captions are distinct.
+    Texts are stripped, blank ones left out; no text is on both sides. ConfigError if
+    fewer than two captions are distinct.
     """
     texts = distinct(captions)
     if len(texts) < 2:
@@ -62,10 +64,7 @@ def hold_out(
 
 
 class Examples(ABC):
-    """Captions to be learned, with the inputs of the mapper and of the prompt.
-
-    A subclass gives the inputs; order, batches and lengths are the same for all.
-    """
+    """Captions to be learned; a subclass gives the inputs of mapper and prompt."""
 
     def __init__(self, captions: Sequence[str], prompts: PromptBuilder):
         self.captions = list(captions)
@@ -124,6 +123,7 @@ class TextOnlyExamples(Examples):
     """Examples of captions that lie in a datastore, as their neighbours do.
 
     hidden : captions of the datastore that never enter a prompt (the held-out ones)
+    variance : of the noise that moves embeddings in training; DRCap itself has none
 
     DatastoreError names a caption that the datastore lacks.
     """
@@ -135,16 +135,19 @@ class TextOnlyExamples(Examples):
         prompts: PromptBuilder,
         retrieval: RetrievalConfig,
         hidden: Sequence[str] = (),
+        variance: float = 0.0,
     ):
         super().__init__(captions, prompts)
-        self.datastore = datastore
-        self.retrieval = retrieval
-        self.hidden = set(hidden)
+        self.datastore, self.retrieval = datastore, retrieval
+        self.hidden, self.variance = set(hidden), variance
         self.embeddings = torch.from_numpy(datastore.embeddings_of(self.captions))
 
     def inputs(self, indices: Sequence[int], seed: int | None = None) -> torch.Tensor:
-        """Return the captions' own text embeddings E_t, (B, D)."""
-        return self.embeddings[list(indices)]
+        """Return the captions' own text embeddings E_t, (B, D); with a seed, moved."""
+        plain = self.embeddings[list(indices)]
+        if seed is None or not self.variance:
+            return plain
+        return with_noise(plain, self.variance, seed, indices)
 
     def similar(self, indices: Sequence[int], seed: int) -> list[list[str]]:
         """Return similar captions: by similarity selection (sec. II-B) or plain top k.
@@ -176,6 +179,38 @@ class TextOnlyExamples(Examples):
             [] if bare else [match.caption for match in matches]
             for bare, matches in zip(withheld, similar, strict=True)
         ]
+
+
+def text_only_examples(
+    captioner,
+    captions: Sequence[str],
+    datastore: CaptionDatastore,
+    config: Config,
+    variance: float = 0.0,
+) -> tuple[TextOnlyExamples, TextOnlyExamples]:
+    """Return the examples to train an untrained Captioner on, and those held out.
+
+    Its mapper is fitted to the first, if so configured. Arguments and errors as of
+    `hold_out` and `TextOnlyExamples`.
+    """
+    count = config.training.validation_captions
+    parts = hold_out(captions, count, config.seed)
+    shared = datastore, captioner.prompts, config.retrieval, parts[1], variance
+    training, held_out = (TextOnlyExamples(part, *shared) for part in parts)
+    if config.captioner.mapper_start == "least_squares":
+        fit_mapper(captioner, training.embeddings, training.captions)
+    return training, held_out
+
+
+def with_noise(
+    embeddings: torch.Tensor, variance: float, seed: int, indices: Sequence[int]
+) -> torch.Tensor:
+    """Return unit rows of E + n, n ~ N(0, variance) in each dimension: (B, D).
+
+    The draw follows from the seed and the examples that the rows are of.
+    """
+    drawn_by = [seed, *map(int, indices)]
+    return torch.from_numpy(inject_noise(embeddings.numpy(), variance**0.5, drawn_by))
 
 
 def bucketed(

@@ -29,10 +29,7 @@ def generate(
     config: GenerationConfig,
     processes: Processes | None = None,
 ) -> list[str]:
-    """Caption B embeddings (B, D), each with its retrieved captions (possibly none).
-
-    The first of the beams of `generate_beams`, which has the arguments explained.
-    """
+    """Return the likeliest caption of B embeddings, as `generate_beams`."""
     beams = generate_beams(captioner, embeddings, similar_captions, config, processes)
     return [texts[0] for texts in beams]
 
@@ -103,7 +100,6 @@ def _positions(mask: torch.Tensor) -> torch.Tensor:
 
 
 def _read(captioner: Captioner, inputs: torch.Tensor, mask: torch.Tensor):
-    """Return the language model's cache after reading (B, T, H) under (B, T)."""
     model = captioner.causal_lm()
     cache = DynamicCache(config=model.config)
     model.base_model(
@@ -118,11 +114,7 @@ def _read(captioner: Captioner, inputs: torch.Tensor, mask: torch.Tensor):
 
 @contextmanager
 def _padding_as_released(captioner: Captioner, mask: torch.Tensor, beams: int):
-    """Read right padding at the end of a row of (B, T) at position 1.
-
-    transformers 4.35 placed all masked positions there; later tokens stand where they
-    would without padding.
-    """
+    """Read right padding at position 1, where transformers 4.35 placed it."""
     padded = (mask[:, -1:] == 0).repeat_interleave(beams, dim=0)
     if not padded.any():
         yield
@@ -161,10 +153,7 @@ class BeamLayer(DynamicLayer):
         self._show(self.prompt)
 
     def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *_, **__):
-        """Add tokens (B * K, heads, n, width); return all keys and values so far.
-
-        RuntimeError where there is no room left for them.
-        """
+        """Add tokens (B * K, heads, n, width); RuntimeError where no room is left."""
         start, count = self.get_seq_length(), key_states.shape[-2]
         for states, new in zip(self.states, (key_states, value_states), strict=True):
             states.narrow(2, start, count).copy_(new)
@@ -184,8 +173,7 @@ class BeamLayer(DynamicLayer):
 def for_beams(cache: DynamicCache, beams: int, room: int) -> DynamicCache:
     """Turn the cache of B prompts into that of B * K beams, each clip's in a row.
 
-    Layers that are not transformers' plain ones, such as those with a sliding window,
-    stay of their kind.
+    Layers of other kinds, such as those with a sliding window, stay transformers' own.
     """
     if all(type(layer) is DynamicLayer for layer in cache.layers):
         cache.layers = [BeamLayer(layer, beams, room) for layer in cache.layers]

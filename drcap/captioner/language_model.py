@@ -23,6 +23,8 @@ from drcap.config import CaptionerConfig
 from drcap.errors import AssetError, ConfigError
 from drcap.processes import Processes
 
+_tokenizer = cache(AutoTokenizer.from_pretrained)
+
 # settings of models that change logits after the output layer (Gemma 2, Cohere)
 SCALES = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 
@@ -51,7 +53,7 @@ def load_language_model(config: CaptionerConfig, dtype: torch.dtype, attention: 
         if config.language_model_blocks is not None:
             options["config"] = _shortened(source, config.language_model_blocks)
         llm = AutoModelForCausalLM.from_pretrained(source, **options)
-        tokenizer = _tokenizer(source)
+        tokenizer = _tokenizer(source)  # which all captioners of a model share
     except OSError as error:
         reason = str(error).strip().partition("\n")[0]
         raise AssetError(
@@ -68,12 +70,12 @@ def load_language_model(config: CaptionerConfig, dtype: torch.dtype, attention: 
     _complete_tokenizer(tokenizer, llm, name)
     # the captioner computes the logits of caption tokens by the output layer alone
     text = llm.config.get_text_config()
-    scaled = [key for key in SCALES if getattr(text, key, None) not in (None, 1, 1.0)]
-    _require(
-        not scaled,
-        f"captioner.language_model: {name} changes logits after the output layer "
-        f"({', '.join(scaled)}), which is not supported; name another",
-    )
+    for key in SCALES:
+        _require(
+            getattr(text, key, None) in (None, 1, 1.0),
+            f"captioner.language_model: {name} changes logits after the output layer "
+            f"({key}), which is not supported; name another",
+        )
     return llm, tokenizer
 
 
@@ -83,15 +85,14 @@ def require_available(
     """Raise ConfigError if the settings need a GPU or a package that is missing."""
     needs = []
     if config.quantisation == "nf4":
-        package = "bitsandbytes", "bitsandbytes>=0.46.1"
-        needs.append(("quantisation: nf4", *package, "none"))
+        needs.append(("quantisation: nf4", "bitsandbytes", ">=0.46.1", "none"))
     if attention == "flash_attention_2":
-        package = "flash_attn", "flash-attn"
-        needs.append(("attention: flash_attention_2", *package, "sdpa"))
-    for setting, module, package, other in needs:
+        needs.append(("attention: flash_attention_2", "flash-attn", "", "sdpa"))
+    for setting, package, version, other in needs:
         key, gpu = f"captioner.{setting} needs", torch.cuda.is_available()
         _require(gpu, f"{key} a CUDA GPU and none is visible; use {other}")
-        remedy = f"run `pip install '{package}'`, or use {other}"
+        module = package.replace("-", "_")
+        remedy = f"run `pip install '{package}{version}'`, or use {other}"
         _require(find_spec(module), f"{key} {module}: {remedy}")
         half = module == "bitsandbytes" or dtype is not torch.float32
         _require(half, f"{key} bfloat16 and not float32; use {other}")
@@ -104,16 +105,16 @@ def with_adapter(llm: PreTrainedModel, config: CaptionerConfig):
     """
     kinds = ("Linear", "Conv1D")  # the second is GPT-2's
     layers = [
-        f".{name}"
+        name
         for name, module in llm.named_modules()
         if any(kind in type(module).__name__ for kind in kinds)
     ]
-    known = ", ".join(sorted({name.rpartition(".")[2] for name in layers}))
     for target in config.lora_targets:
         _require(
-            any(name.endswith(f".{target}") for name in layers),
+            any(f".{name}".endswith(f".{target}") for name in layers),
             f"captioner.lora_targets: {target} is no linear layer of "
-            f"{config.language_model}; choose of {known}",
+            f"{config.language_model}; choose of "
+            + ", ".join(sorted({name.rpartition(".")[2] for name in layers})),
         )
     adapted = get_peft_model(llm, lora_config(config))
     saved = adapted.peft_config["default"]  # the adapter_config.json of checkpoints
@@ -146,26 +147,20 @@ def shard_blocks(
 ) -> None:
     """Divide each block's weights among the processes; it is whole only in use (FSDP2).
 
-    whole : parameters that every process keeps, besides the token embeddings: these are
-        read outside of the forward pass, and accelerate's wrapping would divide them
+    whole : parameters that every process keeps, besides the token embeddings, which
+        are read outside of the forward pass
 
     ConfigError if the model does not tell its blocks, or is in 4 bit.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
-    _require(
-        getattr(llm, "hf_quantizer", None) is None,
-        "captioner.quantisation: weights in 4 bit cannot be sharded; launch without "
-        "--use_fsdp, or use none",
-    )
+    remedy = "cannot be sharded; launch without --use_fsdp"
+    quantised = getattr(llm, "hf_quantizer", None)
+    _require(not quantised, f"captioner.quantisation: weights in 4 bit {remedy}")
     kinds = set(llm._no_split_modules or ())
     blocks = [module for module in llm.modules() if type(module).__name__ in kinds]
-    _require(
-        blocks,
-        f"{type(llm).__name__}: does not tell which of its modules are blocks, so it "
-        "cannot be sharded; launch without --use_fsdp",
-    )
+    _require(blocks, f"{type(llm).__name__}: names no blocks, so it {remedy}")
     for layer in (llm.get_input_embeddings(), llm.get_output_embeddings()):
         whole = whole | set(layer.parameters())
     mesh = init_device_mesh(processes.device.type, (processes.count,))
@@ -173,14 +168,7 @@ def shard_blocks(
         fully_shard(module, mesh=mesh, reshard_after_forward=True, ignored_params=whole)
 
 
-@cache
-def _tokenizer(source: str):
-    """Load a tokenizer once a process; all captioners of a model share it."""
-    return AutoTokenizer.from_pretrained(source)
-
-
 def _shortened(source: str, blocks: int):
-    """Return the model's own configuration with its first `blocks` blocks only."""
     shortened = AutoConfig.from_pretrained(source)
     text = shortened.get_text_config()
     _require(

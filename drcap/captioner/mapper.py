@@ -53,11 +53,10 @@ def _random_layer(inputs: int, outputs: int, std: float) -> nn.Linear:
 def fit_mapper(captioner, embeddings: torch.Tensor, captions: Sequence[str]) -> None:
     """Fit a Captioner's linear mapper to N training captions.
 
-    embeddings : (N, D), the captions' text embeddings
+    embeddings : X (N, D), the captions' text embeddings
 
-    Minimises |X W - Y|^2 + RIDGE |W - W_0|^2 over centred rows, in float32 on the CPU,
-    where Y (N, H) is `mean_words` and W_0 the weights so far. Directions that no text
-    embedding takes keep their weights.
+    Minimises |X W - Y|^2 + RIDGE |W - W_0|^2 over centred rows, where Y (N, H) is
+    `mean_words` and W_0 the weights so far.
     """
     mapper = captioner.mapper
     words = mean_words(captioner, captions)  # (N, H)

@@ -1,12 +1,17 @@
 """The captioner of sec. II-A: a mapper to one soft token of an LLM with LoRA.
 
 Trained: the mapper m and the LoRA adapter. Frozen: the language model's own weights.
-A saved captioner holds only what was trained, as safetensors.
+A saved captioner holds only what was trained, as safetensors. A saved DRCap's folder
+also holds its configuration, and perhaps a CLAP model, S of eq. 4 and a datastore.
 """
 
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
+import numpy as np
 import torch
 from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
 from peft.utils import SAFETENSORS_WEIGHTS_NAME
@@ -14,14 +19,16 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
+from drcap.atomic import atomic_path
 from drcap.captioner.language_model import load_language_model, with_adapter
 from drcap.captioner.mapper import untrained_mapper
 from drcap.captioner.prompt import Prompt, PromptBuilder, pad, prompt_builder
-from drcap.config import CaptionerConfig
-from drcap.errors import CheckpointError
+from drcap.config import CaptionerConfig, Config
+from drcap.errors import CheckpointError, ConfigError
 
-MAPPER = "mapper.safetensors"
-ADAPTER = "adapter"
+MAPPER, ADAPTER = "mapper.safetensors", "adapter"
+CONFIG, CLAP_MODEL = "config.json", "clap"  # of a saved DRCap
+SUPPORT, DATASTORE = "support.safetensors", "datastore"
 
 
 class Captioner(nn.Module):
@@ -56,6 +63,11 @@ class Captioner(nn.Module):
         return untrained_mapper(self.config, embedding_dim, tokens)
 
     @classmethod
+    def language_model(cls, config: CaptionerConfig, dtype, attention: str, settings):
+        """Return the language model and its tokenizer."""
+        return load_language_model(config, dtype, attention)
+
+    @classmethod
     def create(
         cls,
         embedding_dim: int,
@@ -63,7 +75,7 @@ class Captioner(nn.Module):
         dtype: torch.dtype,
         settings=None,
         attention: str | None = None,
-    ) -> "Captioner":
+    ) -> Self:
         """Load the language model; add an untrained mapper and adapter in float32.
 
         dtype : of the language model
@@ -74,16 +86,14 @@ class Captioner(nn.Module):
         # on a CPU, the backward pass of fused attention is the slower one
         auto = attention or ("sdpa" if torch.cuda.is_available() else "eager")
         attention = auto if config.attention == "auto" else config.attention
-        llm, tokenizer = load_language_model(config, dtype, attention)
+        llm, tokenizer = cls.language_model(config, dtype, attention, settings)
         captioner = cls(llm, tokenizer, embedding_dim, config, settings)
         if config.lora:
             captioner.llm = with_adapter(captioner.llm, config)
         return captioner
 
     @classmethod
-    def load(
-        cls, folder: Path, embedding_dim, config, dtype, settings=None
-    ) -> "Captioner":
+    def load(cls, folder: Path, embedding_dim, config, dtype, settings=None) -> Self:
         """Load what `save` wrote; merge the adapter for fast inference.
 
         With weights in 4 bit the adapter stays apart, as merging would round again.
@@ -114,7 +124,7 @@ class Captioner(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """The device of the mapper, and so of the whole model."""
+        """The device of the whole model."""
         return next(self.mapper.parameters()).device
 
     def trainable(self) -> dict[str, nn.Parameter]:
@@ -134,9 +144,7 @@ class Captioner(nn.Module):
         wrapped = isinstance(self.llm, PeftModel)
         return self.llm.get_base_model() if wrapped else self.llm
 
-    def embed(
-        self, ids: torch.Tensor, slots: torch.Tensor, embeddings: torch.Tensor
-    ) -> torch.Tensor:
+    def embed(self, ids, slots, embeddings) -> torch.Tensor:
         """Embed prompts, with the P soft tokens m(E) from each row's slot on.
 
         ids : (B, T)      slots : (B,)      embeddings : (B, D)      returns : (B, T, H)
@@ -181,19 +189,62 @@ class Captioner(nn.Module):
         )
 
 
+def read_config(folder: Path) -> Config:
+    """Return a saved DRCap's configuration; its own CLAP model by its whole path.
+
+    CheckpointError if the file is missing or damaged.
+    """
+    path = folder / CONFIG
+    try:
+        config = Config.from_dict(json.loads(path.read_text()))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: missing; not a saved DRCap model") from None
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    except ValueError as error:
+        raise CheckpointError(f"{path}: not JSON ({error}); copy it again") from None
+    own = folder / config.clap
+    return replace(config, clap=str(own)) if own.is_dir() else config
+
+
+def write_support(folder: Path, support: np.ndarray) -> None:
+    """Write S of a model's folder, (N, D) float32, whole or not at all."""
+    rows = torch.from_numpy(np.ascontiguousarray(support, np.float32))
+    with atomic_path(Path(folder) / SUPPORT) as aside:
+        save_file({"embeddings": rows}, aside)
+
+
+def read_support(folder: Path, dim: int) -> np.ndarray | None:
+    """Return a saved DRCap's own S, (N, D) float32, if it has one.
+
+    dim : D; CheckpointError if the file is of another, or damaged
+    """
+    if not (path := folder / SUPPORT).exists():
+        return None
+    support = _tensors(path).get("embeddings", torch.zeros(0))
+    if support.ndim != 2 or support.shape[1] != dim:
+        expected = f"expected (N, {dim}) as the CLAP model has it"
+        raise CheckpointError(f"{path}: {expected}, found {tuple(support.shape)}")
+    return support.numpy()
+
+
 def _contiguous(module, inputs):
     """Copy a sliced input once: a matrix product of it copies the weights per row."""
     return (inputs[0].contiguous(),)
 
 
-def _read(path: Path, like: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Read tensors of the names and shapes of `like`; CheckpointError otherwise."""
+def _tensors(path: Path) -> dict[str, torch.Tensor]:
     try:
-        tensors = load_file(path)
+        return load_file(path)
     except FileNotFoundError:
         raise CheckpointError(f"{path}: missing; not a saved captioner") from None
     except Exception as error:
         raise CheckpointError(f"{path}: damaged ({error}); copy it again") from None
+
+
+def _read(path: Path, like: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Read tensors of the names and shapes of `like`; CheckpointError otherwise."""
+    tensors = _tensors(path)
     expected, shapes = (
         {name: tuple(tensor.shape) for name, tensor in side.items()}
         for side in (like, tensors)

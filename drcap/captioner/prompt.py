@@ -61,11 +61,7 @@ class AuthorsPrompts(PromptBuilder):
     """Builds prompts from the exact strings of the authors' code."""
 
     def target(self, caption: str) -> list[int]:
-        """Return the tokens that the loss sees: the caption's and the end token.
-
-        The authors put no blank between the colon and the caption. The caption's first
-        token then depends on the colon, so both are tokenised together.
-        """
+        # no blank after the colon: the caption's first token depends on it
         whole, before = self._tokens(self.request + caption), self._tokens(self.request)
         return [*whole[len(before) :], self.end_id]
 
@@ -78,17 +74,14 @@ class AuthorsPrompts(PromptBuilder):
 
 def prompt_builder(tokenizer, config: CaptionerConfig) -> PromptBuilder:
     """Return the builder of the configured style."""
-    builders = {"ours": PromptBuilder, "authors": AuthorsPrompts}
-    return builders[config.style](tokenizer, config)
+    authors = config.style == "authors"
+    return (AuthorsPrompts if authors else PromptBuilder)(tokenizer, config)
 
 
 def pad(
     rows: Sequence[Sequence[int]], pad_id: int, side: str
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pad B rows of ids on one side ("left" or "right").
-
-    Returns ids and mask, each (B, T) int64; the mask is 0 in the padding.
-    """
+    """Pad B rows of ids on one side, "left" or "right": ids and mask, (B, T) int64."""
     ids = [torch.tensor(row, dtype=torch.long) for row in rows]
     mask = [torch.ones_like(row) for row in ids]
     return (

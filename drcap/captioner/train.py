@@ -20,9 +20,8 @@ import torch
 from tqdm import tqdm
 
 from drcap.atomic import atomic_folder, write_json
-from drcap.captioner.data import Batch, Examples, TextOnlyExamples, hold_out
+from drcap.captioner.data import Batch, Examples, text_only_examples
 from drcap.captioner.language_model import checkpoint_activations, shard_blocks
-from drcap.captioner.mapper import fit_mapper
 from drcap.captioner.model import Captioner
 from drcap.checkpoint import load_state, read_log, save_state, saved_step, write_log
 from drcap.config import Config, TrainingConfig, override
@@ -76,22 +75,13 @@ def train(
     stop_after : stop at this step of the schedule; a later call resumes there
 
     The number of processes may change when a run is resumed; all must see `folder`.
-
-    Errors of `hold_out`, `Captioner.create`, `TextOnlyExamples` and `run_training`.
+    Errors of `finished`, `untrained`, `text_only_examples` and `Trainer`.
     """
     if run := finished(config, folder):
         return run
     captioner = untrained(Captioner, datastore.dim, config, device)
-    count = config.training.validation_captions
-    training, held_out = hold_out(captions, count, config.seed)
-    shared = (datastore, captioner.prompts, config.retrieval)
-    examples = TextOnlyExamples(training, *shared, hidden=held_out)
-    validation = TextOnlyExamples(held_out, *shared, hidden=held_out)
-    if config.captioner.mapper_start == "least_squares":
-        fit_mapper(captioner, examples.embeddings, examples.captions)
-    return run_training(
-        config, captioner, examples, validation, folder, stop_after, progress
-    )
+    examples = text_only_examples(captioner, captions, datastore, config)
+    return Trainer(config, captioner, *examples, folder).run(stop_after, progress)
 
 
 def finished(config: Config, folder: Path) -> TrainingRun | None:
@@ -136,30 +126,13 @@ def untrained(
     return captioner.to(processes.device)
 
 
-def run_training(
-    config, captioner, examples, held_out, folder, stop_after=None, progress=True
-) -> TrainingRun:
-    """Train a captioner on examples, or resume the run in `folder`.
-
-    Arguments as of `Trainer` and `train`.
-
-    Errors of `finished`; ConfigError if the batch size does not fit the examples or the
-    processes.
-    """
-    folder = Path(folder)
-    if run := finished(config, folder):
-        return run
-    trainer = Trainer(config, captioner, examples, held_out, folder)
-    if trainer.processes.main:
-        write_json(folder / "config.json", config.to_dict())
-    trainer.run(stop_after, progress and trainer.processes.main)
-    trainer.processes.wait()
-    return TrainingRun(folder, read_log(folder))
-
-
 @dataclass
 class Trainer:
-    """One run: its examples, optimiser, log and place in the schedule."""
+    """One run: its examples, optimiser, log and place in the schedule.
+
+    Resumes the run in `folder`. ConfigError if the batch size does not fit the examples
+    or the processes.
+    """
 
     config: Config
     captioner: Captioner
@@ -168,16 +141,17 @@ class Trainer:
     folder: Path
 
     def __post_init__(self):
+        self.folder = Path(self.folder)
         self.settings = self.config.training
         self.processes = Processes(self.captioner.device.type)
         size, count = self.settings.batch_size, self.processes.count
-        problem = None
+        key = f"training.batch_size: {size}"
         if size < count:
-            problem = f"cannot be shared by {count} processes; launch {size} or fewer"
-        elif size > len(self.examples):
-            problem = f"is more than the {len(self.examples)} training captions"
-        if problem:
-            raise ConfigError(f"training.batch_size: {size} {problem}")
+            rule = f"launch {size} or fewer"
+            raise ConfigError(f"{key} cannot be shared by {count} processes; {rule}")
+        if size > len(self.examples):
+            captions = f"{len(self.examples)} training captions"
+            raise ConfigError(f"{key} is more than the {captions}")
         self.parameters = self.captioner.trainable()
         self.optimiser = torch.optim.Adam(self.captioner.rates())
         self.best_loss = float("inf")
@@ -190,11 +164,13 @@ class Trainer:
             self.rows = log.to_dict("records")
         self.processes.agree(self.parameters.values())
 
-    def run(self, stop_after: int | None = None, progress: bool = True) -> None:
+    def run(self, stop_after: int | None = None, progress: bool = True) -> TrainingRun:
         """Train from the current step to `stop_after`, or to the last step."""
-        last = self.settings.steps
+        main, last = self.processes.main, self.settings.steps
+        if main:
+            write_json(self.folder / "config.json", self.config.to_dict())
         final = min(last, stop_after or last)
-        shown = {"desc": "training", "unit": "step", "disable": not progress}
+        shown = {"desc": "training", "unit": "step", "disable": not (progress and main)}
         with tqdm(total=final, initial=self.step, **shown) as bar:
             for batch in self._batches(final):
                 loss = self._update(batch)
@@ -206,6 +182,8 @@ class Trainer:
                     self._save()
                 elif self.step == final or self.step % self.settings.save_every == 0:
                     self._save()
+        self.processes.wait()
+        return TrainingRun(self.folder, read_log(self.folder))
 
     def _batches(self, final: int) -> Iterator[Batch]:
         """Yield the batches from the current step to `final`, epoch after epoch."""
@@ -225,8 +203,8 @@ class Trainer:
         self.captioner.train()
         self.optimiser.zero_grad()
         loss = torch.zeros((), device=self.captioner.device)
-        parts = shares(batch, self.settings.micro_batch, self.processes)
-        for first, part, weight in parts:
+        micro_batch = self.settings.micro_batch
+        for first, part, weight in shares(batch, micro_batch, self.processes):
             # dropout follows from the step, so that a resumed run draws the same
             seed_dropout(self.config.seed, self.step, first)
             share = weight * self.captioner.loss(*part)
@@ -240,18 +218,9 @@ class Trainer:
         self.rows.append(row)
         return train_loss
 
-    def _validate(self) -> None:
-        loss = self._validation_loss()
-        self.rows[-1]["validation_loss"] = loss
-        if loss < self.best_loss:
-            self.best_loss = loss
-            if self.processes.main:
-                with atomic_folder(self.folder / "best") as best:
-                    self.captioner.save(best)
-
     @torch.no_grad()
-    def _validation_loss(self) -> float:
-        """Return the mean loss over the held-out captions' tokens, of all processes."""
+    def _validate(self) -> None:
+        """Measure the mean loss over the held-out captions' tokens; keep the best."""
         self.captioner.eval()
         size = 2 * self.settings.batch_size
         batches = list(self.held_out.in_order(size, self.config.seed))
@@ -262,10 +231,14 @@ class Trainer:
                 count = batch.caption_tokens
                 sums += torch.tensor([loss * count, count], dtype=torch.float64)
         total, tokens = self.processes.sum(sums).tolist()
-        return total / tokens
+        self.rows[-1]["validation_loss"] = loss = total / tokens
+        if loss < self.best_loss:
+            self.best_loss = loss
+            if self.processes.main:
+                with atomic_folder(self.folder / "best") as best:
+                    self.captioner.save(best)
 
     def _save(self) -> None:
-        """Write the log, then the state that a killed run resumes from."""
         if self.processes.main:
             write_log(self.folder, self.rows, COLUMNS)
             save_state(self.folder, self.step, self.optimiser, self.parameters)
@@ -277,9 +250,8 @@ def shares(
     """Return this process' parts of a batch; all processes get equally many.
 
     rows : of a part; None: one part a process
-
-    A part is its first row in the batch, its examples, and its share of the batch's
-    caption tokens. The share is 0 where it repeats the part of another process.
+    returns : of each part its first row in the batch, its examples and its share of the
+        batch's caption tokens, 0 where it repeats the part of another process
     """
     size = len(batch.targets)
     rows = rows or -(-size // processes.count)
@@ -294,10 +266,9 @@ def shares(
 
 
 def seed_dropout(seed: int, step: int, first: int) -> None:
-    """Seed the draws of the part of a batch that begins with row `first`.
+    """Seed the dropout of the part of a batch that begins with row `first`.
 
-    The draws follow from its place alone. Where the size of micro-batches is given, a
-    run thus has the same dropout for any number of processes.
+    Micro-batches of a given size thus draw the same in any number of processes.
     """
     if first == 0:
         torch.manual_seed(seed * 1_000_003 + step)

@@ -37,7 +37,7 @@ class Captioned:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What a domain offers for training; text-only systems read the captions alone."""
+    """What a domain offers for training."""
 
     captions: Sequence[str]  # of all training clips, duplicates kept
     clips: tuple[Clip, ...] = ()  # those whose recordings are here

@@ -71,13 +71,11 @@ class LogMelCodec:
 
     def encode(self, clips: Sequence[Clip]) -> np.ndarray:
         """Return the codes of clips, (B, T, Q) int64."""
-        rows = self.tokens(clips).reshape(-1, self.quantiser.d)
-        packed = self.quantiser.compute_codes(rows)  # the first code in the lowest bits
-        count = self.codebooks * self.bits
-        digits = np.unpackbits(packed, axis=1, bitorder="little")[:, :count]
-        weights = 1 << np.arange(self.bits, dtype=np.int64)
-        codes = digits.reshape(-1, self.codebooks, self.bits) @ weights
-        return codes.reshape(-1, self.length, self.codebooks)
+        packed = self.quantiser.compute_codes(
+            self.tokens(clips).reshape(-1, self.quantiser.d)
+        )
+        codes = faiss.unpack_bitstrings(packed, self.codebooks, self.bits)
+        return codes.reshape(-1, self.length, self.codebooks).astype(np.int64)
 
     def centroids(self) -> np.ndarray:
         """Return the codebooks, (Q, 2 ** bits, frames * mels)."""

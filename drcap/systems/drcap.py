@@ -3,12 +3,10 @@
 One class captions recordings, as `drcap caption` does, and embedded clips, as the grid
 does; both ways lead through `DRCap.decode`. Datastore (what is retrieved) and support
 (what embeddings are projected onto) are plain collections of captions and can be
-swapped at every call, without training. A saved model's folder holds config.json,
-mapper.safetensors and adapter/, and may hold a CLAP model, S and a datastore.
+swapped at every call, without training.
 """
 
 import copy
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -19,18 +17,24 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from safetensors.numpy import load_file, save_file
 
 from drcap import audio, paths
-from drcap.atomic import atomic_path, write_json
+from drcap.atomic import write_json
 from drcap.captioner.choice import Choice
+from drcap.captioner.data import text_only_examples
 from drcap.captioner.generate import generate_beams
-from drcap.captioner.model import Captioner
-from drcap.captioner.train import train
+from drcap.captioner.model import (
+    CONFIG,
+    DATASTORE,
+    Captioner,
+    read_config,
+    read_support,
+    write_support,
+)
 from drcap.clap.batches import encode_windows
 from drcap.clap.encoder import CLAP
 from drcap.config import Config, ExperimentsConfig, override
-from drcap.errors import AudioError, CheckpointError, ConfigError, DatastoreError
+from drcap.errors import AudioError, CheckpointError, DatastoreError
 from drcap.joint_space import JointSpace
 from drcap.load import load_clap
 from drcap.projection import project
@@ -41,9 +45,6 @@ from drcap.systems.base import Captioned, ClipBatch, Similar, around_silence
 from drcap.systems.language_model import LanguageModelSystem
 
 SHIPPED = paths.CHECKPOINTS / "audiocaps"  # trained on AudioCaps captions
-CONFIG, CLAP_MODEL = "config.json", "clap"  # of a model's folder
-SUPPORT, DATASTORE = "support.safetensors", "datastore"
-
 # the options of one call: section and key in the configuration
 OPTIONS = {
     "top_k": ("retrieval", "top_k"),
@@ -98,12 +99,11 @@ class DRCap(LanguageModelSystem):
         CheckpointError if it is missing, damaged or does not fit its CLAP model.
         """
         folder = _find(SHIPPED if path_or_hub_id is None else path_or_hub_id)
-        config = _read_config(folder)
-        model = cls(clap := load_clap(config.clap), config=config)
+        config = read_config(folder)
+        clap = load_clap(config.clap)
+        model = cls(clap, config=config, support=read_support(folder, clap.dim))
         if (own := folder / DATASTORE).exists():
             model.datastore = CaptionDatastore.load(own, clap)
-        if (own := folder / SUPPORT).exists():
-            model.support = _read_support(own, clap.dim)
         model.folder = folder
         model.load_captioner(device=device)
         return model
@@ -198,35 +198,29 @@ class DRCap(LanguageModelSystem):
         return encode_windows(((0, window) for window in windows), 1, self.clap)[0]
 
     def _caption_group(self, group, datastore, support) -> list[Captioned]:
+        started = time.perf_counter()
         files = [None if isinstance(r, np.ndarray) else str(r) for r in group]
-        embeddings, errors, seconds = torch.zeros(len(group), self.clap.dim), {}, []
+        embeddings, errors = torch.zeros(len(group), self.clap.dim), {}
         for place, recording in enumerate(group):
-            started = time.perf_counter()
             try:
                 embeddings[place] = self.embed(recording)
             except AudioError as error:
                 errors[place] = Captioned(files[place], None, error=str(error))
-            seconds.append(time.perf_counter() - started)
 
         def caption(rows: list[int]) -> tuple[list[str], Similar]:
-            started = time.perf_counter()
             similar = [[] for _ in rows]
             if self._top_k:
                 similar = datastore.search(embeddings[rows], self._top_k)
-            captions = self.decode(embeddings[rows], similar, support, datastore)
-            share = (time.perf_counter() - started) / len(rows)
-            for row in rows:
-                seconds[row] += share
-            return captions, similar
+            return self.decode(embeddings[rows], similar, support, datastore), similar
 
         results = around_silence(files, embeddings, caption)
+        seconds = round((time.perf_counter() - started) / len(group), 4)
         return [
-            errors.get(place) or replace(result, seconds=round(seconds[place], 4))
+            errors.get(place) or replace(result, seconds=seconds)
             for place, result in enumerate(results)
         ]
 
     def _given_or_own(self, given: CaptionDatastore | None, own: Captions | None):
-        """Return a call's captions, else the model's own, else the default ones."""
         if given is None:
             return self._default_datastore if own is None else own
         if given.encoder != self.clap.fingerprint:
@@ -242,10 +236,10 @@ class DRCap(LanguageModelSystem):
 
     # embedded clips: a system of the grid
 
-    def fit(self, training_set, config, folder, *, progress=True) -> None:
-        read = training_set.captions, self.space.datastore
-        self.run = train(self.recipe(config), *read, folder, progress=progress)
-        self.load(self.run.best, config)
+    def examples(self, training_set, captioner, config):
+        variance = getattr(captioner.settings, "variance", 0.0)  # of NoisyDRCap alone
+        read = training_set.captions, self.space.datastore, config
+        return text_only_examples(captioner, *read, variance)
 
     def load(self, folder: Path, config: ExperimentsConfig) -> None:
         self.retrieved = config.retrieved
@@ -301,25 +295,16 @@ class DRCap(LanguageModelSystem):
         return self._choice_over(datastore).choose(audio_embeds, beams, withheld)
 
     def _choice_over(self, datastore: CaptionDatastore) -> Choice:
-        """Return the choice over a datastore, made when it is first needed."""
         if not self._choices or self._choices[0].captions is not datastore.captions:
             self._choices[:] = [Choice(datastore)]
         return self._choices[0]
 
     @property
     def _top_k(self) -> int:
-        retrieval = self.config.retrieval
-        return retrieval.top_k if retrieval.enabled else 0
-
-
-def write_support(folder: Path, support: np.ndarray) -> None:
-    """Write S of a model's folder, (N, D) float32, whole or not at all."""
-    with atomic_path(Path(folder) / SUPPORT) as aside:
-        save_file({"embeddings": np.ascontiguousarray(support, np.float32)}, aside)
+        return self.config.retrieval.enabled * self.config.retrieval.top_k
 
 
 def _find(path_or_hub_id: str | Path) -> Path:
-    """Return the folder of a saved model, fetched from the hub if it is none here."""
     if Path(path_or_hub_id).is_dir():
         return Path(path_or_hub_id)
     from huggingface_hub import snapshot_download
@@ -333,40 +318,12 @@ def _find(path_or_hub_id: str | Path) -> Path:
         ) from None
 
 
-def _read_config(folder: Path) -> Config:
-    """Return the configuration; a CLAP model in the folder by its whole path."""
-    path = folder / CONFIG
-    try:
-        config = Config.from_dict(json.loads(path.read_text()))
-    except FileNotFoundError:
-        raise CheckpointError(f"{path}: missing; not a saved DRCap model") from None
-    except ValueError as error:
-        raise CheckpointError(f"{path}: not JSON ({error}); copy it again") from None
-    except ConfigError as error:
-        raise CheckpointError(f"{path}: {error}") from None
-    own = folder / config.clap
-    return replace(config, clap=str(own)) if own.is_dir() else config
-
-
-def _read_support(path: Path, dim: int) -> np.ndarray:
-    """Return the model's own support S, (N, D) float32."""
-    try:
-        support = load_file(path)["embeddings"]
-    except Exception as error:
-        raise CheckpointError(f"{path}: damaged ({error}); copy it again") from None
-    if support.ndim != 2 or support.shape[1] != dim:
-        expected = f"expected (N, {dim}) as the CLAP model has it"
-        raise CheckpointError(f"{path}: {expected}, found {support.shape}")
-    return support
-
-
 def _changed(config: Config, options: dict[str, Any]) -> Config:
     """Return `config` with the options of one call; None keeps what it has."""
-    changes: dict[str, dict[str, Any]] = {}
     for name, value in options.items():
         if name not in OPTIONS:
             raise TypeError(f"unknown option {name}; known: {', '.join(OPTIONS)}")
-        section, key = OPTIONS[name]
         if value is not None:
-            changes.setdefault(section, {})[key] = value
-    return override(config, changes)
+            section, key = OPTIONS[name]
+            config = override(config, {section: {key: value}})
+    return config

@@ -39,8 +39,7 @@ from drcap.systems.prefix_aac import positions, transformer
 class CodeEncoder(nn.Module):
     """Rows of a CLAP embedding and codes to P tokens: (B, D + T * Q) -> (B, 1 + T, H).
 
-    dim : D      width : H
-    size : a typical token's standard deviation, at which the output starts
+    dim : D      width : H      size : a typical token's standard deviation
     """
 
     def __init__(self, dim: int, width: int, config: EnCLAPConfig, size: float):
@@ -69,9 +68,7 @@ class CodeEncoder(nn.Module):
             self.mcm_loss = self.guessing_loss(states[:, 1:], codes, hidden)
         return self.size * states
 
-    def encode(
-        self, clap: torch.Tensor, codes: torch.Tensor, hidden: torch.Tensor | None
-    ) -> torch.Tensor:
+    def encode(self, clap, codes, hidden: torch.Tensor | None) -> torch.Tensor:
         """Return the encoder's states, the CLAP token's first: (B, 1 + T, H)."""
         if hidden is not None:
             codes = codes.masked_fill(hidden.to(codes.device), self.mask)
@@ -80,9 +77,7 @@ class CodeEncoder(nn.Module):
         first = self.clap(self.dim**0.5 * clap)  # unit rows, made as large as a token
         return self.layers(torch.cat([first[:, None], tokens], dim=1))
 
-    def guessing_loss(
-        self, states: torch.Tensor, codes: torch.Tensor, hidden: torch.Tensor
-    ) -> torch.Tensor:
+    def guessing_loss(self, states, codes, hidden) -> torch.Tensor:
         """Cross-entropy of the masked codes, codebook q at weight 2 ** -(q + 1).
 
         states : (B, T, H)      codes, hidden : (B, T, Q)
@@ -115,8 +110,8 @@ class EnCLAPCaptioner(Captioner):
         self.mapper_rate = settings[0].mapper_rate
 
     def make_prompts(self) -> PrefixPrompts:
-        # the CLAP token and T tokens of codes
-        return PrefixPrompts(self.tokenizer, self.config, 1 + self.settings[1])
+        length = 1 + self.settings[1]  # the CLAP token and T tokens of codes
+        return PrefixPrompts(self.tokenizer, self.config, length)
 
     def make_mapper(self, embedding_dim: int) -> CodeEncoder:
         own, length = self.settings

@@ -20,7 +20,7 @@ from drcap.captioner.data import Examples
 from drcap.captioner.generate import generate
 from drcap.captioner.model import Captioner
 from drcap.captioner.prompt import Prompt, PromptBuilder
-from drcap.captioner.train import TrainingRun, finished, run_training, untrained
+from drcap.captioner.train import Trainer, TrainingRun, finished, untrained
 from drcap.config import Config, ExperimentsConfig, override
 from drcap.data.clip import Clip
 from drcap.devices import inference_dtype, resolve_device
@@ -77,7 +77,7 @@ class LanguageModelSystem(System):
         raise NotImplementedError
 
     def texts(self, batch: ClipBatch, similar: Similar) -> list[list[str]]:
-        """Return the texts in the prompts of B clips: their similar captions."""
+        """Return the texts in the prompts of B clips; here their similar captions."""
         return [[match.caption for match in matches] for matches in similar]
 
     def captions(self, batch: ClipBatch, similar: Similar) -> list[str]:
@@ -87,16 +87,14 @@ class LanguageModelSystem(System):
 
     def fit(self, training_set, config, folder, *, progress=True) -> None:
         """Train by DRCap's loop in `folder`, or resume; then ready to caption."""
-        recipe, run = self.recipe(config), None
-        if (folder / "best" / MEMORY).exists():  # written when all else is
-            run = finished(recipe, folder)
-        if run is None:
+        recipe = self.recipe(config)
+        run = finished(recipe, folder)
+        if run is None or not (run.best / MEMORY).exists():  # written when all else is
             self.memory = list(training_set.captions)
-            captioner = untrained(
-                self.captioner_class, self.width, recipe, settings=self.settings(config)
-            )
+            built = self.width, recipe, "auto", self.settings(config)
+            captioner = untrained(self.captioner_class, *built)
             examples = self.examples(training_set, captioner, recipe)
-            run = run_training(recipe, captioner, *examples, folder, progress=progress)
+            run = Trainer(recipe, captioner, *examples, folder).run(progress=progress)
             self.keep(run.best)
         self.run = run
         self.load(run.best, config)
@@ -192,15 +190,11 @@ def hold_out_clips(
 
 
 class PrefixPrompts(PromptBuilder):
-    """A prompt of P soft tokens, perhaps behind a text."""
+    """A prompt of P soft tokens, behind the text that `before` makes of a clip's."""
 
-    def __init__(self, tokenizer, config, length: int):
+    def __init__(self, tokenizer, config, length: int, before=lambda texts: ""):
         super().__init__(tokenizer, config)
-        self.length = length
-
-    def before(self, texts: Sequence[str]) -> str:
-        """Return what stands before the soft tokens; here nothing."""
-        return ""
+        self.length, self.before = length, before
 
     def prompt(self, texts: Sequence[str]) -> Prompt:
         first = [*self.start, *self._tokens(self.before(texts))]

@@ -15,13 +15,14 @@ choose by CIDEr on recordings, which is more than text-only training may see.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import compress
 
 import numpy as np
 import torch
 from torch import nn
 
-from drcap.captioner.data import Examples, hold_out
+from drcap.captioner.data import Examples, hold_out, with_noise
 from drcap.captioner.model import Captioner
 from drcap.config import SoftHardPromptsConfig
 from drcap.joint_space import JointSpace
@@ -32,7 +33,6 @@ from drcap.systems.language_model import (
     LanguageModelSystem,
     PrefixPrompts,
 )
-from drcap.systems.wsac import with_noise
 from drcap.systems.zeraucap import SoundEvents
 
 NOTHING = "something"  # in a prompt that names no event
@@ -44,64 +44,39 @@ def hard_prompt(events: Sequence[str]) -> str:
     return f"There are {named or NOTHING} in this audio."
 
 
-class HardThenSoft(PrefixPrompts):
-    """The hard prompt of a clip's, or a caption's, sound events, then the soft one."""
-
-    def before(self, texts: Sequence[str]) -> str:
-        return hard_prompt(texts)
-
-
 class SoftHardCaptioner(Captioner):
-    """A language model behind P soft tokens and a hard prompt."""
+    """A language model behind a hard prompt and P soft tokens."""
 
-    def make_prompts(self) -> HardThenSoft:
-        return HardThenSoft(self.tokenizer, self.config, self.settings.prefix)
+    def make_prompts(self) -> PrefixPrompts:
+        length = self.settings.prefix
+        return PrefixPrompts(self.tokenizer, self.config, length, hard_prompt)
 
     def make_mapper(self, embedding_dim: int) -> nn.Module:
         # the network of the soft prompt, (B, D) -> (B, P * H)
         width = self.llm.get_input_embeddings().embedding_dim * self.settings.prefix
-        first, second = (
-            nn.Linear(embedding_dim, width // 2),
-            nn.Linear(width // 2, width),
-        )
-        return nn.Sequential(first, nn.Tanh(), second)
+        first = nn.Linear(embedding_dim, width // 2)
+        return nn.Sequential(first, nn.Tanh(), nn.Linear(width // 2, width))
 
 
 class NeighbourExamples(Examples):
-    """Captions whose embedding is a neighbour's, with the sound events near to it.
-
-    augmented : False leaves every embedding and every sound event as it is
-    """
+    """Captions whose embedding is a neighbour's, with the sound events near to it."""
 
     def __init__(
         self,
         captions: Sequence[str],
-        prompts: HardThenSoft,
+        prompts: PrefixPrompts,
         space: JointSpace,
         events: SoundEvents,
         settings: SoftHardPromptsConfig,
-        augmented: bool,
     ):
         super().__init__(captions, prompts)
         self.embeddings = torch.from_numpy(space.text(self.captions))
-        self.events = events
-        self.settings = settings
-        self.augmented = augmented
-        if augmented:
-            self.neighbours = _neighbours(self.embeddings, settings.neighbours)
-
-    def _replaced(self, indices: Sequence[int], seed: int) -> torch.Tensor:
-        """Return E_t, or a neighbour's drawn by the seed and the example: (B, D)."""
-        rows = torch.as_tensor(np.asarray(indices, dtype=np.int64))
-        if not self.augmented:
-            return self.embeddings[rows]
-        count = self.neighbours.shape[1]
-        drawn = [_draw(seed, row, 0).integers(count) for row in rows.tolist()]
-        return self.embeddings[self.neighbours[rows, drawn]]
+        self.events, self.settings = events, settings
+        self.neighbours = _neighbours(self.embeddings, settings.neighbours)
 
     def inputs(self, indices: Sequence[int], seed: int | None = None) -> torch.Tensor:
         """Return the replaced embeddings with noise; without a seed E_t itself."""
-        if seed is None or not self.augmented:
+        if seed is None:
             return self.embeddings[list(indices)]
         replaced = self._replaced(indices, seed)
         return with_noise(replaced, self.settings.noise_variance, seed, indices)
@@ -109,14 +84,19 @@ class NeighbourExamples(Examples):
     def similar(self, indices: Sequence[int], seed: int) -> list[list[str]]:
         """Return the sound events near to the replaced embeddings, some dropped."""
         near = self.events.nearest(self._replaced(indices, seed), self.settings.classes)
-        if not self.augmented:
-            return near
         kept = []
         for index, names in zip(indices, near, strict=True):
             draws = _draw(seed, int(index), 1).random(len(names))
             stay = draws >= self.settings.mask_probability
             kept.append(list(compress(names, stay)))
         return kept
+
+    def _replaced(self, indices: Sequence[int], seed: int) -> torch.Tensor:
+        """Return neighbours' embeddings, drawn by the seed and the example: (B, D)."""
+        rows = torch.as_tensor(np.asarray(indices, dtype=np.int64))
+        count = self.neighbours.shape[1]
+        drawn = [_draw(seed, row, 0).integers(count) for row in rows.tolist()]
+        return self.embeddings[self.neighbours[rows, drawn]]
 
 
 class SoftHardPrompts(LanguageModelSystem):
@@ -134,10 +114,11 @@ class SoftHardPrompts(LanguageModelSystem):
     def examples(self, training_set, captioner, config):
         count = config.training.validation_captions
         training, held_out = hold_out(training_set.captions, count, config.seed)
-        shared = captioner.prompts, self.space, self.events, captioner.settings
+        shared, own = (captioner.prompts, self.space, self.events), captioner.settings
+        plain = replace(own, neighbours=1, mask_probability=0.0)  # for validation
         return (
-            NeighbourExamples(training, *shared, augmented=True),
-            NeighbourExamples(held_out, *shared, augmented=False),
+            NeighbourExamples(training, *shared, own),
+            NeighbourExamples(held_out, *shared, plain),
         )
 
     def inputs(self, batch: ClipBatch) -> torch.Tensor:
@@ -154,7 +135,7 @@ class SoftHardPrompts(LanguageModelSystem):
 
 
 def _neighbours(embeddings: torch.Tensor, count: int) -> torch.Tensor:
-    """Return the rows of the `count` nearest of N embeddings, itself first: (N, K)."""
+    """Return the rows of the `count` nearest of N embeddings, (N, K)."""
     blocks = (block @ embeddings.T for block in embeddings.split(2_048))
     count = min(count, len(embeddings))
     return torch.cat([block.topk(count, dim=1).indices for block in blocks])

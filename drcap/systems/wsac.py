@@ -13,7 +13,6 @@ the place of the last. `SharedWSAC` is the same with the grid's language model, 
 `NoisyDRCap` is DRCap with this noise in the place of projection-based decoding.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +21,10 @@ from safetensors.torch import load_model, save_model
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from drcap import assets
-from drcap.captioner.data import TextOnlyExamples, hold_out
-from drcap.captioner.mapper import fit_mapper
+from drcap.captioner.data import text_only_examples
 from drcap.captioner.model import Captioner
 from drcap.config import Config, ExperimentsConfig, override
-from drcap.joint_space import JointSpace
-from drcap.modality_gap import inject_noise, mean_shift
+from drcap.modality_gap import mean_shift
 from drcap.projection import project
 from drcap.systems.base import ClipBatch
 from drcap.systems.drcap import DRCap
@@ -56,13 +53,9 @@ class ScratchCaptioner(OneTokenCaptioner):
         self.llm.requires_grad_(True)
 
     @classmethod
-    def create(
-        cls, embedding_dim, config, dtype, settings=None, attention=None
-    ) -> "ScratchCaptioner":
+    def language_model(cls, config, dtype, attention, settings):
         source = assets.resolve_model(config.language_model)
         tokenizer = AutoTokenizer.from_pretrained(source)
-        auto = attention or ("sdpa" if torch.cuda.is_available() else "eager")
-        attention = auto if config.attention == "auto" else config.attention
         architecture = LlamaConfig(
             vocab_size=len(tokenizer),
             hidden_size=settings.width,
@@ -74,8 +67,7 @@ class ScratchCaptioner(OneTokenCaptioner):
             eos_token_id=tokenizer.eos_token_id,
             attn_implementation=attention,
         )
-        llm = LlamaForCausalLM(architecture)
-        return cls(llm, tokenizer, embedding_dim, config, settings)
+        return LlamaForCausalLM(architecture), tokenizer
 
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -119,8 +111,9 @@ class WSAC(LanguageModelSystem):
         if captioner.settings.bridge == "shift":
             audio = self.space.audio(training_set.clips)
             self.audio_mean = audio.mean(dim=0).tolist()
-        shared = self.space, captioner, config, captioner.settings.noise_variance
-        return noisy_examples(training_set.captions, *shared)
+        read = training_set.captions, self.space.datastore, config
+        variance = captioner.settings.noise_variance
+        return text_only_examples(captioner, *read, variance)
 
     def inputs(self, batch: ClipBatch) -> torch.Tensor:
         """Return audio embeddings, carried over to text as the settings say."""
@@ -152,49 +145,3 @@ class NoisyDRCap(DRCap):
 
     settings_of = "noise"
     changes = {"projection": {"enabled": False}}
-    fit = LanguageModelSystem.fit
-
-    def examples(self, training_set, captioner, config):
-        shared = self.space, captioner, config, captioner.settings.variance
-        return noisy_examples(training_set.captions, *shared)
-
-
-class NoisyExamples(TextOnlyExamples):
-    """Text-only examples whose embeddings are moved in training, not in validation."""
-
-    variance = 0.0  # of the noise in each dimension
-
-    def inputs(self, indices: Sequence[int], seed: int | None = None) -> torch.Tensor:
-        plain = super().inputs(indices)
-        if seed is None or not self.variance:
-            return plain
-        return with_noise(plain, self.variance, seed, indices)
-
-
-def noisy_examples(
-    captions: Sequence[str],
-    space: JointSpace,
-    captioner: Captioner,
-    config: Config,
-    variance: float,
-) -> tuple[NoisyExamples, NoisyExamples]:
-    """Return text-only examples to train on, and those held out; start the mapper."""
-    count = config.training.validation_captions
-    training, held_out = hold_out(captions, count, config.seed)
-    shared = (space.datastore, captioner.prompts, config.retrieval)
-    examples = NoisyExamples(training, *shared, hidden=held_out)
-    examples.variance = variance
-    if config.captioner.mapper_start == "least_squares":
-        fit_mapper(captioner, examples.embeddings, examples.captions)
-    return examples, NoisyExamples(held_out, *shared, hidden=held_out)
-
-
-def with_noise(
-    embeddings: torch.Tensor, variance: float, seed: int, indices: Sequence[int]
-) -> torch.Tensor:
-    """Return unit rows of E + n, n ~ N(0, variance) in each dimension: (B, D).
-
-    The draw follows from the seed and the examples that the rows are of.
-    """
-    drawn_by = [seed, *map(int, indices)]
-    return torch.from_numpy(inject_noise(embeddings.numpy(), variance**0.5, drawn_by))
