@@ -65,7 +65,6 @@ def test_every_source_is_read_and_its_ids_are_kept_apart(tmp_path):
     assert (audioset.youtube_id, audioset.freesound_id) == (VIDEO[1:], None)
     assert (freesound.youtube_id, freesound.freesound_id) == (None, "180913")
     assert bbc.freesound_id is None and soundbible.freesound_id is None
-    assert (bbc.duration, freesound.duration, soundbible.duration) == (3.5, 7.0, None)
     assert freesound.keywords == ("dog", "bark")
     assert all(clip.weak and clip.dataset == "wavcaps" for clip in clips)
     assert audioset.captions == ("A dog barks.",)
@@ -112,10 +111,6 @@ def test_captions_are_read_without_audio_where_none_is_wanted(tmp_path):
         ('{"data": [7]}', "entry 1 has no 'id'"),
         ('{"data": [{"caption": "x"}]}', "entry 1 has no 'id'"),
         ('{"data": [{"id": "7", "caption": " "}]}', "(id 7) has no text under"),
-        (
-            '{"data": [{"id": "7", "caption": "x", "duration": "long"}]}',
-            "entry 1 (id 7) has the duration 'long', expected seconds",
-        ),
     ],
 )
 def test_a_file_amiss_is_refused_and_its_entry_named(tmp_path, text, fault):

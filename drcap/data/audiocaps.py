@@ -54,17 +54,15 @@ def read_audiocaps(
     for start, row in _rows(csv_path):
         captions.setdefault((row["youtube_id"], start), []).append(row["caption"])
     clips_of_video = Counter(youtube_id for youtube_id, _ in captions)
-    listed = [
-        (
-            Clip(
-                *(f"{youtube_id}_{number(start)}", "audiocaps", subset, None, start),
-                tuple(texts),
-                youtube_id=youtube_id,
-            ),
-            _names(youtube_id, start, alone=clips_of_video[youtube_id] == 1),
-        )
-        for (youtube_id, start), texts in captions.items()
-    ]
+    listed = []
+    for (youtube_id, start), texts in captions.items():
+        clip_id = f"{youtube_id}_{number(start)}"
+        fields = (clip_id, "audiocaps", subset, None, start, tuple(texts))
+        names = [clip_id, f"{youtube_id}_{number(start * 1000)}"]
+        if clips_of_video[youtube_id] == 1:
+            names.append(youtube_id)
+        both = [prefix + name for name in names for prefix in ("", "Y")]
+        listed.append((Clip(*fields, youtube_id=youtube_id), both))
     return locate(listed, root if audio else None, csv_path, key=_without_end)
 
 
@@ -107,14 +105,6 @@ def _rows(csv_path: Path) -> Iterator[tuple[float, dict[str, str]]]:
             raise DatasetError(f"{csv_path}: line {line}, column {fault}")
         seen.add(caption_id)
         yield float(start), row
-
-
-def _names(youtube_id: str, start: float, alone: bool) -> list[str]:
-    """Return the names that a clip's recording may have, the surest first."""
-    names = [f"{youtube_id}_{number(value)}" for value in (start, start * 1000)]
-    if alone:
-        names.append(youtube_id)
-    return [prefix + name for name in names for prefix in ("", "Y")]
 
 
 def _without_end(name: str) -> str:

@@ -33,7 +33,7 @@ class Clip:
     path: Path | None  # None if the audio is not here
     start: float | None  # seconds into the video it was cut from
     captions: tuple[str, ...]
-    duration: float | None = None  # seconds, where the dataset states it
+    duration: float | None = None  # seconds, once it was decoded
     youtube_id: str | None = None
     freesound_id: str | None = None
     keywords: tuple[str, ...] = ()

@@ -45,35 +45,20 @@ def read_clotho(root: Path | str, subset: str, *, audio: bool = True) -> Subset:
             "clotho_csv_files; give the folder of Clotho"
         )
     facts = _metadata(_find_csv(root, f"clotho_metadata_{folder}.csv"))
-    listed = [
-        (
-            Clip(
-                name, "clotho", subset, None, None, texts, **facts.get(_key(name), {})
-            ),
-            [name],
-        )
-        for name, texts in _captions(csv_path).items()
-    ]
+    listed = []
+    for line, row in read_table(csv_path):
+        name = bare_name(filled(csv_path, line, row, "file_name"))
+        captions = tuple(filled(csv_path, line, row, column) for column in CAPTIONS)
+        known = facts.get(_key(name), {})
+        clip = Clip(name, "clotho", subset, None, None, captions, **known)
+        listed.append((clip, [name]))
     where = root if audio else None
     return locate(listed, where, csv_path, within=(folder,), key=_key)
 
 
 def _find_csv(root: Path, name: str) -> Path | None:
     candidates = (root / name, root / "clotho_csv_files" / name)
-    return next((path for path in candidates if path.is_file()), None)
-
-
-def _captions(csv_path: Path) -> dict[str, tuple[str, ...]]:
-    """Return the bare name of each clip -> its five captions, in the CSV's order."""
-    captions: dict[str, tuple[str, ...]] = {}
-    for line, row in read_table(csv_path):
-        name = bare_name(filled(csv_path, line, row, "file_name"))
-        if name in captions:
-            raise DatasetError(
-                f"{csv_path}: line {line} lists {row['file_name']!r} a second time"
-            )
-        captions[name] = tuple(filled(csv_path, line, row, key) for key in CAPTIONS)
-    return captions
+    return next(filter(Path.is_file, candidates), None)
 
 
 def _metadata(csv_path: Path | None) -> dict[str, dict]:
@@ -87,8 +72,12 @@ def _metadata(csv_path: Path | None) -> dict[str, dict]:
         )
         keywords = tuple(word.strip() for word in words.split(";") if word.strip())
         # Some sounds are no longer on Freesound: their id is "Not found".
-        ids = {"freesound_id": freesound_id(sound_id), "keywords": keywords}
-        facts[_key(bare_name(name))] = ids
+        facts[_key(bare_name(name))] = {
+            "freesound_id": freesound_id(sound_id),
+            "keywords": tuple(
+                word.strip() for word in words.split(";") if word.strip()
+            ),
+        }
     return facts
 
 

@@ -42,19 +42,19 @@ CODES = WINDOW // 2 * 128 * 32  # how many landmarks there may be
 
 def fingerprints_of(
     recordings: Sequence[Path], skip: int = 0, progress: bool = True
-) -> list[np.ndarray | AudioError]:
-    """Return the spectral peaks of each recording, (P, 2) int32, or what is amiss.
+) -> list[np.ndarray | None]:
+    """Return the spectral peaks of each recording, (P, 2) int32; None: unreadable.
 
     skip : samples at SR left out at the start
     A fingerprint is computed once and kept in the cache folder until its file changes.
     """
 
-    def kept_peaks(path: Path) -> np.ndarray | AudioError:
+    def kept_peaks(path: Path) -> np.ndarray | None:
+        key = [VERSION, skip, audio.state(path)]
         try:
-            key = [VERSION, skip, audio.state(path)]
             return cache.keep("fingerprints", key, lambda: peaks(path, skip))
-        except AudioError as error:
-            return error
+        except AudioError:
+            return None
 
     return _in_threads(kept_peaks, recordings, "fingerprinting", progress)
 

@@ -18,7 +18,6 @@ from drcap.data import fingerprint
 from drcap.data.clip import Clip
 from drcap.data.identities import bare_name, freesound_id, youtube_id
 from drcap.data.tables import filled, read_table
-from drcap.errors import AudioError
 
 VERSION = 2  # raised whenever the filter decides differently about the same clips
 REASONS = ("id", "blacklist", "fingerprint", "unreadable")
@@ -146,15 +145,14 @@ def _by_sound(
     clips: dict[int, Clip], protected: dict[int, Clip], progress: bool
 ) -> Reasons:
     """Return which clips, by row, cannot be read or sound like a protected clip."""
-    ours, unreadable = _fingerprints(clips, 0, progress)
-    starts = [_fingerprints(protected, n, progress)[0] for n in fingerprint.SKIPS]
-    theirs = {
-        row: [peaks[row] for peaks in starts if row in peaks] for row in starts[0]
-    }
-    copies = fingerprint.find_copies([*ours.values()], [*theirs.values()], progress)
-    removed: Reasons = {row: ("unreadable", None) for row in unreadable}
-    originals = list(theirs)
-    for row, copy in zip(ours, copies, strict=True):
+    ours = _fingerprints(clips, 0, progress)
+    starts = [_fingerprints(protected, skip, progress) for skip in fingerprint.SKIPS]
+    originals = [row for row, peaks in starts[0].items() if peaks is not None]
+    theirs = [[peaks[row] for peaks in starts] for row in originals]
+    readable = {row: peaks for row, peaks in ours.items() if peaks is not None}
+    copies = fingerprint.find_copies([*readable.values()], theirs, progress)
+    removed: Reasons = {row: ("unreadable", None) for row in ours.keys() - readable}
+    for row, copy in zip(readable, copies, strict=True):
         if copy is not None:
             removed[row] = ("fingerprint", originals[copy])
     return removed
@@ -162,15 +160,8 @@ def _by_sound(
 
 def _fingerprints(
     clips: dict[int, Clip], skip: int, progress: bool
-) -> tuple[dict[int, np.ndarray], list[int]]:
-    """Return row -> fingerprint of what is here and not silent; the unreadable rows."""
+) -> dict[int, np.ndarray | None]:
+    """Return row -> fingerprint of the recordings that are here."""
     paths = {row: clip.path for row, clip in clips.items() if clip.path is not None}
-    results = fingerprint.fingerprints_of([*paths.values()], skip, progress)
-    peaks = dict(zip(paths, results, strict=True))
-    unreadable = [row for row, one in peaks.items() if isinstance(one, AudioError)]
-    audible = {
-        row: one
-        for row, one in peaks.items()
-        if not isinstance(one, AudioError) and len(one)
-    }
-    return audible, unreadable
+    peaks = fingerprint.fingerprints_of([*paths.values()], skip, progress)
+    return dict(zip(paths, peaks, strict=True))

@@ -70,27 +70,15 @@ def _clips(json_path: Path, source: str) -> Iterator[Clip]:
         if not name:
             raise DatasetError(f"{json_path}: entry {number} has no 'id'")
         where = f"{json_path}: entry {number} (id {name})"
-        caption = text_under(where, entry, "caption")
-        base = (f"{source}/{name}", "wavcaps", source, None, None, (caption,))
-        yield Clip(*base, **_facts(where, source, name, entry), weak=True)
-
-
-def _facts(where: str, source: str, name: str, entry: dict) -> dict:
-    """Return an entry's duration, outer id and keywords, as a Clip names them."""
-    duration, tags = entry.get("duration"), entry.get("tags") or ()
-    try:
-        seconds = None if duration is None else float(duration)
-    except (TypeError, ValueError):
-        raise DatasetError(
-            f"{where} has the duration {duration!r}, expected seconds"
-        ) from None
-    words = [tags] if isinstance(tags, str) else tags
-    return {
-        "duration": seconds,
-        "keywords": tuple(map(str, words)),
-        "youtube_id": youtube_id(name) if source == AUDIOSET else None,
-        "freesound_id": freesound_id(name) if source == FREESOUND else None,
-    }
+        tags = entry.get("tags") or ()
+        yield Clip(
+            *(f"{source}/{name}", "wavcaps", source, None, None),
+            captions=(text_under(where, entry, "caption"),),
+            youtube_id=youtube_id(name) if source == AUDIOSET else None,
+            freesound_id=freesound_id(name) if source == FREESOUND else None,
+            keywords=(tags,) if isinstance(tags, str) else tuple(map(str, tags)),
+            weak=True,
+        )
 
 
 def read_soundvecaps(
