@@ -3,7 +3,7 @@
 import numpy as np
 
 from drcap.evaluation.metrics import SBERT_SIM, Scores
-from drcap.experiments import paper
+from drcap.experiments import results
 from drcap.experiments.grid import row_experiment
 
 CLIPS = 50
@@ -20,7 +20,7 @@ def scores_at(level, noise=0.02, seed=0, metrics=METRICS):
         for name in metrics
     }
     corpus = {name: float(np.mean(values)) for name, values in per_clip.items()}
-    lacking = dict.fromkeys(set(paper.METRICS) - set(metrics), "needs its files")
+    lacking = dict.fromkeys(set(results.METRICS) - set(metrics), "needs its files")
     return Scores(CLIPS, corpus | dict.fromkeys(lacking), per_clip, lacking)
 
 

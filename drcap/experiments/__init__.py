@@ -5,10 +5,10 @@ In reading order:
 - `grid.py`       which experiments there are, and what each ablation changes
 - `materials.py`  what they share: corpora, CLAP models, embeddings
 - `run.py`        a system trained, its captions, their scores; what is up to date
-- `sweeps.py`     one setting of inference varied, on validation clips
-- `paper.py`      the paper's numbers
-- `tables.py`     ours beside them, and what a row costs
+- `results.py`    a row's numbers: the paper's, and ours
+- `tables.py`     Tables I to IV, ours beside the paper's, and what a row costs
+- `effects.py`    what a part of DRCap is worth: one row less another
 - `claims.py`     what the paper claims, tested
-- `effects.py`, `examples.py`, `origins.py`   what an ablation costs, clips on which two
-  systems differ, and from which corpus a prompt's captions are
+- `analysis.py`   one setting varied; clips on which two systems differ; from which
+  corpus a prompt's captions are
 """

@@ -20,7 +20,7 @@ from drcap.atomic import write_text
 from drcap.evaluation.metrics import Scores
 from drcap.experiments.effects import Question, answer
 from drcap.experiments.grid import TABLES, Experiment
-from drcap.experiments.measured import pair_name, title
+from drcap.experiments.results import pair_name, title
 from drcap.experiments.tables import NONE
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not decided"
@@ -51,39 +51,32 @@ def _declared() -> Iterator[Claim]:
     text = (resources.files("drcap.experiments") / "claims.toml").read_text("utf-8")
     pairs = {table.number: table.pairs for table in TABLES.values()}
     for number, claim in enumerate(tomllib.loads(text)["claim"], start=1):
-        questions = [
-            Question(table, *pair, row, against, **options)
-            for table, rows, others, options in map(_comparison, claim["compare"])
-            for row in rows
-            for pair in pairs[table]
-            for against in others
-        ]
+        questions = []
+        for compared in claim["compare"]:
+            table, rows, others = (compared.pop(k) for k in ("table", "rows", "others"))
+            questions += [
+                Question(table, *pair, row, against, **compared)
+                for row in rows
+                for pair in pairs[table]
+                for against in others
+            ]
         yield Claim(number, claim["statement"], claim["test"], tuple(questions))
-
-
-def _comparison(values: dict) -> tuple[str, list[str], list[str], dict]:
-    table, rows, others = (values.pop(key) for key in ("table", "rows", "others"))
-    return table, rows, others, values
 
 
 CLAIMS = tuple(_declared())
 
 
-def compare_claims(
-    results: Mapping[Experiment, Scores], *, seed: int = 0
-) -> pd.DataFrame:
+def compare_claims(results: Mapping[Experiment, Scores]) -> pd.DataFrame:
     """Return every comparison of every claim: `claim`, then the keys of `answer`."""
     return pd.DataFrame(
         {"claim": claim.number, **line}
         for claim in CLAIMS
         for question in claim.questions
-        for line in answer(question, results, seed=seed)
+        for line in answer(question, results)
     )
 
 
-def check_claims(
-    results: Mapping[Experiment, Scores], *, seed: int = 0
-) -> pd.DataFrame:
+def check_claims(results: Mapping[Experiment, Scores]) -> pd.DataFrame:
     """Return a row a claim: its test, its verdict, and that of the paper's tables.
 
     Columns are claim, statement, test, effect (the smallest difference in CIDEr-D, in
@@ -91,7 +84,7 @@ def check_claims(
     that its difference is above zero), verdict, in_the_papers_tables and note: what was
     not run, what a stand-in measured, which printed numbers speak against the claim.
     """
-    return _judge(compare_claims(results, seed=seed))
+    return _judge(_described(compare_claims(results)))
 
 
 def save(results: Mapping[Experiment, Scores], folder: Path | str) -> list[Path]:
@@ -99,38 +92,8 @@ def save(results: Mapping[Experiment, Scores], folder: Path | str) -> list[Path]
     comparisons = compare_claims(results)
     table, page = Path(folder) / "claims.csv", Path(folder) / "claims.md"
     write_text(table, comparisons.to_csv(index=False, na_rep="n/a"))
-    write_text(page, _to_markdown(_judge(comparisons), comparisons))
+    write_text(page, _to_markdown(_described(comparisons)))
     return [table, page]
-
-
-def _judge(comparisons: pd.DataFrame) -> pd.DataFrame:
-    rows = []
-    for claim in CLAIMS:
-        lines = _described(comparisons[comparisons["claim"] == claim.number])
-        measured = lines.dropna(subset="difference")
-        printed = lines["paper_difference"].dropna()
-        verdict = _verdict(measured["low"], measured["high"])
-        rows.append(
-            {
-                "claim": claim.number,
-                "statement": claim.statement,
-                "test": claim.test,
-                "effect": _effect(measured),
-                "probability": lines["probability"].min(),
-                "verdict": verdict if not any(lines["not_run"]) else OPEN,
-                "in_the_papers_tables": _verdict(printed, printed),
-                "note": " ".join(_notes(lines)),
-            }
-        )
-    return pd.DataFrame(rows)
-
-
-def _verdict(low: pd.Series, high: pd.Series) -> str:
-    if low.empty:
-        return OPEN
-    if (high <= 0).any():
-        return FAILS
-    return HOLDS if (low > 0).all() else OPEN
 
 
 def _described(comparisons: pd.DataFrame) -> pd.DataFrame:
@@ -154,19 +117,42 @@ def _described(comparisons: pd.DataFrame) -> pd.DataFrame:
     return comparisons.join(pd.DataFrame(texts, index=comparisons.index))
 
 
-def _effect(measured: pd.DataFrame) -> str:
-    """Describe the smallest of our CIDEr-D differences; "" if there is none."""
-    measured = measured[measured["metric"] == "cider_d"]
-    if measured.empty:
-        return ""
-    smallest = measured.loc[measured["difference"].idxmin()]
-    return f"{smallest['measure']} {smallest['interval']}, {smallest['subject']}"
+def _judge(comparisons: pd.DataFrame) -> pd.DataFrame:
+    rows = []
+    for claim in CLAIMS:
+        lines = comparisons[comparisons["claim"] == claim.number]
+        measured = lines.dropna(subset="difference")
+        printed = lines["paper_difference"].dropna()
+        verdict = _verdict(measured["low"], measured["high"])
+        effect, cider = "", measured[measured["metric"] == "cider_d"]
+        if len(cider):
+            least = cider.loc[cider["difference"].idxmin()]
+            effect = f"{least['measure']} {least['interval']}, {least['subject']}"
+        rows.append(
+            {
+                "claim": claim.number,
+                "statement": claim.statement,
+                "test": claim.test,
+                "effect": effect,
+                "probability": lines["probability"].min(),
+                "verdict": OPEN if any(lines["not_run"]) else verdict,
+                "in_the_papers_tables": _verdict(printed, printed),
+                "note": " ".join(_notes(lines)),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _verdict(low: pd.Series, high: pd.Series) -> str:
+    if (high <= 0).any():
+        return FAILS
+    return HOLDS if len(low) and (low > 0).all() else OPEN
 
 
 def _notes(lines: pd.DataFrame) -> Iterator[str]:
     """Yield sentences on what was not run or computed, and what the numbers say."""
     missing = lines[lines["not_run"] != ""].groupby("not_run", sort=False)
-    if rows := [f"{row} ({_listed(group['pair'])})" for row, group in missing]:
+    if rows := [f"{row} ({_listed(pairs)})" for row, pairs in missing["pair"]]:
         yield f"Not run: {_listed(rows, '; ')}."
     made = lines.dropna(subset="difference")
     if len(made):
@@ -177,23 +163,21 @@ def _notes(lines: pd.DataFrame) -> Iterator[str]:
         by = replaced["measure"] + " by " + replaced["stand_in"]
         yield f"Measured by stand-ins: {_listed(by)}."
     lacking = lines[lines["unavailable"] != ""].groupby("unavailable", sort=False)
-    for reason, group in lacking:
-        yield f"Not compared: {_listed(group['measure'])} ({reason})."
-    contrary = lines[lines["paper_difference"] <= 0].itertuples()
-    if cases := [
-        f"{line.measure} {line.paper_difference:+.1f}, {line.subject}"
-        for line in contrary
-    ]:
+    for reason, measures in lacking["measure"]:
+        yield f"Not compared: {_listed(measures)} ({reason})."
+    contrary = lines[lines["paper_difference"] <= 0]
+    if len(contrary):
+        points = contrary["paper_difference"].map(" {:+.1f}, ".format)
+        cases = contrary["measure"] + points + contrary["subject"]
         yield f"The paper's numbers against it: {_listed(cases, '; ')}."
 
 
-def _to_markdown(claims: pd.DataFrame, comparisons: pd.DataFrame) -> str:
-    """Render `check_claims` and `compare_claims` as one page."""
+def _to_markdown(comparisons: pd.DataFrame) -> str:
+    claims = _judge(comparisons)
     verdicts = claims[["claim", "statement", "verdict", "in_the_papers_tables"]]
     columns = ["claim", "statement", "ours", "in the paper's tables"]
     parts = ["# The paper's claims", LEGEND, _table(verdicts.set_axis(columns, axis=1))]
     for claim in claims.itertuples():
-        lines = comparisons[comparisons["claim"] == claim.claim]
         parts += [
             f"## Claim {claim.claim}: {claim.verdict}",
             f"{claim.statement} In the paper's tables: {claim.in_the_papers_tables}.",
@@ -204,29 +188,31 @@ def _to_markdown(claims: pd.DataFrame, comparisons: pd.DataFrame) -> str:
                 f"Effect: {claim.effect}, the smallest in CIDEr-D. Lowest probability "
                 f"that a difference is above zero: {claim.probability:.3f}."
             )
-        parts += [claim.note, _table(_cells(_described(lines)))]
+        lines = comparisons[comparisons["claim"] == claim.claim]
+        parts += [claim.note, _table(_cells(lines))]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _cells(lines: pd.DataFrame) -> pd.DataFrame:
     """Return a row a question, a column a metric, without rows that hold nothing."""
-    headings = {}
-    for metric, group in lines.groupby("metric"):
-        stand_ins = _listed(filter(None, group.dropna(subset="difference")["stand_in"]))
-        ours = f", ours by {stand_ins}" if stand_ins else ""
-        headings[metric] = group["measure"].iloc[0] + ours
-    rows: dict[str, dict[str, str]] = {}
+    texts = []
     for line in lines.itertuples():
         ours = NONE if line.not_run else "n/a" if line.unavailable else line.interval
-        if pd.notna(line.paper_difference):
-            ours += f" ({line.paper_difference:+.1f})"
-        row = rows.setdefault(line.subject, {"": line.subject})
-        row[headings[line.metric]] = ours
-    for line in lines.itertuples():
-        counts = {"clips": line.clips, "seeds": line.seeds}
-        rows[line.subject] |= {name: str(n or NONE) for name, n in counts.items()}
-    filled = [row for row in rows.values() if set(row.values()) != {row[""], NONE}]
-    return pd.DataFrame(filled)
+        paper = line.paper_difference
+        texts.append(ours if pd.isna(paper) else f"{ours} ({paper:+.1f})")
+    headings = {}
+    for metric, group in lines.groupby("metric"):
+        used = _listed(filter(None, group.dropna(subset="difference")["stand_in"]))
+        by = f", ours by {used}" if used else ""
+        headings[metric] = group["measure"].iloc[0] + by
+    lines = lines.assign(text=texts, heading=lines["metric"].map(headings))
+    counts = ["clips", "seeds"]
+    lines[counts] = lines[counts].astype(str).replace("0", NONE)
+    index = ["subject", *counts]
+    cells = lines.pivot_table("text", index, "heading", aggfunc="first", sort=False)
+    shown = cells.reset_index(counts)[(cells != NONE).any(axis=1).to_numpy()]
+    columns = [*cells.columns, *counts]
+    return shown[columns].rename_axis(None, axis=1).rename_axis("").reset_index()
 
 
 def _listed(texts: Iterable[str], mark: str = ", ") -> str:

@@ -7,7 +7,7 @@ printed numbers. Differences are in points of per cent, as the tables print scor
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import asdict, dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -16,15 +16,16 @@ import pandas as pd
 from drcap.evaluation.bootstrap import compare
 from drcap.evaluation.metrics import Scores
 from drcap.experiments.grid import TABLES, Experiment
-from drcap.experiments.measured import (
+from drcap.experiments.results import (
+    METRICS,
     STAND_INS,
     clip_scores,
     lacking,
     pair_name,
+    paper_score,
     row_scores,
     title,
 )
-from drcap.experiments.paper import METRICS, paper_score
 
 Value = TypeVar("Value", float, np.ndarray)
 ABLATION_TABLES = ("table3_ablation_in_domain", "table4_ablation_cross_domain")
@@ -45,23 +46,19 @@ class Question:
     share: float = 1.0  # of the other's score, which is to be exceeded
     gain_on: str = ""  # the metric on which the row is to gain most, if that is asked
 
-    @property
-    def metrics(self) -> list[str]:
-        """The metrics to compare, or those to which the gain on `gain_on` is held."""
-        return [metric for metric in METRICS if metric != self.gain_on]
-
     def sides(
-        self, metric: str, score: Callable[[str, str], Value]
+        self, metrics: Sequence[str], score: Callable[[str, str], Value]
     ) -> tuple[Value, Value]:
         """Return what is to be the larger, and what the smaller.
 
+        metrics : the one to compare, after that of the gain if that is asked
         score : from a row and a metric to a number, or to a number for each clip
         """
-        ours, theirs = score(self.row, metric), score(self.against, metric)
-        if gain_on := self.gain_on:
-            gain = score(self.row, gain_on) - score(self.against, gain_on)
-            return gain, ours - theirs
-        return ours, self.share * theirs
+        ours = [score(self.row, metric) for metric in metrics]
+        theirs = [score(self.against, metric) for metric in metrics]
+        if self.gain_on:
+            return ours[0] - theirs[0], ours[1] - theirs[1]
+        return ours[0], self.share * theirs[0]
 
 
 def answer(
@@ -69,58 +66,47 @@ def answer(
 ) -> list[dict]:
     """Compare on each metric: a dictionary each, NaN where there is no number.
 
-    Keys are the question's own fields, metric, measured_by (the metric, or its stand-in
-    where one of the two rows lacks it), difference and its 95 % interval low to high,
-    probability (that the difference is above zero), unavailable (why a metric of rows
+    Keys are the question's own fields, metric, difference and its 95 % interval low to
+    high, probability (that the difference is above zero), measured_by (the metric, or
+    its stand-in where one of the two rows lacks it), unavailable (why a metric of rows
     that were run is not compared), paper_difference, not_run (which row was not), clips
     and seeds (the fewer of the two rows'; both 0 if one was not run). ValueError if the
     two were not scored on the same number of clips.
     """
     domains = question.train, question.test
-    names = question.row, question.against
-    scores = {name: row_scores(results, name, *domains) for name in names}
-    not_run = ", ".join(name for name, runs in scores.items() if not runs)
-
-    def printed(row: str, metric: str) -> float:
-        return paper_score(question.table, row, *domains, metric)
-
+    rows = question.row, question.against
+    runs = {row: row_scores(results, row, *domains) for row in rows}
+    both = [run for row in rows for run in runs[row]]
+    not_run = ", ".join(row for row in rows if not runs[row])
     lines = []
-    for metric in question.metrics:
-        larger, smaller = question.sides(metric, printed)
+    for metric in METRICS:
+        if metric == question.gain_on:
+            continue
+        metrics = [name for name in (question.gain_on, metric) if name]
+        measures = [_measure(name, both) for name in metrics]
+        reasons = [reason for name in measures if (reason := lacking(both, name))]
+        ours = dict.fromkeys(NUMBERS, float("nan"))
+        if not (not_run or reasons):
+            sides = question.sides(measures, lambda row, m: clip_scores(runs[row], m))
+            numbers = asdict(compare(*sides, seed=seed))
+            ours = dict(zip(NUMBERS, numbers.values(), strict=True))
+        larger, smaller = question.sides(
+            metrics, lambda row, m: paper_score(question.table, row, *domains, m)
+        )
         lines.append(
             {
                 **vars(question),
                 "metric": metric,
-                **_ours(question, metric, scores, seed),
+                **ours,
+                "measured_by": " less ".join(measures),
+                "unavailable": "; ".join(reasons),
                 "paper_difference": round(larger - smaller, DECIMALS),
                 "not_run": not_run,
-                "clips": 0 if not_run else scores[question.row][0].clips,
-                "seeds": min(map(len, scores.values())),
+                "clips": 0 if not_run else both[0].clips,
+                "seeds": min(map(len, runs.values())),
             }
         )
     return lines
-
-
-def _ours(
-    question: Question, metric: str, scores: Mapping[str, list[Scores]], seed: int
-) -> dict:
-    runs = [run for seeds in scores.values() for run in seeds]
-    needed = [name for name in (question.gain_on, metric) if name]
-    measures = {name: _measure(name, runs) for name in needed}
-    reasons = [lacking(runs, measure) for measure in measures.values()]
-    about = {
-        "measured_by": " less ".join(measures.values()),
-        "unavailable": "; ".join(filter(None, reasons)),
-    }
-    if about["unavailable"] or not all(scores.values()):
-        return {**dict.fromkeys(NUMBERS, float("nan")), **about}
-
-    def measured(row: str, metric: str) -> np.ndarray:
-        return clip_scores(scores[row], measures[metric]).mean(axis=0)
-
-    result = compare(*question.sides(metric, measured), seed=seed)
-    numbers = (*astuple(result.difference), result.probability)
-    return {**dict(zip(NUMBERS, numbers, strict=True)), **about}
 
 
 def _measure(metric: str, runs: list[Scores]) -> str:
@@ -150,40 +136,30 @@ def effects(
     the side of zero where the paper's difference is, CONTRADICTS if on the other, OPEN
     if it holds zero, UNAVAILABLE if there is no number.
     """
-    questions = [
-        Question(table.number, *pair, row, against)
+    frame = pd.DataFrame(
+        {"group": pair_name(*(domains[name] for name in pair)), **line}
         for table in map(TABLES.get, tables)
         if {row, against} <= {*table.rows}
         for pair in table.pairs
-    ]
-    lines = pd.DataFrame(
-        line for question in questions for line in answer(question, results, seed=seed)
+        for line in answer(
+            Question(table.number, *pair, row, against), results, seed=seed
+        )
     )
-    shown = [
-        {
-            "group": pair_name(domains[line.train], domains[line.test]),
-            "metric": title(line.metric, line.measured_by),
-            "agrees": _agreement(line),
-        }
-        for line in lines.itertuples()
-    ]
-    lines = pd.DataFrame(shown).join(lines[[*NUMBERS, "paper_difference"]])
-    return lines[["group", "metric", *NUMBERS, "paper_difference", "agrees"]]
+    frame["metric"] = frame["metric"].combine(frame["measured_by"], title)
+    paper = frame["paper_difference"]
+    missing = frame["difference"].isna() | paper.isna()
+    is_open = ((frame["low"] <= 0) & (frame["high"] >= 0)) | (paper == 0)
+    agrees = (frame["low"] > 0) == (paper > 0)
+    verdicts = [UNAVAILABLE, OPEN, AGREES]
+    frame["agrees"] = np.select([missing, is_open, agrees], verdicts, CONTRADICTS)
+    return frame[["group", "metric", *NUMBERS, "paper_difference", "agrees"]]
 
 
 def conclusion(frame: pd.DataFrame) -> str:
     """Count in a line a group on how many metrics `effects` agrees with the paper."""
     sentences = []
-    for group, lines in frame.groupby("group", sort=False):
-        counts = lines["agrees"].value_counts(sort=False)
-        parts = ", ".join(f"{kind} {count}" for kind, count in counts.items())
+    for group, verdicts in frame.groupby("group", sort=False)["agrees"]:
+        counts = verdicts.value_counts(sort=False).items()
+        parts = ", ".join(f"{kind} {count}" for kind, count in counts)
         sentences.append(f"{group}: agrees with the paper, by metric: {parts}")
     return "\n".join(sentences)
-
-
-def _agreement(line) -> str:
-    if pd.isna(line.difference) or pd.isna(line.paper_difference):
-        return UNAVAILABLE
-    if line.low <= 0 <= line.high or line.paper_difference == 0:
-        return OPEN
-    return AGREES if (line.low > 0) == (line.paper_difference > 0) else CONTRADICTS

@@ -10,7 +10,7 @@ and no asset that a metric lacked has been fetched since.
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from drcap.checkpoint import saved_weights, timed, training_seconds
 from drcap.config import Config, clap_profile, corpora_profile, override
 from drcap.data.clip import Clip
 from drcap.evaluation.metrics import METRICS, Scores, score_systems
-from drcap.experiments.grid import Experiment
+from drcap.experiments.grid import ABLATIONS, Experiment
 from drcap.experiments.materials import Materials
 from drcap.record import RECORD, made_with, run_record
 from drcap.retrieval.similarity_selection import refit_range
@@ -32,15 +32,15 @@ PREDICTIONS, SCORES = "predictions.jsonl", "scores.json"
 
 def configuration(experiment: Experiment, materials: Materials) -> Config:
     """Return the whole configuration of an experiment: the recipe and its changes."""
-    recipe, changes = materials.config, experiment.changes
+    recipe, ablation = materials.config, ABLATIONS[experiment.ablation]
     space = materials.space(experiment.clap)
-    config = override(
-        recipe.captioner, {"clap": space.clap.fingerprint, "seed": experiment.seed}
-    )
+    changes = [{"clap": space.clap.fingerprint, "seed": experiment.seed}]
     if experiment.train == "cl":
-        config = override(config, {"training": {"steps": recipe.steps_on_cl}})
-    config = override(override(config, changes.training), changes.inference)
-    if changes.refit_range:  # to the quantiles that it cuts off in DRCap's own space
+        changes.append({"training": {"steps": recipe.steps_on_cl}})
+    config = recipe.captioner
+    for change in (*changes, ablation.training, ablation.inference):
+        config = override(config, change)
+    if ablation.refit_range:  # to the quantiles that it cuts off in DRCap's own space
         captions = materials.training_captions(experiment.train)
         reference, own = (
             (joint.text(captions), joint.datastore.embeddings)
@@ -88,7 +88,7 @@ def _training(experiment: Experiment, materials: Materials):
 
 def support_captions(experiment: Experiment, materials: Materials) -> list[str]:
     """Return S as captions (sec. II-C): of the domain captioned, else of the source."""
-    target = experiment.changes.target_text
+    target = ABLATIONS[experiment.ablation].target_text
     return materials.training_captions(experiment.test if target else experiment.train)
 
 
@@ -96,10 +96,11 @@ def clip_batch(
     experiment: Experiment, materials: Materials, subset: str = "test"
 ) -> ClipBatch:
     """Return the clips of a subset, and the text that the experiment uses with them."""
-    target = experiment.changes.target_text
-    withheld = () if target else materials.training_captions(experiment.test)
     clips = materials.clips(experiment.test, subset)
-    return ClipBatch(clips, support_captions(experiment, materials), withheld)
+    support = support_captions(experiment, materials)
+    if ABLATIONS[experiment.ablation].target_text:
+        return ClipBatch(clips, support)
+    return ClipBatch(clips, support, materials.training_captions(experiment.test))
 
 
 def similar_captions(
@@ -112,18 +113,15 @@ def similar_captions(
 
 
 def predict(
-    experiment: Experiment,
-    materials: Materials,
-    system: System | None = None,
-    subset: str = "test",
+    experiment: Experiment, materials: Materials, system: System | None = None
 ) -> list[Captioned]:
-    """Caption the clips of a subset; AudioError if a recording cannot be read.
+    """Caption the test clips; AudioError if a recording cannot be read.
 
     system : of the experiment's training, where it has been loaded
     """
     system = system or load_system(experiment, materials)
     system = system.adjusted(configuration(experiment, materials))
-    return system.caption_clips(clip_batch(experiment, materials, subset))
+    return system.caption_clips(clip_batch(experiment, materials))
 
 
 def folder_of(experiment: Experiment, reports: Path) -> Path:
@@ -151,10 +149,12 @@ def write_predictions(
     system = system or load_system(experiment, materials)
     loaded = time.monotonic()
     captioned = predict(experiment, materials, system)
-    seconds = time.monotonic() - loaded
+    seconds = (time.monotonic() - loaded) / len(captioned)
     clips = materials.clips(experiment.test, "test")
     predictions.write_predictions(folder / PREDICTIONS, clips, captioned)
     *_, run = _training(experiment, materials)
+    cost = {"trained parameters": saved_weights(run / "best")}
+    cost |= {"training seconds": training_seconds(run), "seconds a caption": seconds}
     record = run_record(
         started=started,
         seed=experiment.seed,
@@ -164,11 +164,7 @@ def write_predictions(
         profile=materials.profile,
         experiment=asdict(experiment),
         clips=len(clips),
-        cost={
-            "trained parameters": saved_weights(run / "best"),
-            "training seconds": training_seconds(run),
-            "seconds a caption": seconds / len(clips),
-        },
+        cost=cost,
     )
     write_json(folder / RECORD, record)
     return folder
@@ -202,11 +198,13 @@ def read_scores(
     experiments: Iterable[Experiment], reports: Path
 ) -> dict[Experiment, Scores]:
     """Read the scores of those of the experiments that have been scored."""
-    names = Scores.__dataclass_fields__
+    stored = {experiment: _stored(experiment, reports) for experiment in experiments}
     return {
-        experiment: Scores(**{name: values[name] for name in names})
-        for experiment in experiments
-        if (values := _scores_file(experiment, reports))
+        experiment: Scores(
+            **{field.name: values[field.name] for field in fields(Scores)}
+        )
+        for experiment, values in stored.items()
+        if values
     }
 
 
@@ -231,23 +229,23 @@ def is_captioned(experiment: Experiment, materials: Materials, reports: Path) ->
 
 def _key(experiment: Experiment, materials: Materials) -> list[object]:
     """Return every setting that an experiment's numbers depend on."""
-    profile = materials.profile
+    profile, changes = materials.profile, ABLATIONS[experiment.ablation]
     configs = materials.config, clap_profile(profile), corpora_profile(profile)
-    return [experiment, experiment.changes, *configs]
+    return [experiment, changes, *configs]
 
 
 def _is_scored(experiment: Experiment, reports: Path) -> bool:
-    values = _scores_file(experiment, reports)
-    if values is None or not {*METRICS} <= {*values["corpus"]}:
+    values = _stored(experiment, reports)
+    if not {*METRICS} <= {*values.get("corpus", ())}:
         return False
     captions = sha256(folder_of(experiment, reports) / PREDICTIONS)
     fetched = {*values.get("lacking", ())} - {*_lacking()}
     return values["predictions"] == captions and not fetched
 
 
-def _scores_file(experiment: Experiment, reports: Path) -> dict[str, Any] | None:
+def _stored(experiment: Experiment, reports: Path) -> dict[str, Any]:
     path = folder_of(experiment, reports) / SCORES
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def _lacking() -> list[str]:

@@ -5,27 +5,33 @@ Ours and the paper's are scores of different test clips wherever our corpora sta
 for AudioCaps and Clotho: each block names both.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import json
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from drcap.atomic import write_text
 from drcap.errors import ConfigError
 from drcap.evaluation.bootstrap import interval
 from drcap.evaluation.metrics import Scores
-from drcap.evaluation.tables import UNITS, numbered
-from drcap.experiments import paper
-from drcap.experiments.grid import ROWS, TABLES, Experiment, Table
-from drcap.experiments.measured import (
+from drcap.evaluation.tables import SUPERSCRIPTS, UNITS, numbered
+from drcap.experiments.grid import ROWS, TABLES, Experiment
+from drcap.experiments.results import (
+    DOMAINS,
+    METRICS,
     STAND_INS,
     clip_scores,
-    corpus_score,
     lacking,
     pair_name,
+    paper_rows,
+    paper_score,
     row_scores,
     title,
 )
+from drcap.experiments.run import RECORD, folder_of
 from drcap.systems import SYSTEMS
 
 NONE = "–"
@@ -66,56 +72,37 @@ def result_table(
     if name not in TABLES:
         raise ConfigError(f"unknown table '{name}'; choose one of {', '.join(TABLES)}")
     table = TABLES[name]
-    rows = [
-        (section, row, *pair)
+    ours = [(SYSTEMS[ROWS[row][0]].setting, row) for row in table.rows]
+    runs = {
+        (section, row, *pair): row_scores(results, row, *pair)
         for pair in table.pairs
-        for section, row in _rows(table, *pair)
-    ]
-    runs = [row_scores(results, *row) for _, *row in rows]
-    metrics = _metrics([scores for seeds in runs for scores in seeds])
-    lines = [
-        {
-            **dict(zip(paper.KEYS, (table.number, *row), strict=True)),
-            "ours_on": pair_name(*(domains[name] for name in row[2:])),
-            "paper_on": pair_name(*(paper.DOMAINS[name] for name in row[2:])),
-            "metric": metric,
-            **_ours(scores, metric),
-            **_papers(table.number, *row[1:], metric),
-            "unavailable": lacking(scores, metric),
-        }
-        for row, scores in zip(rows, runs, strict=True)
-        for metric in metrics
-    ]
+        for section, row in paper_rows(table.number, *pair) or ours
+    }
+    every = [run for seeds in runs.values() for run in seeds]
+    metrics = [*METRICS]
+    for metric, stand_in in STAND_INS.items():
+        if lacking(every, metric) and any(stand_in in run.corpus for run in every):
+            metrics.append(stand_in)
+    nan, lines = float("nan"), []
+    for (section, row, train, test), seeds in runs.items():
+        for metric in metrics:
+            ours, low, high, unavailable = nan, nan, nan, lacking(seeds, metric)
+            if seeds and not unavailable:
+                ours = 100 * float(np.mean([run.corpus[metric] for run in seeds]))
+                bounds = interval(clip_scores(seeds, metric))
+                low, high = bounds.low, bounds.high
+            line = {"table": table.number, "section": section, "system": row}
+            line |= {"train": train, "test": test}
+            line["ours_on"] = pair_name(domains[train], domains[test])
+            line["paper_on"] = pair_name(DOMAINS[train], DOMAINS[test])
+            line |= {"metric": metric, "ours": ours, "low": low, "high": high}
+            line |= {"seeds": len(seeds), "clips": seeds[0].clips if seeds else 0}
+            key = (table.number, row, train, test)
+            line["paper"] = paper_score(*key, metric) if metric in METRICS else nan
+            spider = metric == "spider"
+            line["recomputed"] = paper_score(*key, "recomputed") if spider else nan
+            lines.append({**line, "unavailable": unavailable})
     return pd.DataFrame(lines)
-
-
-def _rows(table: Table, train: str, test: str) -> list[tuple[str, str]]:
-    """Return (section, row): the paper's, in its order, or those of a table of ours."""
-    printed = paper.paper_rows(table.number, train, test)
-    return printed or [(SYSTEMS[ROWS[row][0]].setting, row) for row in table.rows]
-
-
-def _metrics(runs: Sequence[Scores]) -> list[str]:
-    """Return the paper's metrics and, of those that a run lacks, the stand-ins."""
-    stand_ins = [STAND_INS[name] for name in STAND_INS if lacking(runs, name)]
-    computed = {name for scores in runs for name in scores.corpus}
-    return [*paper.METRICS, *(name for name in stand_ins if name in computed)]
-
-
-def _ours(runs: Sequence[Scores], metric: str) -> dict[str, float]:
-    counts = {"seeds": len(runs), "clips": runs[0].clips if runs else 0}
-    if not runs or lacking(runs, metric):
-        return {**dict.fromkeys(("ours", "low", "high"), float("nan")), **counts}
-    around = interval(clip_scores(runs, metric))
-    ours = corpus_score(runs, metric)
-    return {"ours": ours, "low": around.low, "high": around.high, **counts}
-
-
-def _papers(*key: str) -> dict[str, float]:
-    *row, metric = key
-    mean = paper.paper_score(*row, "recomputed")
-    recomputed = mean if metric == "spider" else float("nan")
-    return {"paper": paper.paper_score(*key), "recomputed": recomputed}
 
 
 def beside_paper(frame: pd.DataFrame) -> pd.DataFrame:
@@ -126,15 +113,14 @@ def beside_paper(frame: pd.DataFrame) -> pd.DataFrame:
 
     Returns the same columns; the metrics are named as figures print them.
     """
-    kept = []
-    for metric in paper.METRICS:
-        lines = frame[frame["metric"] == metric].copy()
-        stand_in = frame[frame["metric"] == STAND_INS.get(metric)]
-        measured_by = metric
-        if lines["ours"].isna().all() and len(stand_in):
+    by_metric, kept = dict(list(frame.groupby("metric"))), []
+    for metric in METRICS:
+        lines, measured_by = by_metric[metric], metric
+        if lines["ours"].isna().all() and STAND_INS.get(metric) in by_metric:
             measured_by = STAND_INS[metric]
             columns = ["ours", "low", "high"]
-            lines[columns] = stand_in[columns].to_numpy()
+            stand_in = by_metric[measured_by].set_index(lines.index)
+            lines = lines.assign(**stand_in[columns])
         kept.append(lines.assign(metric=title(metric, measured_by)))
     return pd.concat(kept, ignore_index=True)
 
@@ -157,102 +143,69 @@ def save(
 
 def to_markdown(frame: pd.DataFrame) -> str:
     """Render a `result_table`: a block a pair of domains, then the notes."""
-    marks = numbered(_notes(frame))
-    parts = [" ".join(_legend(frame))]
-    for heading, block in _blocks(frame, marks):
+    legend, blocks, notes = _rendered(frame)
+    parts = [legend]
+    for heading, block in blocks.items():
         align = ["left" if name in NAMES else "right" for name in block]
         table = block.to_markdown(index=False, disable_numparse=True, colalign=align)
         parts += [f"**{heading}**", table]
-    parts += [f"{mark} {note}" for note, mark in marks.items()]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, *notes]) + "\n"
 
 
 def to_latex(frame: pd.DataFrame) -> str:
     """Render a `result_table` as a floating table; it needs the package booktabs."""
-    number = frame["table"].iloc[0]
-    table = next(table for table in TABLES.values() if table.number == number)
-    printed = f": ours (the paper's Table {number})" if _printed(frame) else ""
-    marks = numbered(_notes(frame), "$^{{{}}}$".format)
-    notes = [_escape(" ".join(_legend(frame)))]
-    notes += [f"{mark} {_escape(note)}" for note, mark in marks.items()]
-    return "\n".join(
-        [
-            r"\begin{table*}",
-            r"\centering",
-            rf"\caption{{{_escape(table.title + printed)}.}}",
-            rf"\label{{tab:drcap-{number}}}",
-            r"\footnotesize\setlength{\tabcolsep}{3pt}",
-            *_tabular(frame, marks),
-            *(rf"\par\smallskip {note}" for note in notes),
-            r"\end{table*}",
-            "",
-        ]
-    )
+    legend, blocks, notes = _rendered(frame)
+    number, columns = frame["table"].iloc[0], list(next(iter(blocks.values())))
+    [caption] = [table.title for table in TABLES.values() if table.number == number]
+    if frame["paper"].notna().any():
+        caption += f": ours (the paper's Table {number})"
+    lines = [
+        r"\begin{table*}",
+        r"\centering",
+        rf"\caption{{{_escape(caption)}.}}",
+        rf"\label{{tab:drcap-{number}}}",
+        r"\footnotesize\setlength{\tabcolsep}{3pt}",
+        rf"\begin{{tabular}}{{{''.join('rl'[name in NAMES] for name in columns)}}}",
+        r"\toprule",
+        " & ".join(map(_escape, columns)) + r" \\",
+    ]
+    for heading, block in blocks.items():
+        lines.append(r"\midrule")
+        spanned = rf"\multicolumn{{{len(columns)}}}{{l}}{{{_escape(heading)}}} \\"
+        lines.append(spanned)
+        lines += [" & ".join(map(_escape, row)) + r" \\" for row in block.to_numpy()]
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    lines += [rf"\par\smallskip {_escape(note)}" for note in (legend, *notes)]
+    return "\n".join([*lines, r"\end{table*}", ""])
 
 
-def _tabular(frame: pd.DataFrame, marks: Mapping[str, str]) -> Iterator[str]:
-    blocks = list(_blocks(frame, marks, _escape))
-    columns = list(blocks[0][1])
-    align = "".join("l" if name in NAMES else "r" for name in columns)
-    yield rf"\begin{{tabular}}{{{align}}}"
-    yield r"\toprule"
-    yield " & ".join(map(_escape, columns)) + r" \\"
-    for heading, block in blocks:
-        yield r"\midrule"
-        yield rf"\multicolumn{{{len(columns)}}}{{l}}{{{_escape(heading)}}} \\"
-        for cells in block.itertuples(index=False, name=None):
-            yield " & ".join(cells) + r" \\"
-    yield r"\bottomrule"
-    yield r"\end{tabular}"
-
-
-def _blocks(
-    frame: pd.DataFrame,
-    marks: Mapping[str, str],
-    escape: Callable[[str], str] = str,
-) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield a heading and a table of text for each pair of domains.
-
-    escape : makes text safe for the format; it leaves marks alone
-    """
-    several = frame["section"].nunique() > 1
-    for _, lines in frame.groupby(["train", "test"], sort=False):
-        rows = []
-        for system, cells in lines.groupby("system", sort=False):
-            first = cells.iloc[0]
-            row = {"setting": escape(first.section)} if several else {}
-            row["system"] = escape(system)
-            for line in cells.itertuples():
-                row[title(line.metric)] = _cell(line, marks, escape)
-            for name in ("clips", "seeds"):
-                row[name] = escape(str(first[name] or NONE))
-            rows.append(row)
-        first = lines.iloc[0]
-        heading = f"Ours: {first.ours_on}; the paper: {first.paper_on}"
-        yield heading if _printed(frame) else first.ours_on, pd.DataFrame(rows)
-
-
-def _printed(frame: pd.DataFrame) -> bool:
-    """Tell whether the paper has numbers for the table."""
-    return bool(frame["paper"].notna().any())
-
-
-def _cell(line, marks: Mapping[str, str], escape: Callable[[str], str]) -> str:
-    if not line.seeds:
-        ours = escape(NONE)
-    elif pd.isna(line.ours):
-        ours = "n/a" + marks[line.unavailable]
-    else:
-        ours = f"{line.ours:.1f}"
-    if pd.isna(line.paper):
-        return ours
-    return f"{ours} ({line.paper:.1f}{marks.get(_recomputed(line), '')})"
-
-
-def _notes(frame: pd.DataFrame) -> Iterator[str]:
-    """Yield the notes of a table in the order of its cells, empty ones too."""
-    for line in frame.itertuples():
-        yield from (line.unavailable, _recomputed(line))
+def _rendered(frame: pd.DataFrame) -> tuple[str, dict[str, pd.DataFrame], list[str]]:
+    """Return the legend, the cells as text under a heading a block, and the notes."""
+    has_paper, cells = frame["paper"].notna().any(), []
+    lines = list(frame.itertuples())
+    remade = [_recomputed(line) for line in lines]
+    pairs = zip(frame["unavailable"], remade, strict=True)
+    marks = numbered(note for pair in pairs for note in pair)
+    for line, note in zip(lines, remade, strict=True):
+        missing = "n/a" + marks.get(line.unavailable, "") if line.seeds else NONE
+        ours = missing if pd.isna(line.ours) else f"{line.ours:.1f}"
+        paper = f" ({line.paper:.1f}{marks.get(note, '')})"
+        cells.append(ours if pd.isna(line.paper) else ours + paper)
+    counts = ["clips", "seeds"]
+    frame = frame.assign(cell=cells, metric=frame["metric"].map(title))
+    frame[counts] = frame[counts].astype(str).replace("0", NONE)
+    frame = frame.rename(columns={"section": "setting"})
+    names, blocks = list(NAMES), {}
+    shown = names if frame["setting"].nunique() > 1 else ["system"]
+    for (ours, paper), block in frame.groupby(["ours_on", "paper_on"], sort=False):
+        heading = f"Ours: {ours}; the paper: {paper}" if has_paper else ours
+        table = block.pivot_table(
+            "cell", [*names, *counts], "metric", aggfunc="first", sort=False
+        ).reset_index()
+        metrics = frame["metric"].unique()
+        blocks[heading] = table[[*shown, *metrics, *counts]].rename_axis(columns=None)
+    notes = [f"{mark} {note}" for note, mark in marks.items()]
+    return " ".join(_legend(frame)), blocks, notes
 
 
 def _recomputed(line) -> str:
@@ -265,13 +218,14 @@ def _recomputed(line) -> str:
 
 
 def _legend(frame: pd.DataFrame) -> Iterator[str]:
-    yield "Each cell: ours (the paper's)." if _printed(frame) else "Ours alone."
+    has_paper = frame["paper"].notna().any()
+    yield "Each cell: ours (the paper's)." if has_paper else "Ours alone."
     yield UNITS
     yield "Ours is the mean over the seeds, on the clips counted in the row;"
     yield "95 % intervals over clips are in the CSV file of the same name."
     yield f"{NONE}: not run here; n/a: run, but not computed here."
     for metric, stand_in in STAND_INS.items():
-        if stand_in in set(frame["metric"]):
+        if title(stand_in) in set(frame["metric"]):
             yield f"{title(stand_in)} stands in for {title(metric)}: another scale."
     if frame["table"].iloc[0] in WITH_COSTS:
         yield "What each row costs to train and to run is in costs.md."
@@ -281,4 +235,36 @@ def _legend(frame: pd.DataFrame) -> Iterator[str]:
 
 
 def _escape(text: str) -> str:
-    return text.translate(ESCAPES)
+    """Make text safe for LaTeX, and a note's mark a superscript."""
+    digits = str.maketrans(SUPERSCRIPTS, "0123456789")
+    return re.sub(
+        f"[{SUPERSCRIPTS}]+",
+        lambda mark: f"$^{{{mark[0].translate(digits)}}}$",
+        text.translate(ESCAPES),
+    )
+
+
+def cost_table(
+    results: Mapping[Experiment, Scores], reports: Path, *, domains: Mapping[str, str]
+) -> pd.DataFrame:
+    """Return a line an experiment: row, corpora, seed, CIDEr-D in per cent, cost.
+
+    domains : as in `result_table`
+
+    Costs are trained weights, seconds of training and seconds a caption. Seconds are of
+    the machine of the experiment's run.json and of one of its jobs: they vary from run
+    to run, as nothing else in a table does. FileNotFoundError if a record is missing.
+    """
+    names = {place: row for row, place in ROWS.items()}
+    lines = []
+    for run, scores in results.items():
+        record = (folder_of(run, reports) / RECORD).read_text(encoding="utf-8")
+        line = {
+            "system": names[run.system, run.ablation],
+            "trained on": domains[run.train],
+            "clips of": domains[run.test],
+            "seed": run.seed,
+            title("cider_d"): 100 * scores.corpus["cider_d"],
+        }
+        lines.append(line | json.loads(record)["cost"])
+    return pd.DataFrame(lines)

@@ -1,0 +1,125 @@
+"""A row's numbers: what the paper prints (Tables I to IV) and what was measured here.
+
+`paper_tables.csv` holds a line for each row of a table on each pair of domains, in the
+paper's order, in per cent; a field is empty where the paper prints no number. Its CIDEr
+is what we call CIDEr-D. What is odd in these tables:
+
+- SPIDEr is the mean of CIDEr and SPICE to rounding in 37 of the 41 lines; in the four
+  of RECAP it is off by 0.25 to 4.4 points. `recomputed` holds the mean.
+- Table III: without RAG, SPICE is higher than DRCap's.
+- Table IV: on CIDEr, SPIDEr and FENSE it is w/o SS that falls furthest, not w/o PD.
+- FENSE is missing for most systems, so that few can be compared on it.
+- Tables III and IV repeat the DRCap rows of I and II; III has no w/o TD, which changes
+  nothing in-domain.
+
+FENSE, where it cannot be computed here, has a stand-in, which is always shown under its
+own name and never in the metric's place.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import cache
+from importlib import resources
+
+import numpy as np
+import pandas as pd
+
+from drcap.evaluation.metrics import SBERT_SIM, Scores
+from drcap.evaluation.tables import TITLES
+from drcap.experiments.grid import ROWS, Experiment, row_experiment
+
+DOMAINS = {"ac": "AudioCaps", "cl": "Clotho"}
+METRICS = {  # our name of a metric -> the paper's
+    "meteor": "METEOR",
+    "cider_d": "CIDEr",
+    "spice": "SPICE",
+    "spider": "SPIDEr",
+    "fense": "FENSE",
+}
+KEYS = ["table", "train", "test", "system"]
+ROUNDING = 0.1  # points by which rounded CIDEr and SPICE may put their mean off SPIDEr
+STAND_INS = {"fense": SBERT_SIM}
+NOT_COMPUTED = "not among the metrics that were computed"
+
+
+@cache
+def paper_lines() -> pd.DataFrame:
+    """Return the tables as printed, by KEYS: section, METRICS, and `recomputed`.
+
+    Domains have the grid's names. Scores are in per cent, NaN where none is printed.
+    `recomputed` is the mean of the printed CIDEr and SPICE where the printed SPIDEr
+    differs from it by more than rounding, else NaN.
+    """
+    path = resources.files("drcap.experiments") / "paper_tables.csv"
+    with path.open(encoding="utf-8") as stream:
+        frame = pd.read_csv(stream)
+    frame = frame.rename(columns={printed: name for name, printed in METRICS.items()})
+    domains = {printed: name for name, printed in DOMAINS.items()}
+    frame[["train", "test"]] = frame[["train", "test"]].replace(domains)
+    mean = (frame["cider_d"] + frame["spice"]) / 2
+    off = (mean - frame["spider"]).abs() > ROUNDING + 1e-9
+    return frame.assign(recomputed=mean.where(off)).set_index(KEYS)
+
+
+def paper_rows(table: str, train: str, test: str) -> list[tuple[str, str]]:
+    """Return (section, system) of a table's rows on a pair of domains, in order."""
+    sections = paper_lines()["section"].items()
+    return [(name, key[3]) for key, name in sections if key[:3] == (table, train, test)]
+
+
+def paper_score(table: str, system: str, train: str, test: str, metric: str) -> float:
+    """Return a score as printed in per cent; NaN if there is none.
+
+    metric : one of METRICS, or "recomputed" as in `paper_lines`
+    """
+    return paper_lines()[metric].get((table, train, test, system), float("nan"))
+
+
+def title(metric: str, measured_by: str = "") -> str:
+    """Return a metric's name as the tables print it, with what measured ours if other.
+
+    measured_by : the metric itself or its stand-in, whose name then follows
+    """
+    name = TITLES.get(metric, metric)
+    if measured_by in ("", metric):
+        return name
+    return f"{name}, ours {title(measured_by)}"
+
+
+def pair_name(train: str, test: str) -> str:
+    """Name a pair of corpora: "x to y", or "x" if the two are one."""
+    return train if train == test else f"{train} to {test}"
+
+
+def row_scores(
+    results: Mapping[Experiment, Scores], row: str, train: str, test: str
+) -> list[Scores]:
+    """Return the scores of a row's seeds in order; none if it was not run.
+
+    row : the paper's name of it, of a system of the grid or of another
+    """
+    wanted = row_experiment(row, train, test) if row in ROWS else None
+    return [results[run] for run in sorted(results) if replace(run, seed=0) == wanted]
+
+
+def lacking(runs: Iterable[Scores], metric: str) -> str:
+    """Return why some of the runs have no value of the metric; "" if all have."""
+    without = (run for run in runs if run.corpus.get(metric) is None)
+    return next((run.unavailable.get(metric, NOT_COMPUTED) for run in without), "")
+
+
+def clip_scores(runs: Iterable[Scores], metric: str) -> np.ndarray:
+    """Return each clip's score in per cent, the mean over the seeds, (N,) float64.
+
+    Each seed's are shifted alike, so that their mean is the corpus score: where that is
+    not the mean over clips (METEOR, BLEU), an interval over clips is so centred on it.
+    ValueError if the seeds were not scored on the same number of clips.
+    """
+    clips = {len(run.per_clip[metric]) for run in runs}
+    if len(clips) != 1:
+        counts = ", ".join(map(str, sorted(clips)))
+        raise ValueError(f"{metric}: runs of one row differ in clips ({counts})")
+    values = np.array([run.per_clip[metric] for run in runs])
+    corpus = np.array([[run.corpus[metric]] for run in runs])
+    shifted = 100 * (values - values.mean(axis=1, keepdims=True) + corpus)
+    return shifted.mean(axis=0)
