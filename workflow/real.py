@@ -5,7 +5,7 @@
 
 `ablations`: the shipped captioner, what is switched off at inference, and a floor.
 `zero-shot`: every zero-shot system trained on AudioCaps' training captions alone, in
-the space of the tag bridge, by the demo's recipe. All that share the language model
+the space of the caption bridge, by the demo's recipe. All that share the language model
 take as many steps; WSAC's own decoder takes those that the demo gives it.
 """
 
@@ -105,7 +105,7 @@ def zero_shot(
 
 
 def recipe(steps: int, seed: int) -> ExperimentsConfig:
-    """Return the demo's recipe in the tag bridge's space, for so many steps."""
+    """Return the demo's recipe in the caption bridge's space, for so many steps."""
     demo = profile("demo").to_dict()
     training = demo["training"] | {"steps": steps}
     captioner = demo | {"training": training, "seed": seed}

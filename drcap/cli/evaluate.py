@@ -15,14 +15,17 @@ from drcap.cli.options import option
 from drcap.errors import AudioError, DatasetError
 
 if TYPE_CHECKING:
-    from drcap.data.clip import Clip
-    from drcap.systems.predictions import Predictions
+    from drcap.data.clip import Subset
 
 OUTPUT = "reports/evaluation/DATASET-SPLIT"
 SPLITS = {
     "audiocaps": ("train", "val", "test"),
     "clotho": ("development", "validation", "evaluation"),
 }
+HEADLINE = (
+    "{dataset} {split}: {clips} clips scored, {missing_clips} missing, "
+    "{failed_clips} failed, {seconds} s\nPredictions: {predictions}\n\n"
+)
 
 
 def evaluate(
@@ -62,25 +65,28 @@ def evaluate(
     chosen = options.CaptionOptions(
         datastore, support, top_k, beams, no_retrieval, no_projection
     )
-    clips, missing = read_clips(dataset, root, split)
+    listed = read_clips(dataset, root, split)
     folder = options.writable(output or default_folder() / f"{dataset}-{split}")
     processes = Processes(device)
     model = options.load_model(checkpoint, str(processes.device))
-    predictions = caption_dataset(
-        model, clips[:limit], processes, **chosen.settings(model.clap)
-    )
+    settings = chosen.settings(model.clap)
+    predictions = caption_dataset(model, listed.clips[:limit], processes, **settings)
     if not processes.main:  # one of them scores and reports
         return
     # before the scoring: hours of captioning must not be lost to a failing metric
     file = folder / "predictions.jsonl"
     write_predictions(file, predictions.clips, predictions.captioned)
-    _report_failures(predictions)
+    for result in predictions.failed:
+        print(f"drcap: {result.error}", file=sys.stderr)
+    if not predictions.captioned:
+        count = len(predictions.failed)
+        raise AudioError(f"none of the {count} clips can be read: nothing to score")
     scores = score(predictions.candidates, predictions.mult_references, names)
     summary = {
         "dataset": dataset,
         "split": split,
         "clips": scores.clips,
-        "missing_clips": len(missing),
+        "missing_clips": len(listed.missing),
         "failed_clips": len(predictions.failed),
         "scores": scores.corpus,
         "unavailable": scores.unavailable,
@@ -88,30 +94,23 @@ def evaluate(
         "predictions": str(file),
     }
     write_json(folder / "scores.json", summary | {"per_clip": scores.per_clip})
-    inputs = [*_tables(root, split), *filter(None, (checkpoint, datastore, support))]
+    patterns = (f"{split}*.csv", f"dataset/{split}*.csv", f"**/*captions_{split}.csv")
+    tables = {path for pattern in patterns for path in root.glob(pattern)}
+    given = [Path(path) for path in (checkpoint, datastore, support) if path]
     record = run_record(
         started=started,
         config=model.config,
         seed=model.config.seed,
-        inputs=[path for path in map(Path, inputs) if path.exists()],
+        inputs=[*sorted(tables), *(path for path in given if path.exists())],
         options={"device": device, "limit": limit, "caption": asdict(chosen)},
-        missing_clips=list(missing),
+        missing_clips=list(listed.missing),
         failed_clips=[asdict(result) for result in predictions.failed],
     )
     write_json(folder / RECORD, record)
-    if as_json:
-        print(json.dumps(summary))
-    else:
-        print(HEADLINE.format(**summary))
-        print(to_markdown(score_table({"DRCap": scores})).rstrip())
+    page = to_markdown(score_table({"DRCap": scores})).rstrip()
+    print(json.dumps(summary) if as_json else HEADLINE.format(**summary) + page)
     if predictions.failed:
         raise typer.Exit(2)
-
-
-HEADLINE = (
-    "{dataset} {split}: {clips} clips scored, {missing_clips} missing, "
-    "{failed_clips} failed, {seconds} s\nPredictions: {predictions}\n"
-)
 
 
 def default_folder() -> Path:
@@ -120,41 +119,26 @@ def default_folder() -> Path:
     return (paths.REPORTS if checkout else Path("reports")) / "evaluation"
 
 
-def read_clips(
-    dataset: str, root: Path, split: str
-) -> tuple[list["Clip"], tuple[str, ...]]:
-    """Return a split's clips whose recordings are here, and the ids of the others.
+def read_clips(dataset: str, root: Path, split: str) -> "Subset":
+    """Return a split's clips, those without a recording reported and left out.
 
     Raises DatasetError for an unknown data set or split, or malformed annotations.
     """
     from drcap.data.audiocaps import read_audiocaps
     from drcap.data.clotho import read_clotho
 
-    if dataset not in SPLITS:
-        known = ", ".join(SPLITS)
+    readers = {"audiocaps": read_audiocaps, "clotho": read_clotho}
+    if dataset not in readers:
+        known = ", ".join(readers)
         raise DatasetError(f"unknown data set {dataset!r}: choose from {known}")
     if split not in SPLITS[dataset]:
         known = ", ".join(SPLITS[dataset])
         raise DatasetError(f"{dataset} has no split {split!r}: choose from {known}")
-    read = read_audiocaps if dataset == "audiocaps" else read_clotho
-    listed = read(root, split)
+    listed = readers[dataset](root, split)
     if listed.missing:
         print(
             f"drcap: {len(listed.missing)} clips of {dataset} {split} have no "
             f"recording under {root} and are left out",
             file=sys.stderr,
         )
-    return listed.clips, listed.missing
-
-
-def _report_failures(predictions: "Predictions") -> None:
-    for result in predictions.failed:
-        print(f"drcap: {result.error}", file=sys.stderr)
-    if not predictions.captioned:
-        count = len(predictions.failed)
-        raise AudioError(f"none of the {count} clips can be read: nothing to score")
-
-
-def _tables(root: Path, split: str) -> list[Path]:
-    patterns = (f"{split}*.csv", f"dataset/{split}*.csv", f"**/*captions_{split}.csv")
-    return sorted({path for pattern in patterns for path in root.glob(pattern)})
+    return listed

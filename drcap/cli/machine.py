@@ -11,8 +11,8 @@ from drcap.cli.options import argument, option
 app = typer.Typer(
     help="Third-party weights and data: fetch, list, verify.", no_args_is_help=True
 )
-DEFAULT = "All that are not optional; `metrics` names the optional ones."
-Names = argument(list[str] | None, "NAME", DEFAULT)
+NAMES = "Assets or groups of optional ones, as `spice`; none: all not optional."
+Names = argument(list[str] | None, "NAME", NAMES)
 
 
 @app.command()
@@ -82,7 +82,7 @@ def doctor(
 
     if profile is None:
         facts = collect()
-        print(json.dumps(facts, indent=2) if as_json else "\n".join(_lines(facts)))
+        print(json.dumps(facts, indent=2) if as_json else _page(facts))
         return
     from drcap.estimate import profile_report
 
@@ -90,65 +90,41 @@ def doctor(
     print(json.dumps(report, indent=2) if as_json else _estimates(report))
 
 
-def _lines(facts: dict) -> list[str]:
-    rows = [
-        ("python", facts["python"]),
-        *((name, version or "missing") for name, version in facts["packages"].items()),
-        ("processor", _processor(facts["processor"])),
-        ("gpu", facts["driver"] or "; ".join(map(_gpu, facts["gpus"])) or "none"),
-        ("memory", "{total_gib} GiB, {available_gib} free".format(**facts["memory"])),
-        ("disk", "{free_gib} GiB free at {home}".format(**facts["disk"])),
-        (
-            "java",
-            facts["java"]["problem"] or "{version} ({path})".format(**facts["java"]),
-        ),
-        *((f"asset {name}", _asset(state)) for name, state in facts["assets"].items()),
-        *((f"profile {name}", _needs(of)) for name, of in facts["profiles"].items()),
-    ]
+def _page(facts: dict) -> str:
+    rows = []
+    for name, fact in facts.items():
+        if name in ("package", "asset", "profile"):
+            rows += [(f"{name} {part}", text) for part, text in fact.items()]
+        else:
+            rows.append((name, _line(fact)))
     width = max(len(name) for name, _ in rows)
-    return [f"{name:<{width}}  {fact}" for name, fact in rows]
+    return "\n".join(f"{name:<{width}}  {text}" for name, text in rows)
 
 
-def _processor(facts: dict) -> str:
-    precision = "bfloat16" if facts["bfloat16"] else "float32"
-    return f"{facts['name']}, {facts['cores']} cores, fastest in {precision}"
-
-
-def _gpu(facts: dict) -> str:
-    precision = "bfloat16" if facts["bfloat16"] else "no bfloat16"
-    return f"{facts['name']}, {facts['memory_gib']} GiB, {precision}"
-
-
-def _asset(state: dict) -> str:
-    if state["problem"] is None:
-        return "present"
-    return f"{state['problem']}: run `{state['remedy']}`"
-
-
-def _needs(needs: dict) -> str:
-    gpu = f", a GPU of {needs['gpu_memory_gib']} GiB" * bool(needs["gpu_memory_gib"])
-    total = f"{needs['disk_gib']} GiB disk, {needs['memory_gib']} GiB memory{gpu}"
-    state = f"lacks {', '.join(needs['lacks'])}" if needs["lacks"] else "ready"
-    return f"{state} (needs {total}; {needs['time']})"
+def _line(fact: object) -> str:
+    if isinstance(fact, list):
+        return "; ".join(map(_line, fact))
+    if isinstance(fact, dict):
+        return ", ".join(f"{name} {value}" for name, value in fact.items())
+    return str(fact)
 
 
 def _estimates(report: dict) -> str:
     from tabulate import tabulate
 
-    machines = [machine["name"] for machine in report["machines"]]
+    header = ["job", "disk, GiB", *(machine["name"] for machine in report["machines"])]
     rows = [
         (job["job"], f"{job['disk_gib']:.2f}", *map(_estimate, job["on"]))
         for job in report["jobs"]
     ]
+    needed, free = report["disk_gib"], report["disk"]["free_gib"]
     total = map(_hours, report["hours"])
-    rows.append(("all, notebooks apart", f"{report['disk_gib']:.2f}", *total))
-    free = report["disk"]["free_gib"]
-    enough = free >= report["disk_gib"]
-    verdict = "enough" if enough else "set DRCAP_HOME to where there is more"
+    rows.append(("all, notebooks apart", f"{needed:.2f}", *total))
+    verdict = "enough" if free >= needed else "set DRCAP_HOME to where there is more"
     return "\n".join(
         [
-            tabulate(rows, ["job", "disk, GiB", *machines], disable_numparse=True),
-            f"disk: {report['disk_gib']:.1f} GiB in all, {free} GiB free: {verdict}",
+            tabulate(rows, header, disable_numparse=True),
+            f"disk: {needed:.1f} GiB in all, {free} GiB free: {verdict}",
             "Rough estimates: memory of one card in GiB, time. Where captioners do not "
             "fit, see `drcap train captioner --help`.",
         ]

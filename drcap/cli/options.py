@@ -94,23 +94,20 @@ class CaptionOptions:
 def changed(config: Any, settings: list[str] | None, **more: Any) -> Any:
     """Return `config` with settings such as "training.steps=12", and with `more`.
 
-    A value is TOML's, else text. Raises ConfigError for what is no KEY=VALUE, and as
-    `override` does.
+    A value is TOML's, else text. Raises ConfigError as `override` does, and for what is
+    no KEY=VALUE.
     """
     from drcap.config import override
 
     config = override(config, more)
     for text in settings or ():
         key, equals, value = text.partition("=")
-        try:
-            values = tomllib.loads(text if equals else "")
-        except tomllib.TOMLDecodeError:
-            values = {}
+        for line in (text, f"{key}={json.dumps(value.strip())}") if equals else ():
             with suppress(tomllib.TOMLDecodeError):
-                values = tomllib.loads(f"{key} = {json.dumps(value.strip())}")
-        if not values:
+                config = override(config, tomllib.loads(line))
+                break
+        else:
             raise ConfigError(f"--set {text}: expected KEY=VALUE, as training.steps=12")
-        config = override(config, values)
     return config
 
 
