@@ -73,7 +73,6 @@ def test_scapes_weak_is_read_as_wavcaps(built):
     assert len(clips) == TINY.weak
     for clip in clips:
         assert len(clip.captions) == 1 and clip.weak
-        assert clip.duration == pytest.approx(soundfile.info(clip.path).duration)
 
 
 def test_recordings_are_16_bit_mono_flac_at_32_khz(built):

@@ -150,5 +150,5 @@ def encode_over_time(
     for path in tqdm(paths, desc="encoding frames", **bar):
         read = islice(audio.windows(path, clap.sr, clap.window_seconds), windows)
         padded = [*read, *[silence] * windows][:windows]
-        rows.append(encode(padded).flatten(0, 1).numpy())
+        rows.append(encode(padded).flatten(0, 1).cpu().numpy())
     return np.stack(rows)

@@ -191,7 +191,7 @@ class TrainedCLAP(CLAP):
     def encode_audio(self, waveforms: Sequence[np.ndarray]) -> torch.Tensor:
         if not len(waveforms):
             return torch.zeros(0, self.dim)
-        log_mels = self._log_mels(waveforms)
+        log_mels = self.log_mels(waveforms)
         with autocast(self.model.device):
             return self.model.embed_log_mels(log_mels).cpu()
 
@@ -205,7 +205,7 @@ class TrainedCLAP(CLAP):
     @torch.inference_mode()
     def frames(self, waveforms: Sequence[np.ndarray]) -> torch.Tensor:
         """Return HTS-AT's last states, the mean over frequency: (B, T, C) float32."""
-        log_mels = self._log_mels(waveforms)[:, None]
+        log_mels = self.log_mels(waveforms)[:, None]
         with autocast(self.model.device):
             states = self.model.audio_encoder(input_features=log_mels)
             states = states.last_hidden_state  # (B, C, frequencies, T)
@@ -213,10 +213,7 @@ class TrainedCLAP(CLAP):
 
     @torch.inference_mode()
     def log_mels(self, waveforms: Sequence[np.ndarray]) -> torch.Tensor:
-        """Return log-mels of the window's length: (B, frames, mels) dB, on the CPU."""
-        return self._log_mels(waveforms).cpu()
-
-    def _log_mels(self, waveforms: Sequence[np.ndarray]) -> torch.Tensor:
+        """Return log-mels of the window's length: (B, frames, mels) dB."""
         fitted = fixed_length(waveforms, self.model.config.front_end)
         return self.model.front_end(fitted.to(self.model.device))
 
@@ -233,7 +230,15 @@ class TrainedCLAP(CLAP):
     @classmethod
     def load(cls, folder: str | Path, device: str = "auto") -> "TrainedCLAP":
         """Load what `save` wrote; raises CheckpointError if it is not whole."""
-        config = _read_config(Path(folder) / "config.json")
+        path = Path(folder) / "config.json"
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            if values.pop("kind", None) != KIND:
+                raise ValueError(f"its kind is not {KIND}")
+            config = CLAPConfig.from_dict(values)
+        except (OSError, ValueError, AttributeError, ConfigError) as error:
+            reason = f"not of a saved CLAP model ({error})"
+            raise CheckpointError(f"{path}: {reason}") from None
         text_encoder = None
         if config.text_encoder.trained:
             described = Path(folder) / TEXT_ENCODER
@@ -241,16 +246,6 @@ class TrainedCLAP(CLAP):
         model = CLAPModel(config, text_encoder)
         model.load(Path(folder) / WEIGHTS)
         return cls(model.to(resolve_device(device)))
-
-
-def _read_config(path: Path) -> CLAPConfig:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        if values.pop("kind", None) != KIND:
-            raise ValueError(f"its kind is not {KIND}")
-        return CLAPConfig.from_dict(values)
-    except (OSError, ValueError, AttributeError, ConfigError) as error:
-        raise CheckpointError(f"{path}: not of a saved CLAP model ({error})") from None
 
 
 def fingerprint(label: str, model: nn.Module, settings: Iterable[object]) -> str:

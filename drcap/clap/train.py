@@ -136,10 +136,8 @@ def train_clap(
                 held_out = Validation(model, with_audio(validation), progress)
         texts = Texts(model, draws.captions, progress)
         trainer = Trainer(folder, config, model, micro_batches, texts, held_out)
-        if trainer.step == 0:
-            if initial is None:
-                model.fit_normalisation(*micro_batches.statistics())
-            trainer.measure_start()
+        if trainer.step == 0 and initial is None:
+            model.fit_normalisation(*micro_batches.statistics())
         trainer.run(steps, progress)
         processes.wait()
     return CLAPRun(folder, folder / "model", checkpoint.read_log(folder, WHOLE))
@@ -173,14 +171,12 @@ class Trainer:
             # a kill may have come between the log and the state
             self.rows = log[log.step <= self.step].to_dict("records")
 
-    def measure_start(self) -> None:
-        """Begin the log with the model as it is before the first step."""
-        temperature = self.model.temperature.item()
-        self.rows = [{"step": 0, "epoch": 0, "temperature": temperature}]
-        self._validate()
-
     def run(self, steps: int, progress: bool = True) -> None:
         """Train from where the run stands up to `steps`, its last one."""
+        if self.step == 0:
+            temperature = self.model.temperature.item()
+            self.rows = [{"step": 0, "epoch": 0, "temperature": temperature}]
+            self._validate()
         bar = {"desc": "training", "unit": "step", "disable": not progress}
         with tqdm(total=steps, initial=self.step, **bar) as shown:
             for parts in self.micro_batches.stream(self.step, steps):

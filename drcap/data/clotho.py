@@ -74,9 +74,7 @@ def _metadata(csv_path: Path | None) -> dict[str, dict]:
         # Some sounds are no longer on Freesound: their id is "Not found".
         facts[_key(bare_name(name))] = {
             "freesound_id": freesound_id(sound_id),
-            "keywords": tuple(
-                word.strip() for word in words.split(";") if word.strip()
-            ),
+            "keywords": keywords,
         }
     return facts
 

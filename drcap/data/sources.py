@@ -47,9 +47,8 @@ class Source:
     def verdict(self, subset: str, count: int) -> str:
         """Say which published copy has this count, or which counts were expected."""
         known = self.expected.get(subset, {})
-        for copy, number in known.items():
-            if number == count:
-                return copy
+        if count in known.values():
+            return next(copy for copy, number in known.items() if number == count)
         wanted = " or ".join(f"{number:,} ({copy})" for copy, number in known.items())
         return f"expected {wanted}" if wanted else "no published count"
 
