@@ -45,13 +45,13 @@ def run(config, folder, stop_after=None):
     return train(config, CAPTIONS, datastore, folder, **options)
 
 
-def captions_of(result, config, processes=None):
+def captions_of(result, config):
     """Caption eleven embeddings with the captioner that a run kept."""
     best = Captioner.load(result.best, 32, config.captioner, torch.float32)
     rows = torch.randn(11, 32, generator=torch.Generator().manual_seed(1))
     similar = [CAPTIONS[row : row + row % 4] for row in range(11)]
     settings = GenerationConfig(num_beams=2, max_new_tokens=8, batch_size=2)
-    return generate(best, rows, similar, settings, processes)
+    return generate(best, rows, similar, settings)
 
 
 def free_port():
@@ -70,5 +70,5 @@ def launched(index, port, folder, language_model, changes, stop_after, sharded):
     result = run(config, Path(folder), stop_after)
     processes = Processes("cpu")
     report = {"log": result.log.train_loss.tolist(), "sharded": processes.sharded}
-    report["captions"] = captions_of(result, config, processes)
+    report["captions"] = captions_of(result, config)
     Path(f"{folder}-{index}.json").write_text(json.dumps(report))

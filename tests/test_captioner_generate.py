@@ -8,7 +8,7 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from drcap.captioner import generate as generation
 from drcap.captioner.generate import BeamLayer, for_beams, generate
 from drcap.captioner.model import Captioner
-from drcap.captioner.prompt import Prompt, PromptBuilder, pad
+from drcap.captioner.prompt import Prompt, PromptBuilder
 from drcap.config import CaptionerConfig, GenerationConfig
 
 COUNT, DIM = 5, 32
@@ -176,67 +176,6 @@ def test_more_beams_find_captions_at_least_as_likely(captioner, embeddings):
 
 def test_no_prompts_give_no_captions(captioner, embeddings):
     assert generate(captioner, embeddings[:0], [], settings()) == []
-
-
-@torch.no_grad()
-def as_released(captioner, embeddings, similar):
-    """Decode a batch padded on the right by arg max, without a cache.
-
-    Positions are those of transformers 4.35: 1 for padding, and for new tokens as many
-    as are not masked before them.
-    """
-    prompts = [captioner.prompts.prompt(texts) for texts in similar]
-    end_id = captioner.prompts.end_id
-    ids, mask = pad([prompt.ids for prompt in prompts], end_id, "right")
-    slots = torch.tensor([prompt.slot for prompt in prompts])
-    inputs = captioner.embed(ids, slots, embeddings)
-    table, tokens = captioner.llm.get_input_embeddings(), []
-    for _ in range(8):
-        positions = (mask.cumsum(1) - 1).masked_fill(mask == 0, 1)
-        logits = captioner.causal_lm()(
-            inputs_embeds=inputs, attention_mask=mask, position_ids=positions
-        ).logits
-        tokens.append(logits[:, -1].argmax(-1))
-        inputs = torch.cat([inputs, table(tokens[-1])[:, None]], dim=1)
-        mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
-    rows = [row.tolist() for row in torch.stack(tokens, dim=1)]
-    rows = [row[: row.index(end_id)] if end_id in row else row for row in rows]
-    return [captioner.tokenizer.decode(row) for row in rows]
-
-
-def test_padding_on_the_right_does_what_the_authors_code_did(captioner, embeddings):
-    config = settings(num_beams=1, padding="right", batch_size=COUNT)
-    captions = generate(captioner, embeddings, SIMILAR, config)
-    assert captions == as_released(captioner, embeddings, SIMILAR)
-    left = generate(captioner, embeddings, SIMILAR, settings(num_beams=1))
-    lengths = [len(captioner.prompts.prompt(texts).ids) for texts in SIMILAR]
-    whole = [length == max(lengths) for length in lengths]
-    same = [one == other for one, other in zip(captions, left, strict=True)]
-    assert any(whole) and not all(whole)
-    assert all(equal for equal, full in zip(same, whole, strict=True) if full)
-    assert not all(same)
-
-
-def test_padding_on_the_right_keeps_the_order_of_the_batches(captioner, embeddings):
-    config = settings(num_beams=1, padding="right", batch_size=2)
-    parts = [slice(start, start + 2) for start in range(0, COUNT, 2)]
-    apart = [as_released(captioner, embeddings[part], SIMILAR[part]) for part in parts]
-    together = generate(captioner, embeddings, SIMILAR, config)
-    assert together == [caption for part in apart for caption in part]
-
-
-def test_alone_a_prompt_has_no_padding_on_either_side(captioner, embeddings):
-    for beams in (1, 3):
-        left, right = (
-            generate(
-                captioner,
-                embeddings,
-                SIMILAR,
-                settings(num_beams=beams, padding=side, batch_size=1),
-            )
-            for side in ("left", "right")
-        )
-        assert left == right
 
 
 # the cache of beams

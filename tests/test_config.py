@@ -49,7 +49,6 @@ def test_the_defaults_are_the_papers():
     assert (training.steps, training.batch_size) == (40_000, 4)
     assert (training.peak_learning_rate, training.warmup_steps) == (1e-5, 1_000)
     assert config.generation.num_beams == 4
-    assert config.generation.padding == "left"
 
 
 def test_the_clap_defaults_are_the_papers():
@@ -217,8 +216,8 @@ def test_flash_attention_in_float32_is_refused(section):
 
 
 def test_a_configuration_is_checked_where_it_is_built_too():
-    with pytest.raises(ConfigError, match="^padding must be 'left' or 'right'"):
-        GenerationConfig(padding="both")
+    with pytest.raises(ConfigError, match="^choice must be 'first_beam' or 'mbr'"):
+        GenerationConfig(choice="both")
     with pytest.raises(ConfigError, match="^pad: Unexpected keyword argument"):
         GenerationConfig(pad="left")
     with pytest.raises(ConfigError, match="^top_k must be greater than or equal to 0"):

@@ -3,13 +3,9 @@
 With left padding, and positions that follow from the mask, a caption does not change
 with its neighbours in the batch. The language model reads a prompt once for all of its
 beams. Checked against arg max token by token, and against reading it once a beam.
-
-`padding="right"` reproduces the authors' code: the first token of a shorter prompt is
-then predicted from its padding.
 """
 
 from collections.abc import Sequence
-from contextlib import contextmanager
 
 import torch
 from torch.nn import functional as F
@@ -19,7 +15,6 @@ from transformers.cache_utils import DynamicLayer
 from drcap.captioner.model import Captioner
 from drcap.captioner.prompt import pad
 from drcap.config import GenerationConfig
-from drcap.processes import Processes
 
 
 def generate(
@@ -27,10 +22,9 @@ def generate(
     embeddings: torch.Tensor,
     similar_captions: Sequence[Sequence[str]],
     config: GenerationConfig,
-    processes: Processes | None = None,
 ) -> list[str]:
     """Return the likeliest caption of B embeddings, as `generate_beams`."""
-    beams = generate_beams(captioner, embeddings, similar_captions, config, processes)
+    beams = generate_beams(captioner, embeddings, similar_captions, config)
     return [texts[0] for texts in beams]
 
 
@@ -39,56 +33,45 @@ def generate_beams(
     embeddings: torch.Tensor,
     similar_captions: Sequence[Sequence[str]],
     config: GenerationConfig,
-    processes: Processes | None = None,
 ) -> list[list[str]]:
     """Return the final beams of B embeddings (B, D), the likeliest first.
 
     similar_captions : the retrieved captions of each prompt, possibly none
-    processes : share the batches; all must call with the same arguments, and all get
-        all beams, in order
     """
     prompts = [captioner.prompts.prompt(texts) for texts in similar_captions]
-    order = list(range(len(prompts)))
-    if config.padding == "left":  # else a caption depends on its neighbours: keep them
-        order.sort(key=lambda index: len(prompts[index].ids))
-    starts = range(0, len(prompts), config.batch_size)
-    if processes is not None:
-        starts = starts[processes.index :: processes.count]
+    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index].ids))
     captions: list[tuple[int, list[str]]] = []
-    for start in starts:
+    for start in range(0, len(prompts), config.batch_size):
         part = order[start : start + config.batch_size]
         batch = [prompts[index] for index in part]
         decoded = _decode(captioner, embeddings[part], batch, config)
         captions += zip(part, decoded, strict=True)
-    if processes is not None:
-        captions = processes.gather(captions)
     return [beams for _, beams in sorted(captions)]
 
 
 @torch.inference_mode()
 def _decode(captioner, embeddings, prompts, config: GenerationConfig):
     end_id = captioner.prompts.end_id
-    ids, mask = pad([prompt.ids for prompt in prompts], end_id, config.padding)
+    ids, mask = pad([prompt.ids for prompt in prompts], end_id, "left")
     ids, mask = ids.to(captioner.device), mask.to(captioner.device)
     slots = mask.argmax(1)  # where each prompt begins
     slots = slots + torch.tensor([p.slot for p in prompts], device=ids.device)
     inputs = captioner.embed(ids, slots, embeddings)  # (B, T, H)
     cache = _read(captioner, inputs[:, :-1], mask[:, :-1])
-    with _padding_as_released(captioner, mask, config.num_beams):
-        tokens = captioner.causal_lm().generate(
-            inputs_embeds=inputs,  # only the last position is still to be read
-            attention_mask=mask,
-            position_ids=_positions(mask),
-            past_key_values=for_beams(cache, config.num_beams, config.max_new_tokens),
-            num_beams=config.num_beams,
-            num_return_sequences=config.num_beams,
-            max_new_tokens=config.max_new_tokens,
-            length_penalty=config.length_penalty,
-            no_repeat_ngram_size=config.no_repeat_ngram,
-            do_sample=False,
-            eos_token_id=end_id,
-            pad_token_id=end_id,
-        )
+    tokens = captioner.causal_lm().generate(
+        inputs_embeds=inputs,  # only the last position is still to be read
+        attention_mask=mask,
+        position_ids=_positions(mask),
+        past_key_values=for_beams(cache, config.num_beams, config.max_new_tokens),
+        num_beams=config.num_beams,
+        num_return_sequences=config.num_beams,
+        max_new_tokens=config.max_new_tokens,
+        length_penalty=config.length_penalty,
+        no_repeat_ngram_size=config.no_repeat_ngram,
+        do_sample=False,
+        eos_token_id=end_id,
+        pad_token_id=end_id,
+    )
     texts = captioner.tokenizer.batch_decode(tokens, skip_special_tokens=True)
     texts = [" ".join(text.split()) for text in texts]
     starts = range(0, len(texts), config.num_beams)
@@ -110,26 +93,6 @@ def _read(captioner: Captioner, inputs: torch.Tensor, mask: torch.Tensor):
         use_cache=True,
     )
     return cache
-
-
-@contextmanager
-def _padding_as_released(captioner: Captioner, mask: torch.Tensor, beams: int):
-    """Read right padding at position 1, where transformers 4.35 placed it."""
-    padded = (mask[:, -1:] == 0).repeat_interleave(beams, dim=0)
-    if not padded.any():
-        yield
-        return
-
-    def place(module, args, inputs):
-        hook.remove()  # only the first token is predicted from padding
-        positions = inputs["position_ids"].masked_fill(padded, 1)
-        return args, inputs | {"position_ids": positions}
-
-    hook = captioner.causal_lm().register_forward_pre_hook(place, with_kwargs=True)
-    try:
-        yield
-    finally:
-        hook.remove()
 
 
 class BeamLayer(DynamicLayer):

@@ -105,8 +105,6 @@ class GenerationConfig:
     length_penalty: float = 1.0
     no_repeat_ngram: NonNegativeInt = 0  # tokens in a row that never recur; 0: any may
     batch_size: PositiveInt = 8  # prompts decoded together, grouped by length
-    # "right": the authors', where a caption depends on its batch; in the order given
-    padding: Literal["left", "right"] = "left"
     # of the LLM; "fastest": as in training, but a caption may then depend on its batch
     dtype: Literal["auto", "fastest", "float32", "bfloat16", "float16"] = "auto"
 
@@ -115,7 +113,7 @@ class GenerationConfig:
 class Config(Settings):
     """The whole of one DRCap experiment."""
 
-    clap: str = "tag-bridge"
+    clap: str = "caption-bridge"
     captions: PositiveInt | None = None  # of the default collection: a sample
     seed: NonNegativeInt = 0
     captioner: CaptionerConfig = CaptionerConfig()

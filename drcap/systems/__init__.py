@@ -1,15 +1,8 @@
 """Every system of the tables, declared once (Tables I and II, sec. III-B).
 
 The run graph reads the declarations at every job, so that importing them loads no
-model: `load_class` does. In reading order:
-
-- `base.py`             the interface: fit, caption clips, save, load; silence
-- `language_model.py`   what systems share that train a language model
-- `drcap.py`            DRCap itself, from recordings or from embeddings
-- `wsac.py`, `soft_hard_prompts.py`, `zeraucap.py`   zero-shot systems
-- `prefix_aac.py`, `recap.py`, `enclap.py` with `codec.py`   supervised systems
-- `floors.py`           two captions that need no captioner
-- `predictions.py`      a data set captioned; predictions.jsonl
+model: `load_class` does. base.py has the interface, and language_model.py what all
+systems share that train a language model.
 """
 
 from dataclasses import dataclass
@@ -31,8 +24,7 @@ class Declaration:
     path: str  # its class, below drcap.systems
 
 
-# in the order of Table I, the floors last; the CLAP model of drcap_seen has seen the
-# target datasets, as LAION's has
+# in the order of Table I; drcap_seen's CLAP model has seen the target datasets
 # fmt: off
 SYSTEMS = {row[0]: Declaration(*row) for row in (
     ("prefix_aac", "Prefix AAC", "supervised", "mappers, head", "prefix_aac.PrefixAAC"),

@@ -62,7 +62,7 @@ class System(ABC):
 
     @classmethod
     def in_space(cls, space: JointSpace) -> Self:
-        """Return an unfitted system; it captions after `fit` or `load`."""
+        """Return an unfitted system."""
         return cls(space)
 
     @classmethod

@@ -31,7 +31,7 @@ from drcap.captioner.model import (
     read_support,
     write_support,
 )
-from drcap.clap.batches import encode_windows
+from drcap.clap.batches import encode_recordings, encode_windows
 from drcap.clap.encoder import CLAP
 from drcap.config import Config, ExperimentsConfig, override
 from drcap.errors import AudioError, CheckpointError, DatastoreError
@@ -186,15 +186,13 @@ class DRCap(LanguageModelSystem):
         duration. In the authors' style only its beginning is read. AudioError if it
         cannot be.
         """
-        sr, seconds = self.clap.sr, self.clap.window_seconds
         beginning = self.config.captioner.style == "authors"
-        if isinstance(recording, np.ndarray):
-            options = {"beginning": beginning}
-            windows = audio.waveform_windows(recording, sr, seconds, **options)
-        elif beginning:
-            windows = [audio.first_seconds(recording, sr, seconds)]
-        else:
-            windows = audio.windows(recording, sr, seconds)
+        if not isinstance(recording, np.ndarray):
+            options = {"batch_size": 1, "beginning": beginning, "progress": False}
+            rows = encode_recordings([recording], self.clap, **options)
+            return torch.from_numpy(rows)[0]
+        sizes = self.clap.sr, self.clap.window_seconds
+        windows = audio.waveform_windows(recording, *sizes, beginning=beginning)
         return encode_windows(((0, window) for window in windows), 1, self.clap)[0]
 
     def _caption_group(self, group, datastore, support) -> list[Captioned]:

@@ -47,7 +47,7 @@ class LanguageModelSystem(System):
     folder: Path  # what `load` read
 
     def settings(self, config: ExperimentsConfig) -> object:
-        """Return what the captioner is built of; here the system's own settings."""
+        """Return what the captioner is built of."""
         return getattr(config.baselines, self.settings_of, None)
 
     def recipe(self, config: ExperimentsConfig) -> Config:
@@ -66,10 +66,7 @@ class LanguageModelSystem(System):
     def examples(
         self, training_set: TrainingSet, captioner: Captioner, config: Config
     ) -> tuple[Examples, Examples]:
-        """Return the examples to train on, and those held out for validation.
-
-        captioner : untrained; weights that depend on the examples are set here
-        """
+        """Return the examples to train a captioner on, and those held out."""
         raise NotImplementedError
 
     def inputs(self, batch: ClipBatch) -> torch.Tensor:
@@ -81,7 +78,6 @@ class LanguageModelSystem(System):
         return [[match.caption for match in matches] for matches in similar]
 
     def captions(self, batch: ClipBatch, similar: Similar) -> list[str]:
-        """Return the captions of B clips, by the beam search that all share."""
         inputs, texts = self.inputs(batch), self.texts(batch, similar)
         return generate(self.captioner, inputs, texts, self.config.generation)
 
@@ -105,12 +101,10 @@ class LanguageModelSystem(System):
         write_json(folder / MEMORY, memory)
 
     def save(self, folder: Path) -> None:
-        """Copy the folder of the fitted system."""
         with atomic_folder(Path(folder)) as aside:
             shutil.copytree(self.folder, aside, dirs_exist_ok=True)
 
     def load(self, folder: Path, config: ExperimentsConfig) -> None:
-        """Read what `save` wrote, or the best state of a run."""
         self.folder, self.config = Path(folder), self.recipe(config)
         if self.remembers:
             memory = json.loads((self.folder / MEMORY).read_text(encoding="utf-8"))
@@ -144,7 +138,6 @@ class SupervisedSystem(LanguageModelSystem):
         return self.rows(batch.clips)
 
     def examples(self, training_set, captioner, config):
-        """Return the pairs of the source corpus; a clip is in one part alone."""
         clips, texts = training_set.clips, self.training_texts(training_set)
         rows, count = self.rows(clips), config.training.validation_captions
 
@@ -157,11 +150,7 @@ class SupervisedSystem(LanguageModelSystem):
 
 
 class PairExamples(Examples):
-    """Captions to be learned from their own clips: supervised training.
-
-    rows : what the mapper reads of each clip, (number of clips, D)
-    texts : what the prompt of each clip holds
-    """
+    """Captions to be learned from their own clips, given rows and texts a clip."""
 
     def __init__(self, clips: Sequence[Clip], prompts: PromptBuilder, rows, texts):
         super().__init__([text for clip in clips for text in clip.captions], prompts)
@@ -179,10 +168,7 @@ class PairExamples(Examples):
 def hold_out_clips(
     clips: Sequence[Clip], captions: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Split off the clips of about so many captions, at most half: rows of either part.
-
-    A clip is in one part with all of its captions.
-    """
+    """Split off the clips of so many captions, at most half: the rows of both parts."""
     mean = max(1, round(np.mean([len(clip.captions) for clip in clips])))
     count = min(max(1, captions // mean), len(clips) // 2)
     order = np.random.default_rng(seed).permutation(len(clips))

@@ -36,7 +36,7 @@ class Predictions:
 
     @property
     def mult_references(self) -> list[list[str]]:
-        """Their references, in the same order."""
+        """Their references."""
         return [list(clip.captions) for clip in self.clips]
 
 

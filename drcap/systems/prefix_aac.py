@@ -36,10 +36,7 @@ HEAD = "head.safetensors"
 
 
 def transformer(width: int, inner: int, config) -> nn.TransformerEncoder:
-    """Return an encoder of `config.layers` layers, normalised before each sublayer.
-
-    inner : width of the feed-forward layers
-    """
+    """Return a pre-norm encoder with feed-forward layers of width `inner`."""
     layer = nn.TransformerEncoderLayer(
         width, config.heads, inner, config.dropout, batch_first=True, norm_first=True
     )
@@ -59,10 +56,7 @@ def positions(length: int, width: int) -> torch.Tensor:
 
 
 class MappingNetwork(nn.Module):
-    """A transformer from a sequence to a prefix, its output at learned tokens.
-
-    (B, T, C) -> (B, P, H)
-    """
+    """A transformer's output at learned tokens: (B, T, C) -> (B, P, H)."""
 
     def __init__(self, channels: int, width: int, prefix: int, config: PrefixAACConfig):
         super().__init__()
@@ -78,10 +72,9 @@ class MappingNetwork(nn.Module):
 
 
 class TwoPrefixes(nn.Module):
-    """Temporal and global prefix of B rows that hold frames, then posteriors.
+    """Temporal and global prefix: (B, T * C + classes) -> (B, P, H).
 
-    shape : (T, C) of the frames        classes : of the posteriors
-    size : a typical token's standard deviation, at which the prefix starts
+    shape : (T, C) of the frames      size : a typical token's standard deviation
     """
 
     def __init__(self, shape, classes: int, width: int, config, size: float):
@@ -100,11 +93,9 @@ class TwoPrefixes(nn.Module):
         self.deviation.copy_(rows.std(dim=0).clamp(min=1e-6))
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        """Return both prefixes, (B, T * C + classes) -> (B, P, H)."""
         rows = (rows - self.mean) / self.deviation
-        count = self.shape[0] * self.shape[1]
-        frames = rows[:, :count].view(len(rows), *self.shape)
-        posteriors = rows[:, count:]
+        frames, posteriors = rows.tensor_split([self.shape[0] * self.shape[1]], dim=1)
+        frames = frames.reshape(len(rows), *self.shape)
         missing = -posteriors.shape[1] % self.group
         groups = F.pad(posteriors, (0, missing)).view(len(rows), -1, self.group)
         both = torch.cat([self.temporal(frames), self.overall(groups)], dim=1)
@@ -112,9 +103,9 @@ class TwoPrefixes(nn.Module):
 
 
 class WordHead(nn.Module):
-    """Logits over the tokens of the training captions; no other can be written.
+    """Logits of the training captions' tokens alone: (..., H) -> (..., vocabulary).
 
-    tokens : (V,) int64, rising      table : the language model's own, (all, H)
+    tokens : (V,) int64, rising      table : the language model's own, (vocabulary, H)
     """
 
     def __init__(self, tokens: torch.Tensor, table: torch.Tensor):
@@ -124,7 +115,6 @@ class WordHead(nn.Module):
         self.vocabulary = len(table)
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
-        """Return logits over the whole vocabulary, (..., H) -> (..., all)."""
         known = states.float() @ self.weight.T
         logits = known.new_full((*known.shape[:-1], self.vocabulary), -torch.inf)
         logits[..., self.tokens] = known
@@ -186,7 +176,6 @@ class PrefixAAC(SupervisedSystem):
         return config.baselines.prefix_aac, classes, self.space.frame_shape
 
     def examples(self, training_set, captioner, config):
-        """Return the pairs of the source corpus; give the captioner their words."""
         captioner.mapper.standardise(self.rows(training_set.clips))
         training, held_out = super().examples(training_set, captioner, config)
         targets = [*training.targets, *held_out.targets]

@@ -39,10 +39,7 @@ class SimilarAudios(PromptBuilder):
 
 
 class CrossAttention(nn.Module):
-    """Attention from a block's states to frames: (B, T, H), (B, M, H) -> (B, T, H).
-
-    heads : as the language model has        reduction : of a head's width
-    """
+    """Attention from a block's states to frames: (B, T, H), (B, M, H) -> (B, T, H)."""
 
     def __init__(self, width: int, heads: int, reduction: int):
         super().__init__()
@@ -62,7 +59,6 @@ class CrossAttention(nn.Module):
         return self.output(attended.transpose(1, 2).flatten(2))
 
     def remember(self, block: nn.Module, arguments: tuple, keywords: dict) -> None:
-        """Keep the states that enter a block."""
         self.states = arguments[0] if arguments else keywords["hidden_states"]
 
     def _split(self, rows: torch.Tensor) -> torch.Tensor:
@@ -70,10 +66,7 @@ class CrossAttention(nn.Module):
 
 
 class CrossAttentions(nn.Module):
-    """The cross-attention of several blocks, and the frames that they attend to now.
-
-    shape : (T, C) of the frames
-    """
+    """The cross-attention of several blocks, and the frames that they attend to now."""
 
     def __init__(self, shape, width: int, blocks: int, heads: int, reduction: int):
         super().__init__()
@@ -83,10 +76,6 @@ class CrossAttentions(nn.Module):
             CrossAttention(width, heads, reduction) for _ in range(blocks)
         )
         self.frames: torch.Tensor | None = None
-
-    def take(self, rows: torch.Tensor) -> None:
-        """Take the frames of B clips, (B, T * C)."""
-        self.frames = self.input(rows.view(len(rows), *self.shape))
 
     def attach(self, blocks: Sequence[nn.Module]) -> None:
         """Add the cross-attention to these blocks, behind their self-attention."""
@@ -123,11 +112,10 @@ class RECAPCaptioner(Captioner):
         sizes = model.hidden_size, len(self.blocks()), model.num_attention_heads
         return CrossAttentions(shape, *sizes, own.reduction)
 
-    def embed(
-        self, ids: torch.Tensor, slots: torch.Tensor, embeddings: torch.Tensor
-    ) -> torch.Tensor:
+    def embed(self, ids, slots, embeddings) -> torch.Tensor:
         """Embed prompts (B, T); the blocks will attend to the frames of these rows."""
-        self.mapper.take(embeddings.to(self.device))
+        mapper, rows = self.mapper, embeddings.to(self.device)
+        mapper.frames = mapper.input(rows.view(len(rows), *mapper.shape))
         return self.llm.get_input_embeddings()(ids)
 
 
@@ -157,9 +145,7 @@ class RECAP(SupervisedSystem):
     def similar(self, batch: ClipBatch) -> Similar:
         return self.retrieve(batch.clips, batch.captions, self.top_k)
 
-    def retrieve(
-        self, clips: Sequence[Clip], captions: Sequence[str], top_k: int
-    ) -> Similar:
+    def retrieve(self, clips, captions: Sequence[str], top_k: int) -> Similar:
         """Return those of `captions` that are nearest to each clip, nearest first."""
         allowed = set(captions)
         others = [text for text in self.space.captions if text not in allowed]

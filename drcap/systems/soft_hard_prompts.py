@@ -75,14 +75,12 @@ class NeighbourExamples(Examples):
         self.neighbours = _neighbours(self.embeddings, settings.neighbours)
 
     def inputs(self, indices: Sequence[int], seed: int | None = None) -> torch.Tensor:
-        """Return the replaced embeddings with noise; without a seed E_t itself."""
         if seed is None:
             return self.embeddings[list(indices)]
         replaced = self._replaced(indices, seed)
         return with_noise(replaced, self.settings.noise_variance, seed, indices)
 
     def similar(self, indices: Sequence[int], seed: int) -> list[list[str]]:
-        """Return the sound events near to the replaced embeddings, some dropped."""
         near = self.events.nearest(self._replaced(indices, seed), self.settings.classes)
         kept = []
         for index, names in zip(indices, near, strict=True):
@@ -122,7 +120,6 @@ class SoftHardPrompts(LanguageModelSystem):
         )
 
     def inputs(self, batch: ClipBatch) -> torch.Tensor:
-        """Return the nearest training captions' embeddings, or E_a as it is."""
         audio = self.space.audio(batch.clips)
         if not self.captioner.settings.replace_audio:
             return audio
@@ -135,7 +132,6 @@ class SoftHardPrompts(LanguageModelSystem):
 
 
 def _neighbours(embeddings: torch.Tensor, count: int) -> torch.Tensor:
-    """Return the rows of the `count` nearest of N embeddings, (N, K)."""
     blocks = (block @ embeddings.T for block in embeddings.split(2_048))
     count = min(count, len(embeddings))
     return torch.cat([block.topk(count, dim=1).indices for block in blocks])

@@ -38,8 +38,7 @@ TOGETHER = 16  # clips decoded at once
 class SoundEvents:
     """The classes of AudioSet that YAMNet knows, their names embedded as captions are.
 
-    They are ZerAuCap's keywords, the hard prompt of Zhang et al., and for Prefix AAC
-    they stand in for the posteriors of a tagger.
+    ZerAuCap's keywords, the hard prompt of Zhang et al., the posteriors of Prefix AAC.
     """
 
     def __init__(self, space: JointSpace):
@@ -87,7 +86,6 @@ class ZerAuCap(System):
         self.config = config.baselines.zeraucap
 
     def captions(self, batch: ClipBatch, similar: Similar) -> list[str]:
-        """Return the captions of B clips."""
         captions = []
         for audio in self.space.audio(batch.clips).split(TOGETHER):
             near = self.events.nearest(audio, self.config.keywords)
@@ -149,7 +147,6 @@ class ZerAuCap(System):
         return tokens.gather(1, scores.argmax(dim=1, keepdim=True))
 
     def _embed(self, texts: Sequence[str]) -> torch.Tensor:
-        """Return the text embeddings (K, D); each text is encoded once."""
         new = [text for text in dict.fromkeys(texts) if text not in self.known]
         self.known |= dict(zip(new, self.space.clap.encode_text(new), strict=True))
         return torch.stack([self.known[text] for text in texts])
