@@ -1,4 +1,4 @@
-"""Projection equals equation 4 in float64, block by block and at any temperature."""
+"""Projection equals equation 4 in float64, at once or in blocks, at any temperature."""
 
 import math
 
@@ -25,7 +25,7 @@ def weights_by_formula(queries, support, tau):
 
 
 @pytest.mark.parametrize("tau", [0.005, 0.1, 50.0])
-@pytest.mark.parametrize("block_size", [1, 7, 101, 8192])
+@pytest.mark.parametrize("block_size", [None, 1, 7, 101, 8192])
 def test_projection_equals_the_formula_in_float64(tau, block_size):
     queries, support = unit_rows(6, seed=1), unit_rows(101)
     expected = weights_by_formula(queries, support, tau) @ support.numpy()
@@ -34,18 +34,22 @@ def test_projection_equals_the_formula_in_float64(tau, block_size):
     np.testing.assert_allclose(projected.numpy(), expected, atol=2e-5)
 
 
+@pytest.mark.parametrize("block_size", [None, 10])
 @pytest.mark.parametrize("tau", [1e-6, 1e-30, 1e-300])
-def test_a_vanishing_temperature_gives_the_nearest_row(tau):
+def test_a_vanishing_temperature_gives_the_nearest_row(tau, block_size):
     queries, support = unit_rows(6, seed=1), unit_rows(101)
     nearest = support[(queries @ support.T).argmax(dim=1)]
-    torch.testing.assert_close(project(queries, support, tau, block_size=10), nearest)
+    projected = project(queries, support, tau, block_size=block_size)
+    torch.testing.assert_close(projected, nearest)
 
 
+@pytest.mark.parametrize("block_size", [None, 10])
 @pytest.mark.parametrize("tau", [1e8, 1e300, math.inf])
-def test_an_endless_temperature_gives_the_plain_mean(tau):
+def test_an_endless_temperature_gives_the_plain_mean(tau, block_size):
     queries, support = unit_rows(6, seed=1), unit_rows(101)
     mean = support.mean(dim=0).expand(6, -1)
-    torch.testing.assert_close(project(queries, support, tau, block_size=10), mean)
+    projected = project(queries, support, tau, block_size=block_size)
+    torch.testing.assert_close(projected, mean)
 
 
 def test_a_support_row_at_low_temperature_returns_itself():
@@ -61,9 +65,10 @@ def test_a_projection_lies_inside_the_unit_ball_or_on_it_if_renormalised():
     torch.testing.assert_close(unit, torch.nn.functional.normalize(plain, dim=1))
 
 
-def test_half_precision_inputs_are_summed_in_float32():
+@pytest.mark.parametrize("block_size", [None, 64])
+def test_half_precision_inputs_are_summed_in_float32(block_size):
     queries, support = unit_rows(6, seed=1).bfloat16(), unit_rows(5000).bfloat16()
-    projected = project(queries, support, 0.2, block_size=64)
+    projected = project(queries, support, 0.2, block_size=block_size)
     expected = project(queries.float(), support.float(), 0.2)
     assert projected.dtype == torch.float32
     torch.testing.assert_close(projected, expected, atol=1e-6, rtol=0)
@@ -85,10 +90,11 @@ class CountingSupport:
         return unit_rows(stop - start, self.shape[1], seed=start)
 
 
-def test_the_support_is_never_read_in_whole():
+def test_a_support_larger_than_one_pass_may_take_is_never_read_in_whole(monkeypatch):
     support = CountingSupport(100_000, 4)
-    project(unit_rows(2, 4), support, 0.05, block_size=1000)
-    assert support.largest_block == 1000
+    monkeypatch.setattr("drcap.projection.ONE_PASS", 4 * 4 * 100_000 - 1)
+    project(unit_rows(2, 4), support, 0.05)
+    assert support.largest_block == 8192
 
 
 @pytest.mark.parametrize("block_size", [1, 7, 101])
@@ -127,31 +133,37 @@ def test_shapes_that_do_not_fit_are_refused(queries):
         project(queries, unit_rows(5), 0.1)
 
 
-def test_nan_is_refused_on_either_side():
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_nan_is_refused_on_either_side(value):
     spoilt = unit_rows(5)
-    spoilt[3, 2] = torch.nan
+    spoilt[3, 2] = value
     with pytest.raises(ValueError, match="audio embeddings hold NaN"):
         project(spoilt, unit_rows(5), 0.1)
-    with pytest.raises(ValueError, match="support holds NaN"):
-        project(unit_rows(5), spoilt, 0.1, block_size=2)
+    for block_size in (None, 2):
+        with pytest.raises(ValueError, match="support holds NaN"):
+            project(unit_rows(5), spoilt, 0.1, block_size=block_size)
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an accelerator")
-def test_projection_runs_where_the_audio_embeddings_are():
+@pytest.mark.parametrize("block_size", [None, 16])
+def test_projection_runs_where_the_audio_embeddings_are(block_size):
     queries, support = unit_rows(6, seed=1), unit_rows(101)
-    projected = project(queries.cuda(), support.numpy(), 0.05, block_size=16)
+    projected = project(queries.cuda(), support.numpy(), 0.05, block_size=block_size)
     assert projected.is_cuda
     torch.testing.assert_close(
         projected.cpu(), project(queries, support, 0.05), atol=1e-5, rtol=0
     )
 
 
+@pytest.mark.parametrize("block_size", [None, 16])
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_the_support_may_be_a_map_of_a_file(tmp_path, dtype):
+def test_the_support_may_be_a_map_of_a_file(tmp_path, dtype, block_size):
     queries, support = unit_rows(6, seed=1), unit_rows(101).numpy().astype(dtype)
     np.save(tmp_path / "support.npy", support)
-    mapped = np.load(tmp_path / "support.npy", mmap_mode="r")
-    expected = project(queries, torch.from_numpy(support), 0.05, block_size=16)
-    projected = project(queries, mapped, 0.05, block_size=16)
-    assert torch.equal(projected, expected)
+    in_memory = torch.from_numpy(support)
+    expected = project(queries, in_memory, 0.05, block_size=block_size)
+    for mode in ("r", "c"):  # of a file that may only be read, and as datastores do
+        mapped = np.load(tmp_path / "support.npy", mmap_mode=mode)
+        projected = project(queries, mapped, 0.05, block_size=block_size)
+        assert torch.equal(projected, expected)
