@@ -2,13 +2,15 @@
 
 A job takes its floating-point operations at a share of the machine's speed, or the time
 of its processor cores where that is longer. Rough, for choosing a machine: a run's own
-record holds what it took.
+record holds what it took. Facts on models, data and GPUs are in estimate.toml.
 """
 
 import os
 import time
+import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from drcap import config as configs
 from drcap.config import Config, SoundscapesConfig
@@ -28,24 +30,6 @@ BUILD, READ = 0.01, 0.02  # core-seconds to build a second of sound, to read a c
 LARGE, SMALL, SEARCH = 0.4, 0.25, 0.05  # shares of a GPU's peak that jobs reach
 CPU_SHARE = {LARGE: 0.4, SMALL: 0.25, SEARCH: 0.25}  # of the speed that is measured
 FLOAT32_GAIN = 2.0  # float32 jobs reach twice that share (measured on AMD EPYC, AVX2)
-LANGUAGE_MODELS = {  # weights, width, blocks
-    "lmsys/vicuna-7b-v1.5": (6.738e9, 4_096, 32),
-    "smollm2-135m-instruct": (0.1345e9, 576, 30),
-}
-CLAP = {  # D -> operations to train on a pair, to embed a caption; weights trained,
-    # frozen; bytes kept a pair
-    1_024: (62e9, 2.7e9, 152e6, 0, 88e6),
-    256: (3.6e9, 0.34e9, 7.1e6, 22.6e6, 7e6),
-    32: (0.03e9, 0.34e9, 0.03e6, 22.6e6, 1e6),
-}
-PUBLISHED = {  # clips, and their hours, of what CLAP is trained on
-    "AudioSet_SL": (108_317, 303),
-    "BBC_Sound_Effects": (31_201, 998),
-    "FreeSound": (262_300, 6_264),
-    "SoundBible": (1_232, 4),
-    "Sound-VECaps_audio": (1_660_000, 4_611),
-    "Sound-VECaps_full": (1_660_000, 4_611),
-}
 
 
 @dataclass(frozen=True)
@@ -59,11 +43,8 @@ class Machine:
     gain: float | None = None  # None: a GPU; else what CPU_SHARE is multiplied by
 
 
-GPUS = (
-    Machine("A100 80 GB", 312e12, 79.2 * GIB),
-    Machine("H100 80 GB", 989e12, 79.2 * GIB),
-    Machine("RTX 4090 24 GB", 165e12, 23.5 * GIB),
-)
+FACTS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+GPUS = tuple(Machine(**gpu) for gpu in FACTS["gpu"])
 
 
 @dataclass(frozen=True)
@@ -121,15 +102,16 @@ def profile_jobs(name: str) -> list[Job]:
     grid, clap = configs.experiments_profile(name), configs.clap_profile(name)
     clips, pairs, weak, seconds, procedural = _sizes(name)
     captions = weak + sum(CAPTIONS[domain] * clips[domain][0] for domain in DOMAINS)
-    per_pair, per_caption, trained, frozen, kept = CLAP[clap.dim]
+    facts = FACTS["clap"][str(clap.dim)]
     settings, own = clap.training, grid.captioner
     cached = 2 * clap.front_end.frames * clap.front_end.mels * settings.cache_log_mels
-    memory = ADAM * trained + 4 * frozen + settings.micro_batch * kept + OVERHEAD
+    learned, frozen = ADAM * facts["trained"], 4 * facts["frozen"]
+    memory = learned + frozen + settings.micro_batch * facts["kept"] + OVERHEAD
 
     def contrastive(label: str, count: float, epochs: int) -> Job:
         reading = READ * count * (1 if cached else epochs)
-        disk = ADAM * trained + cached * count
-        return Job(label, per_pair * count * epochs, memory, disk, SMALL, reading)
+        operations = facts["pair"] * count * epochs
+        return Job(label, operations, memory, learned + cached * count, SMALL, reading)
 
     targets = sum(clips[domain][0] for domain in DOMAINS)
     experiments = table_experiments()
@@ -137,14 +119,14 @@ def profile_jobs(name: str) -> list[Job]:
     steps = {"ac": own.training.steps, "cl": grid.steps_on_cl}
     total = sum(steps[run.train] for run in runs)
     tested = sum(clips[each.test][2] for each in experiments)
-    language_model = 2 * LANGUAGE_MODELS[own.captioner.language_model][0]
+    language_model = FACTS["language_model"][own.captioner.language_model]
     return [
-        Job("language model", disk=language_model),
+        Job("language model", disk=2 * language_model["weights"]),
         Job("corpora", disk=FLAC * seconds, core_seconds=BUILD * seconds * procedural),
         contrastive("CLAP", pairs, settings.epochs),
         contrastive("CLAP, targets seen", targets, grid.seen_epochs),
         Job(
-            *("datastore", captions * per_caption, 4 * (frozen or 125e6) + OVERHEAD),
+            *("datastore", captions * facts["caption"], (frozen or 500e6) + OVERHEAD),
             *(captions * (4 * clap.dim + 60), SMALL),
         ),
         captioner_job(own, clap.dim, total, len(runs)),
@@ -160,10 +142,11 @@ def _sizes(name: str) -> tuple[dict[str, tuple], float, float, float, bool]:
         pairs = weak = config.weak * (1 - config.leaked)
     else:
         targets = configs.soundscapes_profile("paper")  # has the real datasets' sizes
-        sources = [PUBLISHED[each] for each in (*config.wavcaps, *config.soundvecaps)]
+        published = FACTS["published"]
+        sources = [published[each] for each in (*config.wavcaps, *config.soundvecaps)]
         pairs = sum(count for count, _ in sources)
         share = min(1.0, (config.weak_clips or pairs) / pairs)
-        weak = share * sum(PUBLISHED[source][0] for source in config.wavcaps)
+        weak = share * sum(published[source][0] for source in config.wavcaps)
         seconds = share * 3_600 * sum(hours for _, hours in sources)
         pairs *= share
     clips = {domain: getattr(targets, domain) for domain in DOMAINS}
@@ -201,9 +184,9 @@ def captioning_job(config: Config, clips: int) -> Job:
 
 def _language_model(config: Config) -> tuple[float, int, int]:
     """Return weights, width and number of the blocks that are used."""
-    weights, width, blocks = LANGUAGE_MODELS[config.captioner.language_model]
-    used = config.captioner.language_model_blocks or blocks
-    return weights * used / blocks, width, used
+    facts = FACTS["language_model"][config.captioner.language_model]
+    used = config.captioner.language_model_blocks or facts["blocks"]
+    return facts["weights"] * used / facts["blocks"], facts["width"], used
 
 
 def _prompt(config: Config) -> int:
