@@ -5,7 +5,6 @@ from torch.nn import functional as F
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-from drcap.captioner import generate as generation
 from drcap.captioner.generate import BeamLayer, for_beams, generate
 from drcap.captioner.model import Captioner
 from drcap.captioner.prompt import Prompt, PromptBuilder
@@ -103,28 +102,6 @@ def test_a_caption_does_not_change_with_its_neighbours(
         assert generate(captioner, embeddings, SIMILAR, config) == alone
     backwards = generate(captioner, embeddings.flip(0), SIMILAR[::-1], config)
     assert backwards == alone[::-1]
-
-
-def test_padding_moves_each_slot_to_the_right(captioner, embeddings, monkeypatch):
-    seen = {}
-    read = generation._read
-
-    def watched(captioner, inputs, mask):
-        seen.update(inputs=inputs, mask=mask)  # all of the prompts but the last token
-        return read(captioner, inputs, mask)
-
-    monkeypatch.setattr(generation, "_read", watched)
-    generate(captioner, embeddings[:4], SIMILAR[:4], settings())
-    prompts = [captioner.prompts.prompt(texts) for texts in SIMILAR[:4]]
-    length = max(len(prompt.ids) for prompt in prompts)
-    assert len({len(prompt.ids) for prompt in prompts}) == 4
-    by_length = sorted(range(4), key=lambda row: len(prompts[row].ids))
-    for place, row in enumerate(by_length):
-        padding = length - len(prompts[row].ids)
-        ones = length - padding - 1
-        assert seen["mask"][place].tolist() == [0] * padding + [1] * ones
-        soft = seen["inputs"][place, padding + prompts[row].slot]
-        torch.testing.assert_close(soft, captioner.mapper(embeddings[row]))
 
 
 @torch.inference_mode()

@@ -13,7 +13,7 @@ from doubles_systems import toy_config, toy_space, toy_system, toy_training_set
 from drcap.checkpoint import saved_weights
 from drcap.experiments.grid import named
 from drcap.systems import SYSTEMS, load_class
-from drcap.systems.base import SILENCE, Captioned, ClipBatch
+from drcap.systems.base import SILENCE, Captioned, ClipBatch, TrainingSet
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +88,33 @@ def test_the_declarations_need_no_model():
     code = "import drcap.experiments.grid, sys; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
     assert {named(f"{name}_ac_to_cl_seed_0").system for name in SYSTEMS} == {*SYSTEMS}
+
+
+# floors
+
+
+def test_the_nearest_caption_has_the_largest_cosine(home, tmp_path):
+    space = toy_space()
+    clips = tuple(clips_of(tmp_path, "ac", "test", 4))
+    results = toy_system("nearest_caption", space).caption_clips(ClipBatch(clips, []))
+    cosines = space.audio(clips).numpy() @ space.datastore.embeddings.T
+    for row, result in zip(cosines, results, strict=True):
+        own = row[space.datastore.captions.index(result.caption)]
+        assert own == pytest.approx(row.max(), abs=1e-5)
+        assert result.similar_captions[0].caption == result.caption
+
+
+def test_the_most_common_caption_is_counted_and_ties_go_to_the_middle(home, tmp_path):
+    space = toy_space()
+    often, rare = space.captions[3], space.captions[9]
+    dogs = [text for text in space.captions if "dog" in text]
+    engine = next(text for text in space.captions if "engine" in text)
+    clips = tuple(clips_of(tmp_path, "ac", "test", 2))
+    for captions, expected in (
+        ([rare, often, often], {often}),
+        ([engine, *dogs], {*dogs}),
+    ):
+        system = toy_system("common_caption", space)
+        system.fit(TrainingSet(captions), toy_config("unused"), tmp_path)
+        [first, second] = system.caption_clips(ClipBatch(clips, []))
+        assert first.caption == second.caption and first.caption in expected

@@ -57,14 +57,6 @@ def test_a_token_of_time_is_the_sum_of_its_codes(encoder):
     torch.testing.assert_close(at_start, expected)
 
 
-def test_nothing_is_masked_at_inference(encoder):
-    given, codes = rows()
-    encoder.eval()
-    torch.testing.assert_close(
-        encoder(given), encoder.encode(given[:, :5], codes, None)
-    )
-
-
 def test_masks_cover_about_the_share_asked_for_in_spans():
     config = replace(SMALL, mask_probability=0.15, mask_span=10)
     torch.manual_seed(0)

@@ -8,7 +8,7 @@ from doubles_systems import toy_config, toy_space, toy_system, toy_training_set
 from drcap.captioner.model import Captioner
 from drcap.config import PrefixAACConfig
 from drcap.systems.base import ClipBatch
-from drcap.systems.prefix_aac import TwoPrefixes, WordHead, positions
+from drcap.systems.prefix_aac import TwoPrefixes, WordHead
 
 
 @pytest.fixture(scope="module")
@@ -102,10 +102,3 @@ def test_the_head_starts_as_the_language_models_own():
     states = torch.randn(3, 4)
     torch.testing.assert_close(head(states)[:, [2, 5]], states @ table[[2, 5]].T)
     assert head(states)[:, 0].tolist() == [-torch.inf] * 3
-
-
-def test_positions_are_sinusoids():
-    table = positions(5, 6)
-    expected = [[torch.sin(torch.tensor(p * 1.0)) for p in range(5)]]
-    torch.testing.assert_close(table[:, 0], torch.stack(expected[0]))
-    torch.testing.assert_close(table[:, 1], torch.cos(torch.arange(5.0)))

@@ -59,15 +59,6 @@ def test_the_score_is_the_formulas(zeraucap):
         assert chosen[row] == tokens[scores.argmax()]
 
 
-def test_with_a_large_weight_the_text_nearest_to_the_sound_is_taken(zeraucap):
-    words = zeraucap.tokenizer(" ".join(["dog", "cat"]))["input_ids"][-2:]
-    likely = torch.full((1, 200), 1e-9)
-    likely[0, words] = torch.tensor([0.1, 0.9])
-    zeraucap.config = replace(zeraucap.config, weight=100.0, candidates=2)
-    dog = zeraucap.space.clap.encode_text(["dog"])
-    assert zeraucap.choose(likely, [[]], dog).tolist() == [[words[0]]]
-
-
 def test_an_end_is_discouraged_at_first(zeraucap):
     end = zeraucap.tokenizer.eos_token_id
     word = zeraucap.tokenizer("dog")["input_ids"][-1]

@@ -36,7 +36,6 @@ class Batch(NamedTuple):
         return sum(map(len, self.targets))
 
     def rows(self, start: int, stop: int) -> "Batch":
-        """Return the examples from `start` to before `stop`."""
         return Batch(*(values[start:stop] for values in self))
 
 
@@ -85,7 +84,6 @@ class Examples(ABC):
         similar: Sequence[Sequence[str]],
         seed: int | None = None,
     ) -> Batch:
-        """Assemble the examples `indices` with the texts of their prompts."""
         return Batch(
             self.inputs(indices, seed),
             [self.prompts.prompt(captions) for captions in similar],
@@ -188,10 +186,9 @@ def text_only_examples(
     config: Config,
     variance: float = 0.0,
 ) -> tuple[TextOnlyExamples, TextOnlyExamples]:
-    """Return the examples to train an untrained Captioner on, and those held out.
+    """Return the examples to train a Captioner on, and those held out; fit its mapper.
 
-    Its mapper is fitted to the first, if so configured. Arguments and errors as of
-    `hold_out` and `TextOnlyExamples`.
+    Errors of `hold_out` and `TextOnlyExamples`.
     """
     count = config.training.validation_captions
     parts = hold_out(captions, count, config.seed)
@@ -205,10 +202,7 @@ def text_only_examples(
 def with_noise(
     embeddings: torch.Tensor, variance: float, seed: int, indices: Sequence[int]
 ) -> torch.Tensor:
-    """Return unit rows of E + n, n ~ N(0, variance) in each dimension: (B, D).
-
-    The draw follows from the seed and the examples that the rows are of.
-    """
+    """Return unit rows of E + n, n ~ N(0, variance), drawn by seed and rows: (B, D)."""
     drawn_by = [seed, *map(int, indices)]
     return torch.from_numpy(inject_noise(embeddings.numpy(), variance**0.5, drawn_by))
 

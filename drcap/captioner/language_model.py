@@ -104,17 +104,16 @@ def with_adapter(llm: PreTrainedModel, config: CaptionerConfig):
     ConfigError if a target of the adapter is no linear layer of the model.
     """
     kinds = ("Linear", "Conv1D")  # the second is GPT-2's
-    layers = [
-        name
+    layers = {
+        name.rpartition(".")[2]
         for name, module in llm.named_modules()
         if any(kind in type(module).__name__ for kind in kinds)
-    ]
-    for target in config.lora_targets:
+    }
+    for target in config.lora_targets:  # "self_attn.q_proj" is as good as "q_proj"
         _require(
-            any(f".{name}".endswith(f".{target}") for name in layers),
+            target.rpartition(".")[2] in layers,
             f"captioner.lora_targets: {target} is no linear layer of "
-            f"{config.language_model}; choose of "
-            + ", ".join(sorted({name.rpartition(".")[2] for name in layers})),
+            f"{config.language_model}; choose of {', '.join(sorted(layers))}",
         )
     adapted = get_peft_model(llm, lora_config(config))
     saved = adapted.peft_config["default"]  # the adapter_config.json of checkpoints

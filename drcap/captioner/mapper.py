@@ -75,7 +75,7 @@ def fit_mapper(captioner, embeddings: torch.Tensor, captions: Sequence[str]) -> 
 def mean_words(captioner, captions: Sequence[str]) -> torch.Tensor:
     """Return each caption's mean token embedding, (N, H), at a typical token's norm.
 
-    Rare tokens count more: each is weighted by the log of N over the captions with it.
+    A token is weighted by the log of N over the captions that hold it.
     """
     table = captioner.llm.get_input_embeddings().weight.detach().float().cpu()
     tokens = [captioner.prompts.target(caption)[:-1] for caption in captions]

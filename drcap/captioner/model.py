@@ -54,7 +54,6 @@ class Captioner(nn.Module):
         self.mapper = self.make_mapper(embedding_dim)
 
     def make_prompts(self) -> PromptBuilder:
-        """Return the builder of the captioner's prompts."""
         return prompt_builder(self.tokenizer, self.config)
 
     def make_mapper(self, embedding_dim: int) -> nn.Module:
@@ -64,7 +63,6 @@ class Captioner(nn.Module):
 
     @classmethod
     def language_model(cls, config: CaptionerConfig, dtype, attention: str, settings):
-        """Return the language model and its tokenizer."""
         return load_language_model(config, dtype, attention)
 
     @classmethod
@@ -128,7 +126,7 @@ class Captioner(nn.Module):
         return next(self.mapper.parameters()).device
 
     def trainable(self) -> dict[str, nn.Parameter]:
-        """Return the trained parameters by name: the mapper's and the adapter's."""
+        """Return the trained parameters by name."""
         return {n: p for n, p in self.named_parameters() if p.requires_grad}
 
     def rates(self) -> list[dict[str, object]]:
@@ -243,16 +241,13 @@ def _tensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _read(path: Path, like: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Read tensors of the names and shapes of `like`; CheckpointError otherwise."""
     tensors = _tensors(path)
-    expected, shapes = (
-        {name: tuple(tensor.shape) for name, tensor in side.items()}
-        for side in (like, tensors)
-    )
-    if differing := sorted(set(expected.items()) ^ set(shapes.items())):
-        name = differing[0][0]
-        raise CheckpointError(
-            f"{path}: does not fit its models: expected {name} to be "
-            f"{expected.get(name, 'absent')}, found {shapes.get(name, 'nothing')}"
+    for name in sorted({*like, *tensors}):
+        expected, read = (
+            tuple(side[name].shape) if name in side else "nothing"
+            for side in (like, tensors)
         )
+        if read != expected:
+            rule = f"expected {name} to be {expected}, found {read}"
+            raise CheckpointError(f"{path}: does not fit its models: {rule}")
     return tensors

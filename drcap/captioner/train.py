@@ -40,7 +40,7 @@ COLUMNS = ("step", "train_loss", "validation_loss", "learning_rate")
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """A run that was trained to its last step, or to where it was stopped."""
+    """A run as it was left."""
 
     folder: Path
     log: pd.DataFrame  # step, train_loss, validation_loss, learning_rate

@@ -39,8 +39,8 @@ SYSTEMS = {row[0]: Declaration(*row) for row in (
     ("drcap_noise", "DRCap, noise", "zero-shot", "mapper, adapter", "wsac.NoisyDRCap"),
     ("drcap", "DRCap", "zero-shot", "mapper, adapter", "drcap.DRCap"),
     ("drcap_seen", "DRCap_LAION", "zero-shot", "mapper, adapter", "drcap.DRCap"),
-    ("nearest_caption", "Nearest caption", "floor", "", "floors.NearestCaption"),
-    ("common_caption", "Most common caption", "floor", "", "floors.CommonCaption"),
+    ("nearest_caption", "Nearest caption", "floor", "", "base.NearestCaption"),
+    ("common_caption", "Most common caption", "floor", "", "base.CommonCaption"),
 )}
 # fmt: on
 

@@ -2,23 +2,28 @@
 
 All systems share the CLAP space, the language model and the recipe of the grid. A
 recording that is silent throughout has no embedding, a row of zeros, and gets the
-caption SILENCE from every system: no event is invented.
+caption SILENCE from every system: no event is invented. Two systems are here, floors
+that a captioner must beat to have earned its training.
 """
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import torch
 
+from drcap.atomic import write_json
 from drcap.config import Config, ExperimentsConfig
 from drcap.data.clip import Clip
 from drcap.joint_space import JointSpace
 from drcap.retrieval import Match
 
 SILENCE = "Silence"
+COMMON = "caption.json"
 
 Similar = Sequence[Sequence[Match]]  # of each clip the captions in its prompt
 
@@ -131,3 +136,37 @@ def around_silence(
         for row, text, similar in zip(rows, *caption(rows), strict=True):
             results[row] = Captioned(files[row], text, similar)
     return results
+
+
+class NearestCaption(System):
+    """Retrieval alone (eq. 3): the caption of the datastore nearest to the clip."""
+
+    def similar(self, batch: ClipBatch) -> Similar:
+        return self.space.similar(batch.clips, 1)
+
+    def captions(self, batch: ClipBatch, similar: Similar) -> list[str]:
+        return [nearest.caption for [nearest] in similar]
+
+
+class CommonCaption(System):
+    """One caption for every clip: the one written most often in the training set.
+
+    Of several as frequent, it is the one nearest to the mean of all embeddings.
+    """
+
+    def fit(self, training_set, config, folder, *, progress=True) -> None:
+        texts, counts = np.unique(training_set.captions, return_counts=True)
+        frequent = texts[counts == counts.max()].tolist()
+        mean = self.space.text(training_set.captions).mean(axis=0)
+        self.common = frequent[int(np.argmax(self.space.text(frequent) @ mean))]
+        self.save(folder)
+
+    def captions(self, batch: ClipBatch, similar: Similar) -> list[str]:
+        return [self.common] * len(batch.clips)
+
+    def save(self, folder: Path) -> None:
+        write_json(Path(folder) / COMMON, {"caption": self.common})
+
+    def load(self, folder: Path, config: ExperimentsConfig) -> None:
+        text = (Path(folder) / COMMON).read_text(encoding="utf-8")
+        self.common = json.loads(text)["caption"]

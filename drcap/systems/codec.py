@@ -30,10 +30,7 @@ CODEC = "codec.safetensors"
 
 
 class LogMelCodec:
-    """The quantiser that is trained here, on the CLAP front end's log-mels.
-
-    length : T      codebooks : Q
-    """
+    """The quantiser of log-mels that is trained here; T is its `length`."""
 
     def __init__(self, space: JointSpace, config: EnCLAPConfig):
         frames, mels = space.log_mel_shape
@@ -85,8 +82,6 @@ class LogMelCodec:
 
 class PretrainedCodec:
     """EnCodec by Hugging Face name or folder; its first Q codebooks.
-
-    length : T      codebooks : Q
 
     ConfigError if it has fewer, or codes of another size than the settings say.
     """

@@ -121,10 +121,7 @@ class DRCap(LanguageModelSystem):
     save = save_pretrained
 
     def push_to_hub(self, repo_id: str, *, private: bool | None = None) -> str:
-        """Upload the model with a card; `from_pretrained(repo_id)` then loads it.
-
-        Needs `hf auth login`. Returns the commit's address; CheckpointError if refused.
-        """
+        """Upload the model with a card, as `drcap.systems.hub.push` says."""
         return hub.push(self, repo_id, private)
 
     # recordings
@@ -176,15 +173,14 @@ class DRCap(LanguageModelSystem):
 
     @property
     def group_size(self) -> int:
-        """How many recordings are encoded, and then sorted by length, at a time."""
+        """How many recordings are encoded at a time."""
         return 2 * self.config.generation.batch_size
 
     def embed(self, recording: Recording) -> torch.Tensor:
         """Return f_a of a recording, (D,) unit norm; zeros if it is silent throughout.
 
-        A long recording is read in windows; its embedding is their mean, weighted by
-        duration. In the authors' style only its beginning is read. AudioError if it
-        cannot be.
+        The mean of a long recording's windows, weighted by duration; in the authors'
+        style only its beginning. AudioError if it cannot be read.
         """
         beginning = self.config.captioner.style == "authors"
         if not isinstance(recording, np.ndarray):
@@ -256,7 +252,6 @@ class DRCap(LanguageModelSystem):
         return [matches[: self._top_k] for matches in nearest]
 
     def captions(self, batch: ClipBatch, similar: Similar) -> list[str]:
-        """Return the captions of B clips, projected onto their domain's captions."""
         audio_embeds = self.space.audio(batch.clips)
         support, datastore = self.space.text(batch.captions), self.space.datastore
         return self.decode(audio_embeds, similar, support, datastore, batch.withheld)
@@ -317,7 +312,6 @@ def _find(path_or_hub_id: str | Path) -> Path:
 
 
 def _changed(config: Config, options: dict[str, Any]) -> Config:
-    """Return `config` with the options of one call; None keeps what it has."""
     for name, value in options.items():
         if name not in OPTIONS:
             raise TypeError(f"unknown option {name}; known: {', '.join(OPTIONS)}")
