@@ -33,6 +33,7 @@ THROUGH_FFMPEG = (
     *(".avi", ".flv", ".mpg", ".mpeg", ".wma", ".wmv", ".wv", ".ape", ".amr", ".dts"),
 )
 BLOCK = 65_536  # frames decoded at once
+LOWEST_RATE, HIGHEST_RATE = 1_000, 768_000  # Hz; outside, the header is damaged
 LEAST_TAIL = 1.0  # seconds; a shorter last window says too little
 HIGHEST_PEAK = 4.0  # of a float sample: 12 dB too loud may be, integers may not
 # A 16-bit step is -90 dBFS and an idle recorder hisses near -80; the faintest of 53
@@ -41,6 +42,9 @@ SILENCE_DBFS = -60.0
 CANCELLED = 0.01  # power of an average, relative to that of unrelated channels
 # Writers that stream cannot know the length: they leave a value near 2**31 or 2**32.
 UNKNOWN_LENGTH = 0x7FFF_F000
+# A recorder that was killed leaves 0; another chunk may follow what is truly empty.
+NO_LENGTH = re.compile(rb"data\0\0\0\0(?![A-Za-z]{3}[A-Za-z ]|$)")
+MP3_SLACK = 4 * 1152  # frames by which an encoder's count may be too high
 SHORT_DATA = re.compile(
     r"^\s*(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE
 )
@@ -97,14 +101,7 @@ def _truncated(path: Path, seconds: float) -> AudioError:
 
 def _by_libsndfile(path: Path) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (rate, frames) block by block; AudioError where the file breaks off."""
-    try:
-        recording = _Recording(os.fsencode(path))
-    except (soundfile.SoundFileError, TypeError):  # TypeError: a headerless .raw
-        raise AudioError(
-            f"{path}: is damaged or not audio of a readable kind; "
-            "convert it to wav, flac, ogg or mp3"
-        ) from None
-    with recording:
+    with _open(path) as recording:
         rate, count = recording.samplerate, 0
         _check_header(recording, path)
         try:
@@ -116,6 +113,37 @@ def _by_libsndfile(path: Path) -> Iterator[tuple[int, np.ndarray]]:
         # a streamed FLAC states some 2**63 frames
         if recording.format == "FLAC" and count < recording.frames < 2**62:
             raise _truncated(path, count / rate)
+        # without a count in the file its length is libsndfile's guess: no error
+        if recording.format == "MP3" and count < recording.frames - MP3_SLACK:
+            _log.warning(
+                "%s: may be truncated, only %.1f s of %.1f s can be decoded",
+                *(path, count / rate, recording.frames / rate),
+            )
+
+
+def _open(path: Path) -> _Recording:
+    """Open a recording; one of a WAV header that states no length by what is there."""
+    try:
+        recording = _Recording(os.fsencode(path))
+        if recording.format == "WAV" and not recording.frames:
+            with path.open("rb") as stream:  # a copy in memory of what is written to
+                data = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
+            if header := NO_LENGTH.search(data, 0, BLOCK):
+                size = min(len(data) - header.end(), UNKNOWN_LENGTH)
+                data[header.end() - 4 : header.end()] = size.to_bytes(4, "little")
+                _log.warning("%s: its header states no length; read to its end", path)
+                recording = _Recording(data)
+    except (soundfile.SoundFileError, TypeError):  # TypeError: a headerless .raw
+        raise AudioError(
+            f"{path}: is damaged or not audio of a readable kind; "
+            "convert it to wav, flac, ogg or mp3"
+        ) from None
+    if not LOWEST_RATE <= recording.samplerate <= HIGHEST_RATE:
+        raise AudioError(
+            f"{path}: has a sample rate of {recording.samplerate} Hz; its header is "
+            "damaged, export it again"
+        )
+    return recording
 
 
 def _check_header(recording: _Recording, path: Path) -> None:

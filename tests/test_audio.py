@@ -215,15 +215,28 @@ def with_sizes(path, sizes):
     return path
 
 
-def test_a_wav_header_that_is_a_little_off_is_no_fault(tmp_path, caplog):
+def test_a_wav_header_that_is_a_little_off_or_states_no_length(tmp_path, caplog):
     for subtype, width in (("PCM_16", 2), ("PCM_24", 3), ("FLOAT", 4)):
         path = write(tmp_path / "tone.wav", tone(), subtype=subtype)
         for more in (1, 16, 0xFFFF_FFFF - width * SR):  # the last of a pipe
             with_sizes(path, {b"data": width * SR + more})
             np.testing.assert_allclose(load(path, SR), tone(), atol=1e-4)
         assert not caplog.records
+        with_sizes(path, {b"RIFF": 0, b"data": 0})  # a recorder that was killed
+        np.testing.assert_allclose(load(path, SR), tone(), atol=1e-4)
+        assert "states no length" in caplog.text
+        caplog.clear()
     empty = with_sizes(write(tmp_path / "empty.wav", np.zeros(0)), {b"data": 0})
     assert "no samples" in error_of(empty)
+    empty.write_bytes(empty.read_bytes() + b"LIST\x04\0\0\0INFO")
+    assert "no samples" in error_of(empty)
+
+
+def test_an_mp3_that_breaks_off_is_read_with_a_warning(tmp_path, caplog):
+    path = write(tmp_path / "tone.mp3", tone(8.0))
+    assert len(load(path, SR)) == 8 * SR and not caplog.records
+    assert len(load(truncate(path), SR)) < 5 * SR
+    assert "may be truncated" in caplog.text
 
 
 def test_a_flac_of_unknown_length_is_read_to_its_end(tmp_path):
@@ -259,6 +272,8 @@ def test_what_is_no_recording_is_refused_in_one_line(tmp_path, monkeypatch):
         tmp_path / "empty.wav": "empty (0 bytes)",
         write(tmp_path / "none.wav", np.zeros(0)): "no samples",
         write(tmp_path / "none.ogg", np.zeros(0)): "no samples",
+        write(tmp_path / "slow.wav", tone(), 10): "10 Hz",
+        write(tmp_path / "fast.wav", tone(), 2_000_000_000): "2000000000 Hz",
     }.items():
         assert fault in error_of(path) and fault in error_of(path, first_seconds)
 

@@ -131,7 +131,7 @@ def test_the_captions_are_found_under_their_usual_names(tmp_path):
         ("abc,0,", "line 3, column 'caption' is empty"),
         (
             "#NAME?,0,A dog",
-            "column 'youtube_id' is '#NAME?', which is no YouTube id",
+            "line 3, column 'youtube_id' is '#NAME?': a spreadsheet",
         ),
         ("1.2E+10,0,A dog", "column 'youtube_id' is '1.2E+10', which is no YouTube id"),
         (",0,A dog", "line 3, column 'youtube_id' is empty"),

@@ -76,7 +76,7 @@ def test_text_of_another_encoding_is_refused_not_guessed(tmp_path):
     message = error_of(text_file(tmp_path, "c.csv", text, "latin-1"))
     assert "line 3 is not UTF-8" in message and "iconv -f LATIN1" in message
     message = error_of(text_file(tmp_path, "c.csv", text, "utf-16-le"))
-    assert "is not UTF-8" in message
+    assert "is not UTF-8" in message and "iconv -f UTF-16LE" in message
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,9 @@ def test_text_of_another_encoding_is_refused_not_guessed(tmp_path):
         ("c.jsonl", '{"caption": " "}\n', "line 1 has no text under"),
         ("c.jsonl", '{"caption": ["a"]}\n', "line 1 has no text under"),
         ("c.jsonl", '["a"]\n', "line 1 is no JSON object"),
-        ("c.txt", "a dog\na\0cat\n", "line 2 is not UTF-8 text"),
+        ("c.jsonl", '{"caption": "a\\u0000b"}\n', "line 1 holds a NUL character"),
+        ("c.txt", "a dog\na\0cat\n", "line 2 holds a NUL character; save"),
+        ("c.csv", "caption\n#NAME?\n", "is '#NAME?': a spreadsheet has overwritten"),
         ("c.parquet", "not parquet", "cannot be read as parquet"),
         ("c.docx", "a dog", "captions are read from .txt, .csv"),
     ],

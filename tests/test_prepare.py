@@ -170,6 +170,32 @@ def test_a_second_run_decodes_only_what_is_new_or_changed(tmp_path, monkeypatch)
     assert sorted(decoded[12:]) == sorted([bad, changed])  # ffmpeg may be there now
 
 
+def test_recordings_of_no_row_are_listed_and_noted(tmp_path, caplog):
+    make_audiocaps(tmp_path)
+    for name in ("other.wav", "new/one more.flac"):
+        write_sound(tmp_path / name)
+    result = run("audiocaps", tmp_path)
+    assert "2 recordings match no row" in caplog.text
+    listed = (result.folder / "unmatched.txt").read_text().splitlines()
+    assert listed == [str(tmp_path / "new/one more.flac"), str(tmp_path / "other.wav")]
+    caplog.clear()
+    run("audiocaps", tmp_path, subsets=("val",))
+    assert not caplog.records  # whose the others are is not known
+
+
+def test_an_archive_that_is_not_unpacked_is_named_with_the_command(tmp_path, caplog):
+    make_wavcaps(tmp_path)
+    archive = tmp_path / "Zip_files/AudioSet_SL/AudioSet_SL.zip"
+    archive.parent.mkdir(parents=True)
+    archive.write_bytes(b"PK")
+    run("wavcaps", tmp_path)
+    assert "not unpacked" not in caplog.text
+    next((tmp_path / "Audio/AudioSet_SL").iterdir()).unlink()
+    run("wavcaps", tmp_path)
+    folder = tmp_path / "Audio/AudioSet_SL"
+    assert f'not unpacked; run `7z e "{archive}" -o"{folder}"`' in caplog.text
+
+
 def test_a_folder_whose_name_is_not_utf_8_is_prepared(tmp_path):
     make_audiocaps(tmp_path)
     odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))

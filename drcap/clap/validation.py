@@ -3,14 +3,18 @@
 Measured are the retrieval of captions by audio and the modality gap (Fig. 1).
 """
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
+from drcap import audio
 from drcap.clap.batches import EmbeddedClips, encode_recordings, longest_first
 from drcap.clap.model import CLAPModel, TrainedCLAP, autocast, contrastive_loss
 from drcap.data.clip import Clip, captions_of
+from drcap.errors import AudioError, DatasetError
 from drcap.modality_gap import gap_statistics
 
 MEASURES = ("validation_loss", "recall_at_10", "gap", "paired")
@@ -48,12 +52,28 @@ class Texts:
         return self.model.project_text(self.features[rows].to(self.model.device))
 
 
+def readable(clips: Sequence[Clip]) -> Iterator[Clip]:
+    """Yield the clips whose recordings can be read; name the others on stderr."""
+    for clip in clips:
+        try:
+            audio.measure(clip.path)
+        except AudioError as error:
+            tqdm.write(f"left out: {error}", file=sys.stderr)
+        else:
+            yield clip
+
+
 class Validation:
-    """Clips with audio that are held out of the training, with all their captions."""
+    """Clips that are held out of the training, with all their captions.
+
+    One that cannot be read is left out; DatasetError if none can.
+    """
 
     def __init__(self, model: CLAPModel, clips: Sequence[Clip], progress: bool = True):
-        self.model, self.clips = model, clips
-        self.texts = Texts(model, captions_of(clips), progress)
+        self.model, self.clips = model, list(readable(clips))
+        if not self.clips:
+            raise DatasetError("validation: no clip can be read; give others, or none")
+        self.texts = Texts(model, captions_of(self.clips), progress)
 
     @torch.inference_mode()
     def measure(self, batch_size: int) -> dict[str, float]:
@@ -63,8 +83,6 @@ class Validation:
         recall_at_10 : audio to text, among all captions, see `retrieval_scores`
         gap, paired : distance of the centroids, and mean cosine of a clip and its first
             caption, see `gap_statistics`
-
-        Raises AudioError for a recording that cannot be read.
         """
         clap = TrainedCLAP(self.model)  # without dropout
         paths = [clip.path for clip in self.clips]

@@ -138,7 +138,8 @@ def read_clips(dataset: str, root: Path, split: str) -> "Subset":
     if listed.missing:
         print(
             f"drcap: {len(listed.missing)} clips of {dataset} {split} have no "
-            f"recording under {root} and are left out",
+            f"recording under {root} and are left out; {len(listed.unmatched)} "
+            "recordings there match none of its rows",
             file=sys.stderr,
         )
     return listed

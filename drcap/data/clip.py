@@ -48,6 +48,7 @@ class Subset:
 
     listed: tuple[Clip, ...]  # all clips, in the order of the file
     audio: bool = True  # whether recordings were looked for
+    unmatched: tuple[Path, ...] = ()  # recordings of no clip
 
     @property
     def clips(self) -> tuple[Clip, ...]:

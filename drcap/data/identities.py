@@ -92,4 +92,6 @@ def locate(
             f"{root}: holds none of the {len(listed)} clips of {annotations.name}; "
             "`drcap data sources` says how they are named, and in which folders"
         )
-    return Subset(tuple(clips))
+    matched = {clip.path for clip in clips}
+    unmatched = tuple(path for path in paths.values() if path not in matched)
+    return Subset(tuple(clips), unmatched=unmatched)

@@ -7,6 +7,7 @@ the others; a malformed annotation file does, with its line and column.
 """
 
 import dataclasses
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,8 @@ from drcap.data.prepared import write_prepared
 from drcap.data.sources import Source, source_of, subset_names
 from drcap.data.wavcaps import read_soundvecaps, read_wavcaps
 from drcap.errors import AudioError, DatasetAbsentError, DatasetError
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,8 @@ def prepare(
     inside = Path(root, source.folder or "")  # as aac-datasets has it
     root = inside if inside.is_dir() else Path(root)
     subsets, absent, reasons = _read_all(source, root, options)
+    if options.audio:
+        _note_archives(root, subsets)
     if options.audio and not any(subset.audio for subset in subsets.values()):
         raise DatasetError(f"{reasons[0]}; or use the captions alone, --captions-only")
     reports, problems = [], []
@@ -83,6 +88,8 @@ def prepare(
         published = source.verdict(subset, counts[source.counted])
         reports.append(Prepared(subset, **counts, published=published))
         problems += errors
+    if options.audio and not options.subsets:  # else others' recordings are not known
+        _note_unmatched(subsets.values(), output)
     result = Preparation(output, tuple(reports), tuple(absent), tuple(problems))
     folders = {"root": root.absolute(), "folder": output.absolute()}
     report = {"dataset": name, "licence": source.licence} | dataclasses.asdict(result)
@@ -160,6 +167,27 @@ def _checked(clip: Clip, errors: dict[str, str]) -> Clip:
     except (AudioError, OSError) as error:
         errors[clip.clip_id] = _escaped(str(error))
         return dataclasses.replace(clip, path=None)
+
+
+def _note_archives(root: Path, subsets: dict[str, Subset]) -> None:
+    """Say how to unpack WavCaps' archives of subsets that lack recordings."""
+    for subset, content in subsets.items():
+        archive = root / "Zip_files" / subset / f"{subset}.zip"
+        if archive.is_file() and not all(clip.path for clip in content.listed):
+            # 7z joins the parts of one that is split (.z01, .z02 and so on)
+            hint = f'`7z e "{archive}" -o"{root / "Audio" / subset}"`'
+            _log.warning("%s: is not unpacked; run %s", archive, hint)
+
+
+def _note_unmatched(subsets: Iterable[Subset], output: Path) -> None:
+    """List the recordings that no row of any subset names, and say how many."""
+    paths = {path for subset in subsets for path in subset.unmatched}
+    paths -= {clip.path for subset in subsets for clip in subset.listed}
+    _write_lines(output / "unmatched.txt", sorted(map(str, paths)))
+    if paths:
+        _log.warning(
+            "%d recordings match no row: %s", len(paths), output / "unmatched.txt"
+        )
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:

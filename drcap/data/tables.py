@@ -4,12 +4,15 @@ import codecs
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from drcap.errors import DatasetAbsentError, DatasetError
 
 UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+# what a spreadsheet puts into a cell that it took for a formula, such as an id "-ab"
+SPREADSHEET_ERROR = re.compile(r"#(N/A|[A-Z0-9/]+[!?])")
 
 
 def read_bytes(path: Path) -> bytes:
@@ -31,18 +34,21 @@ def read_text(path: Path, fallback: str | None = None) -> str:
     Raises DatasetError: no such file, another encoding, or a NUL character.
     """
     data = read_bytes(path)
-    if data.startswith(UTF16_MARKS):
-        return data.decode("utf-16", errors="replace")
     try:
-        text, fault = data.decode("utf-8-sig"), data.find(b"\0")
+        text = data.decode("utf-16" if data.startswith(UTF16_MARKS) else "utf-8-sig")
     except UnicodeDecodeError as error:
-        text = data.decode(fallback) if fallback else ""
-        fault = -1 if fallback else error.start
-    if fault >= 0:
-        line = data.count(b"\n", 0, fault) + 1
+        if not fallback or b"\0" in data:
+            guess = "UTF-16LE" if b"\0" in data else "LATIN1"
+            line = data.count(b"\n", 0, error.start) + 1
+            raise DatasetError(
+                f"{path}: line {line} is not UTF-8 text; convert the file, for "
+                f"instance `iconv -f {guess} -t UTF-8` if it is {guess}"
+            ) from None
+        text = data.decode(fallback)
+    if (place := text.find("\0")) >= 0:
+        line = text.count("\n", 0, place) + 1
         raise DatasetError(
-            f"{path}: line {line} is not UTF-8 text; convert the file, for instance by "
-            "`iconv -f LATIN1 -t UTF-8`"
+            f"{path}: line {line} holds a NUL character; save the file as UTF-8 text"
         )
     return text
 
@@ -81,13 +87,18 @@ def read_table(
 
 
 def filled(path: Path, line: int, row: dict[str, str], column: str) -> str:
-    """Return a cell; DatasetError if its column is not there, or it is empty."""
+    """Return a cell; DatasetError if it is empty, overwritten or of no column."""
     if column not in row:
         raise DatasetError(
             f"{path}: has no column {column!r}; its first line names {', '.join(row)}"
         )
     if not row[column]:
         raise DatasetError(f"{path}: line {line}, column {column!r} is empty")
+    if SPREADSHEET_ERROR.fullmatch(row[column]):
+        raise DatasetError(
+            f"{path}: line {line}, column {column!r} is {row[column]!r}: a spreadsheet "
+            "has overwritten it; fetch the file again"
+        )
     return row[column]
 
 
@@ -114,10 +125,12 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict]]:
 def text_under(where: str, entry: dict, *keys: str) -> str:
     """Return the text under the first key there is, each run of blanks as one blank.
 
-    Raises DatasetError if it is no text.
+    Raises DatasetError if it is no text, or holds a NUL character.
     """
     text = next((entry[key] for key in keys if key in entry), None)
     if not isinstance(text, str) or not text.strip():
         names = " or ".join(map(repr, keys))
         raise DatasetError(f"{where} has no text under {names}")
+    if "\0" in text:
+        raise DatasetError(f"{where} holds a NUL character; remove it")
     return " ".join(text.split())

@@ -8,6 +8,7 @@ files whose columns are not documented; the audio is what a reader has of AudioS
 """
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,7 +103,13 @@ def read_soundvecaps(
     captions: dict[str, list[str]] = {}
     rows = tqdm(read_table(csv_path), csv_path.name, unit="row", leave=False, delay=2)
     for line, row in rows:
-        name = youtube_id(filled(csv_path, line, row, id_column or "id"))
+        column = id_column or "id"
+        name = youtube_id(filled(csv_path, line, row, column))
+        if not re.fullmatch(r"[\w-]+", name, re.ASCII):
+            raise DatasetError(
+                f"{csv_path}: line {line}, column {column!r} is {name!r}, which is no "
+                "YouTube id"
+            )
         caption = filled(csv_path, line, row, caption_column or "caption")
         captions.setdefault(name, []).append(caption)
     base = ("soundvecaps", subset, None, None)
