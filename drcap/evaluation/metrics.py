@@ -10,7 +10,7 @@ write one function of `Texts` and name it in METRICS.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from itertools import islice, product
+from itertools import chain, islice, product
 
 from tqdm import tqdm
 
@@ -20,6 +20,7 @@ from drcap.evaluation.engine import Score
 from drcap.evaluation.spice import spice
 
 SBERT_SIM = "sbert_sim[all-MiniLM-L6-v2]"  # published FENSE uses another model
+BLEU = ("bleu_1", "bleu_2", "bleu_3", "bleu_4")
 PENALTY = 0.9  # of a faulty candidate's score, in FENSE and SPIDEr-FL
 
 
@@ -44,15 +45,15 @@ class Texts:
     @cached_property
     def tokenised(self) -> tuple[list[str], list[list[str]]]:
         """Both after the PTB tokeniser; MetricError or AssetError if it cannot run."""
-        flat = [text for references in self.mult_references for text in references]
-        words = iter(engine.ptb_tokenise(flat))
-        mult_references = [
-            [next(words) for _ in references] for references in self.mult_references
-        ]
-        for clip, references in enumerate(mult_references):
-            if "" in references:
-                empty = self.mult_references[clip][references.index("")]
-                raise MetricError(f"clip {clip}: the reference {empty!r} has no words")
+        words = iter(engine.ptb_tokenise([*chain.from_iterable(self.mult_references)]))
+        mult_references = []
+        for clip, references in enumerate(self.mult_references):
+            mult_references.append([next(words) for _ in references])
+            for text, tokens in zip(references, mult_references[-1], strict=True):
+                if not tokens:
+                    raise MetricError(
+                        f"clip {clip}: the reference {text!r} has no words"
+                    )
         return engine.ptb_tokenise(self.candidates), mult_references
 
     def score(self, name: str) -> Score:
@@ -94,19 +95,22 @@ def lexical(name: str, texts: Texts) -> Score:
 
 def sbert_sim(asset: str, texts: Texts) -> Score:
     """Mean cosine between the candidate's and its references' sentence embeddings."""
-    return _fluency().similarity(asset, texts.candidates, texts.mult_references)
+    from drcap.evaluation import fluency  # imports transformers, in seconds
+
+    return fluency.similarity(asset, texts.candidates, texts.mult_references)
+
+
+def fer(texts: Texts) -> Score:
+    """Return the share of candidates with a fluency error; lower is better."""
+    from drcap.evaluation import fluency
+
+    return fluency.error_rate(texts.candidates)
 
 
 def penalised(scores: Score, texts: Texts) -> Score:
     """Take nine tenths off the scores of candidates with a fluency error."""
     pairs = zip(scores[1], texts.score("fer")[1], strict=True)
     return engine.mean([value * (1 - PENALTY * faulty) for value, faulty in pairs])
-
-
-def _fluency():
-    from drcap.evaluation import fluency  # imports transformers, in seconds
-
-    return fluency
 
 
 METRICS: dict[str, Callable[[Texts], Score]] = {  # in the order of a paper's table
@@ -117,12 +121,9 @@ METRICS: dict[str, Callable[[Texts], Score]] = {  # in the order of a paper's ta
     "fense": lambda texts: penalised(sbert_sim("fense-tinybert", texts), texts),
     SBERT_SIM: partial(sbert_sim, "all-minilm-l6-v2"),
     "rouge_l": partial(lexical, "rouge_l"),
-    "bleu_1": partial(lexical, "bleu_1"),
-    "bleu_2": partial(lexical, "bleu_2"),
-    "bleu_3": partial(lexical, "bleu_3"),
-    "bleu_4": partial(lexical, "bleu_4"),
+    **{name: partial(lexical, name) for name in BLEU},
     "spider_fl": lambda texts: penalised(texts.score("spider"), texts),
-    "fer": lambda texts: _fluency().error_rate(texts.candidates),  # lower is better
+    "fer": fer,
     "vocab": vocab,
 }
 WITH_SPICE = {"spice", "spider", "spider_fl"}
@@ -191,9 +192,9 @@ def _share_spice(systems: Sequence[Texts]) -> None:
     """Run SPICE once over the captions of all systems."""
     try:
         tokens = [texts.tokenised for texts in systems]
-        candidates = [text for captions, _ in tokens for text in captions]
-        mult_references = [texts for _, lists in tokens for texts in lists]
-        clips = iter(spice(candidates, mult_references))
+        candidates, mult_references = zip(*tokens, strict=True)
+        joined = [*chain(*candidates)], [*chain(*mult_references)]
+        clips = iter(spice(*joined))
         results = [engine.mean([*islice(clips, len(own))]) for own, _ in tokens]
     except (AssetError, MetricError) as error:
         results = [error] * len(systems)
@@ -209,9 +210,10 @@ def _check_texts(candidates: list[str], mult_references: list[list[str]]) -> Non
             f"{len(candidates)} candidates do not match "
             f"{len(mult_references)} lists of references"
         )
-    for clip, references in enumerate(mult_references):
+    pairs = zip(candidates, mult_references, strict=True)
+    for clip, (candidate, references) in enumerate(pairs):
         if not references:
             raise ValueError(f"clip {clip}: there are no references")
-        for text in (candidates[clip], *references):
+        for text in (candidate, *references):
             if not isinstance(text, str):
                 raise ValueError(f"clip {clip}: {text!r} is not a caption")

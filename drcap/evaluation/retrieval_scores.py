@@ -45,11 +45,10 @@ def own_places(
     Arguments and errors are those of `retrieval_scores`.
     """
     _check(audio, text, clip_of_text)
-    orders = (order for block in _ranked(audio, text) for order in block)
-    places = [
-        np.argmax(clip_of_text[order] == clip) + 1 for clip, order in enumerate(orders)
-    ]
-    return np.array(places)
+    clips = clip_of_text[
+        np.concatenate([*_ranked(audio, text)])
+    ]  # (N, M), nearest first
+    return np.argmax(clips == np.arange(len(audio))[:, None], axis=1) + 1
 
 
 def chance(clips: int, captions_per_clip: int = 1) -> dict[str, dict[str, float]]:

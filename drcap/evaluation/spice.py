@@ -34,9 +34,12 @@ def spice(candidates: list[str], mult_references: list[list[str]]) -> list[float
     cores. Raises AssetError naming the file that is missing and how to get it, and
     MetricError if Java is missing or SPICE fails.
     """
+    folder = asset_path("caption-metrics") / "aac-metrics" / "spice"
+    jars = [folder / "spice-1.0.jar", folder / "lib" / "*"]
+    jars += [asset_path("spice-corenlp") / "*", asset_path("spice-rhino") / "js.jar"]
     java = [str(java_home() / "bin" / "java"), f"-Xmx{MEMORY}"]
     java += [f"--add-opens=java.base/java.{name}=ALL-UNNAMED" for name in _OPENED]
-    java += ["-cp", os.pathsep.join(map(str, _jars())), _MAIN]
+    java += ["-cp", os.pathsep.join(map(str, jars)), _MAIN]
     kept = paths.home() / "spice"
     kept.mkdir(parents=True, exist_ok=True)
     with (
@@ -56,16 +59,6 @@ def spice(candidates: list[str], mult_references: list[list[str]]) -> list[float
         return _read(results, len(candidates))
 
 
-def _jars() -> list[Path]:
-    folder = asset_path("caption-metrics") / "aac-metrics" / "spice"
-    return [
-        folder / "spice-1.0.jar",
-        folder / "lib" / "*",
-        asset_path("spice-corenlp") / "*",
-        asset_path("spice-rhino") / "js.jar",
-    ]
-
-
 def _write(path: Path, candidates: list[str], mult_references: list[list[str]]) -> None:
     pairs = zip(candidates, mult_references, strict=True)
     items = [
@@ -77,9 +70,8 @@ def _write(path: Path, candidates: list[str], mult_references: list[list[str]]) 
 
 def _run(command: list[str]) -> None:
     try:
-        ended = subprocess.run(
-            command, capture_output=True, text=True, errors="replace"
-        )
+        options = {"capture_output": True, "text": True, "errors": "replace"}
+        ended = subprocess.run(command, **options)
     except OSError as error:
         raise MetricError(f"SPICE does not start: {error}") from error
     if ended.returncode != 0:

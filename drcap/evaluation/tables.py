@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from drcap.atomic import write_text
-from drcap.evaluation.metrics import Scores
+from drcap.evaluation.metrics import BLEU, SBERT_SIM, Scores
 
 TITLES = {
     "meteor": "METEOR",
@@ -19,12 +19,9 @@ TITLES = {
     "spice": "SPICE",
     "spider": "SPIDEr",
     "fense": "FENSE",
-    "sbert_sim[all-MiniLM-L6-v2]": "SBERT sim [all-MiniLM-L6-v2]",
+    SBERT_SIM: "SBERT sim [all-MiniLM-L6-v2]",
     "rouge_l": "ROUGE-L",
-    "bleu_1": "BLEU-1",
-    "bleu_2": "BLEU-2",
-    "bleu_3": "BLEU-3",
-    "bleu_4": "BLEU-4",
+    **{name: name.upper().replace("_", "-") for name in BLEU},
     "spider_fl": "SPIDEr-FL",
     "fer": "FER",
     "vocab": "distinct words",

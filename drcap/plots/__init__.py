@@ -12,7 +12,6 @@ from drcap.plots.clap import (
     plot_modality_gap,
     plot_similarity_histogram,
 )
-from drcap.plots.diagrams import plot_flows
 from drcap.plots.recordings import (
     TAGS_SHOWN,
     plot_clip,
@@ -23,9 +22,9 @@ from drcap.plots.results import (
     plot_counts,
     plot_counts_in_range,
     plot_differences,
+    plot_flows,
     plot_gain,
     plot_origins,
-    plot_scale,
     plot_sweep,
     plot_systems,
 )

@@ -1,10 +1,9 @@
 """Figures of the joint space: retrieval, the modality gap, similarities, projection."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
@@ -20,12 +19,12 @@ from drcap.plots.style import (
     styled,
 )
 
-AUDIO, TEXT = COLOURS[:2]  # colours of the two modalities
+MODALITIES = {COLOURS[0]: "audio", COLOURS[1]: "text"}
 DIRECTIONS = {"audio_to_text": "Audio to text", "text_to_audio": "Text to audio"}
 RECALLS = ("R@1", "R@5", "R@10")
 COSINE_COLOURS = {
-    "within audio": AUDIO,
-    "within text": TEXT,
+    "within audio": COLOURS[0],
+    "within text": COLOURS[1],
     "unpaired": COLOURS[5],
     "paired": COLOURS[2],
 }
@@ -49,14 +48,9 @@ def plot_cross_modal(
             for domain, directions in scores.items()
         }
         grouped_bars(axes, values, RECALLS, "{:.2f}".format, width=0.8)
-        for place, name in enumerate(RECALLS):
-            axes.hlines(
-                chance[direction][name],
-                *(place - 0.45, place + 0.45),
-                color=INK,
-                linestyle=":",
-                label="chance" if place == 0 else None,
-            )
+        guessed, places = [chance[direction][name] for name in RECALLS], np.arange(3)
+        line = {"color": INK, "linestyle": ":", "label": "chance"}
+        axes.hlines(guessed, places - 0.45, places + 0.45, **line)
         axes.set(xlabel=title, ylim=(0, 1))
     row[0].set_ylabel("Share of queries")
     row[1].legend(loc="upper left")
@@ -81,20 +75,18 @@ def plot_modality_gap(
     )
     for row, (model, projections) in zip(grid, planes.items(), strict=True):
         for axes, (name, points) in zip(row, projections.items(), strict=True):
-            _draw_pairs(axes, *np.split(points, 2))
+            pairs = points.reshape(2, -1, 2).swapaxes(0, 1)  # (N, 2 ends, 2)
+            shown = pairs[:: max(1, len(pairs) // LINES_SHOWN)]
+            lines = {"colors": PALE, "linewidths": 0.7, "zorder": 0}
+            axes.add_collection(LineCollection(shown, **lines))
+            for end, (colour, label) in enumerate(MODALITIES.items()):
+                style = {"s": 9, "alpha": 0.75, "lw": 0, "label": label}
+                axes.scatter(*pairs[:, end].T, color=colour, **style)
             axes.set(xlabel=f"{name}, first axis", ylabel=f"{name}, second axis")
             axes.set(xticks=[], yticks=[], title=model if axes is row[0] else "")
     above = {"loc": "lower right", "bbox_to_anchor": (1.02, 0.99)}
     grid[0, -1].legend(**above, ncols=2, markerscale=1.6)
     return headline(figure, title)
-
-
-def _draw_pairs(axes: Axes, audio: np.ndarray, text: np.ndarray) -> None:
-    pairs = np.stack([audio, text], axis=1)  # (N, 2 ends, 2)
-    shown = pairs[:: max(1, len(pairs) // LINES_SHOWN)]
-    axes.add_collection(LineCollection(shown, colors=PALE, linewidths=0.7, zorder=0))
-    for points, colour, label in ((audio, AUDIO, "audio"), (text, TEXT, "text")):
-        axes.scatter(*points.T, s=9, color=colour, alpha=0.75, lw=0, label=label)
 
 
 @styled
@@ -124,15 +116,13 @@ def plot_cosines(cosines: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
 
 @styled
 def plot_similarity_histogram(
-    similarities: Sequence[float], band: tuple[float, float]
+    similarities: np.ndarray, band: tuple[float, float]
 ) -> Figure:
     """Show how cosine similarities are spread, and the share inside `band`."""
-    values, (low, high) = np.asarray(similarities, dtype=float), band
+    values, (low, high) = np.asarray(similarities), band
     share = ((values >= low) & (values <= high)).mean()
     figure, axes = plt.subplots(figsize=(7.2, 3.4))
     axes.axvspan(low, high, color=COLOURS[1], alpha=0.25, linewidth=0, zorder=0)
-    axes.axvline(low, color=COLOURS[1], linewidth=0.8)
-    axes.axvline(high, color=COLOURS[1], linewidth=0.8)
     axes.hist(values, bins=np.arange(-1, 1.02, 0.02), color=COLOURS[0], alpha=0.9)
     axes.set(
         xlabel="Cosine similarity",

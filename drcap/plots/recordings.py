@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from drcap.audio import FLOOR_DB, HOP_SECONDS, MELS, log_mel
 from drcap.plots.style import COLOURS, PALE, headline, panels, styled
@@ -39,7 +40,10 @@ def plot_clip(
     wave.plot(seconds, waveform, linewidth=0.5)
     reach = max(float(np.abs(waveform).max(initial=0)), 1e-3) * 1.05
     wave.set(ylabel="Amplitude", ylim=(-reach, reach), xticklabels=[])
-    _draw_spectrogram(mel, waveform, sr)
+    image = _draw_spectrogram(mel, waveform, sr)
+    bar = figure.colorbar(image, ax=mel, pad=0.015, aspect=14)
+    bar.set_label("Level (dB re full scale)")
+    bar.outline.set_visible(False)
     for axes in (wave, mel):
         axes.set_xlim(0, len(waveform) / sr)
     if tags is not None:
@@ -63,7 +67,7 @@ def plot_examples(
         squeeze=False,
     )
     for (mel, beside), waveform, text in zip(rows, waveforms, texts, strict=True):
-        _draw_spectrogram(mel, waveform, sr, scale=False)
+        _draw_spectrogram(mel, waveform, sr)
         lines = [textwrap.fill(line, 58) for line in text.splitlines()]
         beside.text(0, 0.95, "\n".join(lines), va="top", fontsize=9)
         beside.set_axis_off()
@@ -88,9 +92,9 @@ def plot_encoder_input(
     mel.set(xlabel="Time (s)", ylabel="Mel band")
     folded.imshow(square, aspect="equal", **picture)
     side = len(square)
-    for place in np.arange(0, side + 1, patch_size) - 0.5:
-        folded.axhline(place, color="white", linewidth=0.25, alpha=0.6)
-        folded.axvline(place, color="white", linewidth=0.25, alpha=0.6)
+    places, ends = np.arange(0, side + 1, patch_size) - 0.5, (-0.5, side - 0.5)
+    for draw in (folded.hlines, folded.vlines):
+        draw(places, *ends, color="white", linewidth=0.25, alpha=0.6)
     folded.set(xlabel="Frame, within a piece of time", ylabel="Mel band of each piece")
     pieces, patches = side // log_mel.shape[1], (side // patch_size) ** 2
     mel.set_title(
@@ -99,10 +103,7 @@ def plot_encoder_input(
     return figure
 
 
-def _draw_spectrogram(
-    axes: Axes, waveform: np.ndarray, sr: int, *, scale: bool = True
-) -> None:
-    """Draw the log-mel spectrogram of a waveform (n,), its colour scale beside it."""
+def _draw_spectrogram(axes: Axes, waveform: np.ndarray, sr: int) -> AxesImage:
     import librosa
 
     decibels = log_mel(waveform, sr)
@@ -121,10 +122,7 @@ def _draw_spectrogram(
     bands = librosa.hz_to_mel(shown) / librosa.hz_to_mel(sr / 2) * (MELS + 1) - 0.5
     axes.set_yticks(bands, [f"{hertz / 1000:g}" for hertz in shown])
     axes.set(xlabel="Time (s)", ylabel="Frequency (kHz)")
-    if scale:
-        bar = axes.figure.colorbar(image, ax=axes, pad=0.015, aspect=14)
-        bar.set_label("Level (dB re full scale)")
-        bar.outline.set_visible(False)
+    return image
 
 
 def _draw_tags(axes: Axes, tags: Mapping[str, float]) -> None:
@@ -135,8 +133,6 @@ def _draw_tags(axes: Axes, tags: Mapping[str, float]) -> None:
         label = textwrap.shorten(name, 30, placeholder=" …")
         axes.text(0, place + 0.22, label, fontsize=9)
         axes.text(1.02, place, f"{probability:.2f}", va="center", fontsize=9)
-    axes.set(xlabel="Probability of the likeliest tags", xlim=(0, 1))
-    axes.set(
-        xticks=(0, 0.5, 1), yticks=[], ylim=(len(highest) - TAGS_SHOWN - 0.3, None)
-    )
+    axes.set(xlabel="Probability of the likeliest tags", xlim=(0, 1), yticks=[])
+    axes.set(xticks=(0, 0.5, 1), ylim=(len(highest) - TAGS_SHOWN - 0.3, None))
     axes.spines[:].set_visible(False)

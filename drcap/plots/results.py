@@ -1,4 +1,4 @@
-"""Figures of results: scores, differences beside the paper's, sweeps, datastores.
+"""Figures of results: scores, differences beside the paper's, sweeps, flows.
 
 Lines through a point are 95 % intervals over clips; the paper's numbers have none.
 """
@@ -11,35 +11,23 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import NullFormatter
+from matplotlib.patches import FancyBboxPatch
 
 from drcap.evaluation.bootstrap import interval
 from drcap.plots.style import (
     COLOURS,
     INK,
     LEGEND_ABOVE,
-    OURS,
     PALE,
-    PAPERS,
     PER_CENT,
-    THOUSANDS,
     grouped_bars,
     headline,
     panels,
     styled,
 )
 
+PARTS = 5  # of the clips, whose mean gains are shown with their intervals
 SWEPT = {"cider_d": "CIDEr-D (per cent)", "copied": "Captions copied from the prompt"}
-INDEXES = ("exact", "ivf", "hnsw")
-JOBS = {
-    "build on disk": ("build", "seconds"),
-    "index: ivf": ("search, ivf", "index_seconds"),
-    "index: hnsw": ("search, hnsw", "index_seconds"),
-    "select": ("select", "seconds"),
-    "project": ("project", "seconds"),
-}
-MEMORY_LIMIT = 4.0  # GB that any job may have resident
 
 
 @styled
@@ -103,29 +91,22 @@ def plot_differences(frame: pd.DataFrame, label: str, title: str) -> Figure:
     for axes, (name, lines) in zip(row, groups, strict=True):
         places = np.arange(len(lines))[::-1]
         axes.axvline(0, color=INK, linewidth=0.8)
-        axes.hlines(places, lines["low"], lines["high"], color=COLOURS[0])
-        axes.plot(lines["difference"], places, label="ours", **OURS)
-        paper = {"label": "the paper's", "markersize": 7}
-        axes.plot(lines["paper_difference"], places, **paper, **PAPERS)
+        _draw_rows(axes, places, lines, "difference", "paper_difference")
         axes.set_yticks(places, [textwrap.fill(text, 21) for text in lines["metric"]])
         axes.set(xlabel=label, ylim=(-0.6, len(lines) - 0.4))
         axes.set_title(name, fontsize=10)
-        axes.tick_params(axis="y", length=0)
-        axes.grid(axis="x")
     row[-1].legend(loc="best", fontsize=9)
     return headline(figure, title)
 
 
 @styled
-def plot_systems(
-    frame: pd.DataFrame, metrics: Sequence[str], title: str, own: str = "DRCap"
-) -> Figure:
+def plot_systems(frame: pd.DataFrame, metrics: Sequence[str], title: str) -> Figure:
     """Show the scores of every system: a column a pair of domains, a row a metric.
 
     frame : what `drcap.experiments.tables.beside_paper` returns, of a table or several
-    metrics : some of its metrics        own : the system whose row stands out
+    metrics : some of its metrics
 
-    A system has its row in every panel, also where it was not run.
+    A system has its row in every panel, also where it was not run; DRCap's stands out.
     """
     systems = list(frame["system"].unique())[::-1]  # from the bottom up
     blocks = list(frame.groupby(["ours_on", "paper_on"], sort=False))
@@ -140,14 +121,10 @@ def plot_systems(
         for axes, (_, block) in zip(row, blocks, strict=True):
             lines = block[block["metric"] == metric]
             places = [systems.index(name) for name in lines["system"]]
-            axes.hlines(places, lines["low"], lines["high"], color=COLOURS[0])
-            axes.plot(lines["ours"], places, **OURS)
-            axes.plot(lines["paper"], places, markersize=6, **PAPERS)
+            _draw_rows(axes, places, lines, "ours", "paper")
             axes.set_yticks(np.arange(len(systems)), systems)
             axes.set(xlim=(0, None), ylim=(-0.6, len(systems) - 0.4))
-            axes.tick_params(axis="y", length=0)
-            axes.grid(axis="x")
-            place = systems.index(own)
+            place = systems.index("DRCap")
             axes.axhspan(place - 0.5, place + 0.5, color=PALE, alpha=0.5, zorder=0)
             label = f"{metric} (per cent)"
             axes.set_xlabel(textwrap.fill(label, 30, break_on_hyphens=False))
@@ -156,10 +133,22 @@ def plot_systems(
         paper = f"\nthe paper: {paper_on}" if in_paper else ""
         axes.set_title(ours_on + paper, fontsize=10)
     if in_paper:
-        marks = {"ours": OURS, "the paper's": PAPERS}
-        handles = [Line2D([], [], label=name, **mark) for name, mark in marks.items()]
-        figure.legend(handles=handles, loc="upper right", ncols=2, borderpad=0)
+        handles = grid[0, 0].get_legend_handles_labels()
+        figure.legend(*handles, loc="upper right", ncols=2, borderpad=0)
     return headline(figure, title)
+
+
+def _draw_rows(
+    axes: Axes, places: Sequence[int], lines: pd.DataFrame, ours: str, paper: str
+) -> None:
+    """Draw a row a line: our number with its interval low to high, and the paper's."""
+    axes.hlines(places, lines["low"], lines["high"], color=COLOURS[0])
+    style = {"marker": "o", "color": COLOURS[0], "linestyle": "none"}
+    axes.plot(lines[ours], places, label="ours", **style)
+    style |= {"marker": "D", "color": COLOURS[1], "markerfacecolor": "none"}
+    axes.plot(lines[paper], places, label="the paper's", **style)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x")
 
 
 @styled
@@ -190,28 +179,25 @@ def plot_sweep(
 
 @styled
 def plot_gain(
-    similarities: Sequence[float], gains: Sequence[float], label: str, bins: int = 5
+    similarities: Sequence[float], gains: Sequence[float], label: str
 ) -> Figure:
     """Show what a clip gains over the similarity of its first retrieved caption.
 
     similarities, gains : one each a clip        label : what is gained, with its unit
-    bins : of as many clips each; their means have intervals
     """
     table = pd.DataFrame({"similarity": similarities, "gain": gains})
     table = table.sort_values("similarity", kind="stable")
-    parts = np.array_split(np.arange(len(table)), min(bins, len(table)))
+    parts = np.array_split(np.arange(len(table)), min(PARTS, len(table)))
     figure, axes = plt.subplots(figsize=(7.4, 4.0))
     axes.axhline(0, color=INK, linewidth=0.8)
     axes.scatter(table["similarity"], table["gain"], s=9, color=COLOURS[5], alpha=0.6)
-    means = [interval(table["gain"].to_numpy()[part]) for part in parts]
-    places = [table["similarity"].to_numpy()[part].mean() for part in parts]
-    low, high = ([getattr(mean, side) for mean in means] for side in ("low", "high"))
-    axes.vlines(places, low, high, color=COLOURS[0], linewidth=2)
+    places = [table["similarity"].iloc[part].mean() for part in parts]
+    means = pd.DataFrame(interval(table["gain"].iloc[part]) for part in parts)
+    axes.vlines(places, means["low"], means["high"], color=COLOURS[0], linewidth=2)
     legend = f"means of {len(parts)} parts of the clips"
-    middle = [mean.mean for mean in means]
-    axes.plot(places, middle, "o-", color=COLOURS[0], label=legend)
+    axes.plot(places, means["mean"], "o-", color=COLOURS[0], label=legend)
     spread = table["gain"].abs().quantile(0.97)
-    reach = 1.1 * max(spread, *np.abs(low), *np.abs(high), 1e-3)
+    reach = 1.1 * max(spread, means.abs().max(axis=None), 1e-3)
     outside = int((table["gain"].abs() > reach).sum())
     axes.set(ylim=(-reach, reach), ylabel=label)
     axes.set_xlabel(
@@ -245,51 +231,27 @@ def plot_origins(shares: pd.DataFrame, title: str) -> Figure:
 
 
 @styled
-def plot_scale(results: Sequence[dict]) -> Figure:
-    """Show seconds a job, milliseconds a query and peak memory over the captions.
+def plot_flows(flows: Mapping[str, Sequence[str]], title: str) -> Figure:
+    """Draw boxes joined by arrows, a row a flow: what goes into a language model.
 
-    results : one of each size, as `benchmarks/scale.py` writes them to result.json
+    flows : name of a row -> texts of its boxes; one that ends with "*" is coloured, as
+        what is trained
     """
-    figure, (jobs, search, memory) = plt.subplots(1, 3, figsize=(11.6, 3.9))
-    for label, (job, name) in JOBS.items():
-        _draw_sizes(jobs, results, label, [size[job][name] for size in results])
-    for index in INDEXES:
-        spent = [size[f"search, {index}"]["milliseconds"] for size in results]
-        _draw_sizes(search, results, index, spent)
-    for name in ("resident", "allocated"):
-        largest = [
-            max(
-                job[name]
-                for job in size.values()
-                if isinstance(job, dict) and name in job
-            )
-            for size in results
-        ]
-        _draw_sizes(memory, results, name, np.array(largest) / 1e9)
-    limit = {"color": INK, "linewidth": 0.8, "linestyle": "--", "label": "the limit"}
-    memory.axhline(MEMORY_LIMIT, **limit)
-    memory.legend(fontsize=8, loc="center left")
-    jobs.set(ylabel="Time of a job (s)")
-    search.set(ylabel="Time of a query, of 64 at once (ms)")
-    memory.set(ylabel="Peak memory of the largest job (GB)", yscale="linear", ylim=0)
-    return headline(figure, "What a datastore takes as it grows")
-
-
-def _largest(size: dict, name: str) -> float:
-    """Return the most memory that any job of a size had, in GB."""
-    jobs = (job for job in size.values() if isinstance(job, dict) and name in job)
-    return max(job[name] for job in jobs) / 1e9
-
-
-def _draw_sizes(
-    axes: Axes, results: Sequence[dict], label: str, values: Sequence[float]
-) -> None:
-    sizes = [size["captions"] for size in results]
-    axes.plot(sizes, values, "o-", markersize=4, label=label)
-    axes.set(xscale="log", yscale="log", xlabel="Captions (N)")
-    axes.set_xticks(sizes)
-    axes.xaxis.set_major_formatter(THOUSANDS)
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.tick_params("x", rotation=30)
-    axes.grid(True, which="major")
-    axes.legend(fontsize=8)
+    longest = max(len(boxes) for boxes in flows.values())
+    figure, axes = plt.subplots(figsize=(9.2, 0.5 + 0.95 * len(flows)))
+    shape = {"boxstyle": "round,pad=0.0,rounding_size=0.06", "edgecolor": "none"}
+    for row, (name, boxes) in enumerate(flows.items()):
+        axes.text(-0.12, -row, name, ha="right", va="center", fontweight="bold")
+        for column, text in enumerate(boxes):
+            fill, ink = (COLOURS[0], "white") if text.endswith("*") else (PALE, INK)
+            corner = column, -row - 0.32
+            axes.add_patch(FancyBboxPatch(corner, 0.8, 0.64, facecolor=fill, **shape))
+            centred = {"ha": "center", "va": "center", "fontsize": 8}
+            axes.text(column + 0.4, -row, text.removesuffix("*"), color=ink, **centred)
+            if column:
+                arrow = {"arrowstyle": "->", "color": INK}
+                ends = (column - 0.02, -row), (column - 0.18, -row)
+                axes.annotate("", *ends, arrowprops=arrow)
+    axes.set(xlim=(-0.65, longest), ylim=(0.55 - len(flows), 0.5))
+    axes.set_axis_off()
+    return headline(figure, title)

@@ -16,14 +16,6 @@ from drcap.atomic import atomic_path
 
 INK, PALE = "#2b2f36", "#d9dde3"
 COLOURS = ("#2f6db3", "#e08a2b", "#3f9b6e", "#b8507a", "#7a68b8", "#8c9099")
-# marks of a score: ours, and the paper's; their sizes are a figure's own
-OURS = {"marker": "o", "color": COLOURS[0], "linestyle": "none"}
-PAPERS = {
-    "marker": "D",
-    "color": COLOURS[1],
-    "markerfacecolor": "none",
-    "linestyle": "none",
-}
 STYLE = {
     "figure.dpi": 100,
     "figure.constrained_layout.use": True,

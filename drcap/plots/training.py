@@ -20,20 +20,18 @@ def plot_training(log: pd.DataFrame, title: str | None = None) -> Figure:
     figure, (loss, rate) = plt.subplots(
         2, 1, figsize=(7.2, 4.6), sharex=True, height_ratios=(3, 1)
     )
-    smooth = _draw_loss(loss, log.step, log.train_loss)
-    if (measured := log.dropna(subset="validation_loss")).size:
-        loss.plot(measured.step, measured.validation_loss, ".-", label="validation")
-        best = measured.loc[measured.validation_loss.idxmin()]
+    measured = log.dropna(subset="validation_loss")
+    smooth = _draw_loss(loss, log["step"], log["train_loss"], measured)
+    if len(measured):
+        best = measured.loc[measured["validation_loss"].idxmin()]
         loss.plot(best.step, best.validation_loss, "*", color=COLOURS[3], markersize=14)
         title = title or (
             f"Validation loss is lowest, {best.validation_loss:.3f}, "
             f"at step {best.step:,.0f}"
         )
-    top = max(smooth.quantile(0.98), measured.validation_loss.max()) * 1.08
+    top = max(smooth.quantile(0.98), measured["validation_loss"].max()) * 1.08
     loss.set(ylabel="Loss (nats per token)", title=title or "Training loss")
     loss.set_ylim(top=top)  # the first, untrained steps would flatten the rest
-    loss.legend()
-    loss.grid(axis="y")
     _draw_rate(rate, log)
     return figure
 
@@ -49,26 +47,30 @@ def plot_clap_training(log: pd.DataFrame) -> Figure:
         3, 1, figsize=(7.2, 5.6), sharex=True, height_ratios=(3, 2, 1)
     )
     steps, measured = log.dropna(subset="loss"), log.dropna(subset="recall_at_10")
-    _draw_loss(loss, steps.step, steps.loss)
-    loss.plot(measured.step, measured.validation_loss, ".-", label="validation")
-    recall.plot(measured.step, measured.recall_at_10, ".-", color=COLOURS[2])
-    first, last = measured.recall_at_10.iloc[[0, -1]]
+    _draw_loss(loss, steps["step"], steps["loss"], measured)
+    recall.plot(measured["step"], measured["recall_at_10"], ".-", color=COLOURS[2])
+    first, last = measured["recall_at_10"].iloc[[0, -1]]
     loss.set_title(f"R@10 on validation clips goes from {first:.2f} to {last:.2f}")
     loss.set(ylabel="Contrastive loss (nats)")
     recall.set(ylabel="R@10, audio to text", ylim=(0, 1))
-    for axes in (loss, recall):
-        axes.grid(axis="y")
-    loss.legend()
+    recall.grid(axis="y")
     _draw_rate(rate, steps)
     return figure
 
 
-def _draw_loss(axes: Axes, steps: pd.Series, losses: pd.Series) -> pd.Series:
-    """Draw the losses of a training and their running mean, which is returned."""
+def _draw_loss(
+    axes: Axes, steps: pd.Series, losses: pd.Series, measured: pd.DataFrame
+) -> pd.Series:
+    """Draw losses, their running mean, which is returned, and those of validation."""
     width = max(1, len(losses) // 50)
     smooth = losses.rolling(width, min_periods=1).mean()
     axes.plot(steps, losses, color=COLOURS[0], alpha=0.22, linewidth=0.7)
     axes.plot(steps, smooth, label=f"training, mean of {width} steps")
+    if len(measured):
+        losses = measured["validation_loss"]
+        axes.plot(measured["step"], losses, ".-", label="validation")
+    axes.legend()
+    axes.grid(axis="y")
     return smooth
 
 
@@ -90,17 +92,13 @@ def plot_losses(logs: Mapping[str, pd.DataFrame]) -> Figure:
     figure, row = panels(len(logs), 3.6, sharey=True)
     gaps = []
     for axes, (name, log) in zip(row, logs.items(), strict=True):
-        smooth = log["train_loss"].rolling(max(1, len(log) // 20), min_periods=1).mean()
-        axes.plot(log["step"], smooth, label="training, running mean")
         measured = log.dropna(subset="validation_loss")
-        validation = measured["validation_loss"]
-        axes.plot(measured["step"], validation, ".-", label="validation")
-        gaps.append(f"{validation.iloc[-1] - smooth.iloc[-1]:.2f} ({name})")
+        smooth = _draw_loss(axes, log["step"], log["train_loss"], measured)
+        gap = measured["validation_loss"].iloc[-1] - smooth.iloc[-1]
+        gaps.append(f"{gap:.2f} ({name})")
         axes.set(xlabel="Step", title=name)
         axes.xaxis.set_major_formatter(THOUSANDS)
-        axes.grid(axis="y")
     row[0].set_ylabel("Loss (nats per token)")
-    row[-1].legend()
     return headline(figure, f"Validation loss less training loss: {', '.join(gaps)}")
 
 
@@ -118,10 +116,10 @@ def plot_gap_over_training(log: pd.DataFrame) -> Figure:
         "recall_at_10": ("R@10, audio to text", COLOURS[0], 1),
     }
     for axes, (column, (label, colour, top)) in zip(row, shown.items(), strict=True):
-        axes.plot(measured.step, measured[column], ".-", color=colour)
-        axes.set(xlabel="Step", ylabel=label)
-        lowest, highest = measured[column].min(), measured[column].max()
-        axes.set_ylim(min(0, 1.1 * lowest), top or 1.1 * max(highest, 0.01))
+        values = measured[column]
+        axes.plot(measured["step"], values, ".-", color=colour)
+        lowest, highest = min(0, 1.1 * values.min()), 1.1 * max(values.max(), 0.01)
+        axes.set(xlabel="Step", ylabel=label, ylim=(lowest, top or highest))
         axes.xaxis.set_major_formatter(THOUSANDS)
         axes.grid(axis="y")
     first, last = measured.iloc[0], measured.iloc[-1]
