@@ -1,8 +1,10 @@
 """A toy space with frames and log-mels, toy clips, small settings of every system."""
 
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from doubles import TOY_CAPTIONS, ToyCLAP
 from doubles_experiments import RECIPE, clips_of
@@ -10,7 +12,7 @@ from doubles_experiments import RECIPE, clips_of
 from drcap.config import ExperimentsConfig, override
 from drcap.joint_space import JointSpace
 from drcap.systems import load_class
-from drcap.systems.base import System, TrainingSet
+from drcap.systems.base import ClipBatch, System, TrainingSet
 from drcap.systems.zeraucap import SoundEvents
 
 EVENTS = ["Dog", "Cat", "Bird", "Rain", "Engine", "Speech", "Wind"]
@@ -81,3 +83,16 @@ def toy_config(language_model: str) -> ExperimentsConfig:
         "baselines": SMALL,
     }
     return override(recipe, changes)
+
+
+@contextmanager
+def fitted_system(name: str, folder: Path, language_model: str, **settings):
+    """A fitted system with other settings, what it was fitted by, three test clips."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DRCAP_HOME", str(folder))
+        changes = {"baselines": {name: settings}} if settings else {}
+        config = override(toy_config(language_model), changes)
+        system, training_set = toy_system(name, toy_space()), toy_training_set(folder)
+        system.fit(training_set, config, folder / "run", progress=False)
+        batch = ClipBatch(tuple(clips_of(folder, "ac", "test", 3)), [])
+        yield system, training_set, batch, config

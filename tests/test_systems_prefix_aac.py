@@ -2,26 +2,18 @@
 
 import pytest
 import torch
-from doubles_experiments import clips_of
-from doubles_systems import toy_config, toy_space, toy_system, toy_training_set
+from doubles_systems import fitted_system
 
 from drcap.captioner.model import Captioner
 from drcap.config import PrefixAACConfig
-from drcap.systems.base import ClipBatch
 from drcap.systems.prefix_aac import TwoPrefixes, WordHead
 
 
 @pytest.fixture(scope="module")
 def fitted(tmp_path_factory, language_model):
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("prefix")
-        patch.setenv("DRCAP_HOME", str(folder))
-        system = toy_system("prefix_aac", toy_space())
-        training_set = toy_training_set(folder)
-        config = toy_config(language_model)
-        system.fit(training_set, config, folder / "run", progress=False)
-        batch = ClipBatch(tuple(clips_of(folder, "ac", "test", 3)), [])
-        yield system, training_set, batch, config
+    folder = tmp_path_factory.mktemp("prefix")
+    with fitted_system("prefix_aac", folder, language_model) as everything:
+        yield everything
 
 
 def test_a_row_holds_frames_and_posteriors(fitted):

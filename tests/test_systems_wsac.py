@@ -5,27 +5,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from doubles_experiments import clips_of
-from doubles_systems import toy_config, toy_space, toy_training_set
+from doubles_systems import fitted_system, toy_config, toy_space
 from torch.nn import functional as F
 
 from drcap.config import override
-from drcap.systems.base import ClipBatch
-from drcap.systems.wsac import WSAC, NoisyDRCap, OneTokenCaptioner, SharedWSAC
+from drcap.systems.wsac import NoisyDRCap, OneTokenCaptioner, SharedWSAC
 
 
 @pytest.fixture(scope="module")
 def wsac(tmp_path_factory, language_model):
-    with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("wsac")
-        patch.setenv("DRCAP_HOME", str(folder))
-        system = WSAC(toy_space())
-        shift = {"baselines": {"wsac": {"bridge": "shift"}}}
-        config = override(toy_config(language_model), shift)
-        assert WSAC.reads_recordings(config)
-        training_set = toy_training_set(folder)
-        system.fit(training_set, config, folder / "run", progress=False)
-        yield system, ClipBatch(tuple(clips_of(folder, "ac", "test", 3)), [])
+    folder = tmp_path_factory.mktemp("wsac")
+    with fitted_system("wsac", folder, language_model, bridge="shift") as everything:
+        system, _, batch, config = everything
+        assert system.reads_recordings(config)
+        yield system, batch
 
 
 def bridged(system, batch, bridge):

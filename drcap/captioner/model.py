@@ -35,11 +35,9 @@ class Captioner(nn.Module):
     """Captions a CLAP embedding and its retrieved captions with a language model.
 
     embedding_dim : D, width of the CLAP space; the mapper is D -> H, the LLM's width
-    settings : of a system with a mapper, a prompt or a loss of its own
+    settings : of a system with its own mapper, prompt or loss; may be a tuple of them
+        and of sizes
     """
-
-    label_smoothing = 0.0  # of the loss in training
-    mapper_rate = 1.0  # learning rate of the mapper over that of the adapter
 
     def __init__(
         self, llm, tokenizer, embedding_dim: int, config: CaptionerConfig, settings=None
@@ -47,6 +45,9 @@ class Captioner(nn.Module):
         super().__init__()
         self.config = config
         self.settings = settings
+        own = settings[0] if isinstance(settings, tuple) else settings
+        self.label_smoothing = getattr(own, "label_smoothing", 0.0)  # in training
+        self.mapper_rate = getattr(own, "mapper_rate", 1.0)  # over the adapter's
         self.tokenizer = tokenizer
         self.llm = llm.requires_grad_(False)
         self.prompts = self.make_prompts()

@@ -124,10 +124,6 @@ class WordHead(nn.Module):
 class PrefixAACCaptioner(Captioner):
     """A frozen language model behind two prefixes, with a trained head."""
 
-    def __init__(self, llm, tokenizer, embedding_dim, config, settings):
-        super().__init__(llm, tokenizer, embedding_dim, config, settings)
-        self.mapper_rate = settings[0].mapper_rate
-
     def make_prompts(self) -> PrefixPrompts:
         own, classes, _ = self.settings
         length = own.temporal - (-classes // own.label_group)
