@@ -10,8 +10,7 @@ import pandas as pd
 import soxr
 
 from drcap import assets
-from drcap.clap.tag_bridge import pooled
-from drcap.clap.yamnet import CLASSES, YAMNet
+from drcap.clap.yamnet import CLASSES, YAMNet, pooled
 from drcap.clap.yamnet import SR as TAGGER_SR
 from soundscapes.dsp import SR
 from soundscapes.events import GENERATORS

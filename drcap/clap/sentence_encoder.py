@@ -1,4 +1,4 @@
-"""The sentence encoder of the tag bridge: mean token state, unit norm.
+"""The sentence encoder of the caption bridge: mean token state, unit norm.
 
 Texts go through the model in batches of like length, so that a batch pads little.
 Checked against sentence-transformers.

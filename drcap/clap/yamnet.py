@@ -1,4 +1,4 @@
-"""YAMNet, the AudioSet tagger of the tag bridge: waveform -> 521 class probabilities.
+"""YAMNet, the AudioSet tagger of the caption bridge: waveform -> 521 probabilities.
 
 The 8-bit ONNX graph takes log-mel patches of 0.96 s at a hop of 0.48 s; this module
 makes them as YAMNet was trained with: 16 kHz, 25 ms Hann window, 10 ms hop, 64 HTK mel
@@ -51,6 +51,16 @@ class YAMNet:
         logits = centred * constants["class_scores_scale"]
         return 1 / (1 + np.exp(-np.clip(logits, -80, 80)))
 
+    @property
+    def classifier(self) -> np.ndarray:
+        """The last layer's rows, (521, 1024): classes that are alike have like rows."""
+        import onnx
+
+        for tensor in onnx.load(self.model_path).graph.initializer:
+            if tensor.name == "model.classifier.weight":
+                return onnx.numpy_helper.to_array(tensor)
+        raise KeyError("model.classifier.weight")
+
     @cached_property
     def _model(self):
         import onnx
@@ -62,6 +72,11 @@ class YAMNet:
             if tensor.name.startswith(("audio_", "class_scores_"))
         }
         return _exact_session(model), constants
+
+
+def pooled(over_time: np.ndarray) -> np.ndarray:
+    """Pool probabilities (P, 521) over time: half the mean, half the maximum."""
+    return (over_time.mean(0) + over_time.max(0)) / 2
 
 
 def _exact_session(model):

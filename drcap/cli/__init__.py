@@ -4,7 +4,7 @@
 - `options.py`      options that subcommands share, and what they mean
 - `caption.py`      recordings in, captions out
 - `evaluate.py`     a data set captioned and scored
-- `train.py`        CLAP, captioner, tag bridge, and every system of the tables
+- `train.py`        CLAP, captioner, caption bridge, and every system of the tables
 - `experiment.py`   cells of the grid: trained, captioned, scored
 - `datastore.py`    captions to retrieve from
 - `data.py`         the real datasets

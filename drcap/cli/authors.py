@@ -63,7 +63,7 @@ def export_clips(
     output: option(Path, "The file to write."),
     purpose: option(Purpose, "A line a caption, or a recording.", "--for") = TRAINING,
     datastore: option(Path | None, "Fills similar_captions.") = None,
-    clap: option(str, "The CLAP model of the datastore.") = "tag-bridge",
+    clap: option(str, "The CLAP model of the datastore.") = "caption-bridge",
     seed: option(int, "Of the similar captions drawn.") = 0,
 ) -> None:
     """Write a prepared subset in the form that the authors' code reads.

@@ -25,6 +25,7 @@ def caption(
     captions: option(Path | None, "File that serves as datastore and support.") = None,
     top_k: options.TopK = None,
     beams: options.Beams = None,
+    choice: options.Choice = None,
     device: options.Device = "auto",
     checkpoint: options.Checkpoint = None,
     no_retrieval: options.NoRetrieval = False,
@@ -39,7 +40,8 @@ def caption(
     from drcap.audio import find_recordings
 
     chosen = options.CaptionOptions(
-        datastore, support, top_k, beams, no_retrieval, no_projection, captions
+        *(datastore, support, top_k, beams),
+        *(no_retrieval, no_projection, captions, choice),
     )
     recordings = find_recordings(paths, recursive=recursive)
     model = options.load_model(checkpoint, device)

@@ -19,14 +19,14 @@ TEXTS = "txt (one a line), csv, tsv, jsonl or parquet (`caption`)."
 Folder = argument(Path, "DIR", "A datastore's folder.")
 CaptionsFile = argument(Path, "CAPTIONS_FILE", TEXTS)
 Clap = option(str, "The CLAP model that encodes the captions.")
-TAG_BRIDGE = "tag-bridge"
+BRIDGE = "caption-bridge"
 
 
 @app.command()
 def build(
     captions_file: CaptionsFile,
     output: option(Path, "The folder to write."),
-    clap: Clap = TAG_BRIDGE,
+    clap: Clap = BRIDGE,
     dtype: option(str, "Of embeddings on disk: float32 or float16.") = "float32",
     index: option(str, "Search: exact, or approximate by ivf or hnsw.") = "exact",
     processes: option(int, "How many encode; on GPUs, one each.", min=1) = 1,
@@ -97,7 +97,7 @@ def _launch(processes: int) -> None:
 
 
 @app.command()
-def add(folder: Folder, captions_file: CaptionsFile, clap: Clap = TAG_BRIDGE) -> None:
+def add(folder: Folder, captions_file: CaptionsFile, clap: Clap = BRIDGE) -> None:
     """Add the captions of a file, encoding only those that are new."""
     from drcap.data.clip import read_captions
     from drcap.environment import hush

@@ -40,6 +40,7 @@ def evaluate(
     support: options.Support = None,
     top_k: options.TopK = None,
     beams: options.Beams = None,
+    choice: options.Choice = None,
     device: options.Device = "auto",
     checkpoint: options.Checkpoint = None,
     no_retrieval: options.NoRetrieval = False,
@@ -63,7 +64,8 @@ def evaluate(
     names = [name.strip() for name in metrics.split(",")] if metrics else None
     check_names(names or ())
     chosen = options.CaptionOptions(
-        datastore, support, top_k, beams, no_retrieval, no_projection
+        *(datastore, support, top_k, beams, no_retrieval, no_projection),
+        choice=choice,
     )
     listed = read_clips(dataset, root, split)
     folder = options.writable(output or default_folder() / f"{dataset}-{split}")

@@ -39,6 +39,7 @@ Datastore = option(Path | None, "Datastore to retrieve from.", default=CAPTIONS)
 Support = option(Path | None, "Datastore to project onto.", default=CAPTIONS)
 TopK = option(int | None, "Captions in a prompt.", min=0, default="the captioner's")
 Beams = option(int | None, "Of the beam search.", min=1, default="the captioner's")
+Choice = option(str | None, "first_beam or mbr.", default="the captioner's")
 NoRetrieval = option(bool, "Prompt without similar captions.", "--no-retrieval")
 NoProjection = option(bool, "Use audio embeddings as they are.", "--no-projection")
 EXCLUDING = (
@@ -63,6 +64,7 @@ class CaptionOptions:
     no_retrieval: bool
     no_projection: bool
     captions: Path | None = None
+    choice: str | None = None
 
     def __post_init__(self):
         for pair in EXCLUDING:
@@ -86,6 +88,7 @@ class CaptionOptions:
         return given | {
             "top_k": self.top_k,
             "num_beams": self.beams,
+            "choice": self.choice,
             "retrieval": False if self.no_retrieval else None,
             "projection": False if self.no_projection else None,
         }

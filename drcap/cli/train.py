@@ -1,4 +1,4 @@
-"""`drcap train`: CLAP, the captioner, the tag bridge, and every system of the tables.
+"""`drcap train`: CLAP, the captioner, the caption bridge, every system of the tables.
 
 A killed training resumes when the command is called again. Under `accelerate launch -m
 drcap.cli train ...` processes share each batch of CLAP or captioner; on a CPU give
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from drcap.retrieval import CaptionDatastore
 
 app = typer.Typer(
-    help="Train CLAP, a captioner, the tag bridge or a system of the tables.",
+    help="Train CLAP, a captioner, the caption bridge or a system of the tables.",
     no_args_is_help=True,
 )
 RUNS = "below runs/ in drcap's cache"
@@ -167,27 +167,31 @@ def _save(best: Path, target: Path, config: "Config") -> None:
 
 
 @app.command()
-def bridge(output: option(Path | None, "File.", default="the shipped one") = None):
-    """Fit the tag bridge to AudioCaps' training captions, in about a minute."""
+def bridge(
+    output: option(Path | None, "Folder.", default="the shipped one") = None,
+    seed: options.Seed = 0,
+):
+    """Fit the caption bridge to AudioCaps' training captions, in some minutes."""
     from drcap import assets
     from drcap.atomic import write_json
+    from drcap.clap.bridge import FITTED, FOLDER, STATISTICS, fit, read_statistics, save
     from drcap.clap.sentence_encoder import SentenceEncoder
-    from drcap.clap.tag_bridge import FITTED, fit, save
     from drcap.clap.yamnet import YAMNet
-    from drcap.data.audiocaps import read_training_captions
     from drcap.environment import hush
-    from drcap.record import run_record
+    from drcap.record import RECORD, run_record
+    from drcap.retrieval.default import default_captions
 
     hush()
-    started, target = time.time(), output or FITTED
-    options.writable(target.absolute().parent)
-    source = assets.asset_path("audiocaps-captions") / "train_v2.csv"
+    started, folder = time.time(), options.writable(output or FOLDER)
+    statistics = read_statistics()
     class_names = YAMNet(assets.asset_path("yamnet")).class_names
     sentences = SentenceEncoder(assets.resolve_model("all-minilm-l6-v2"))
-    save(fit(class_names, read_training_captions(source), sentences), target)
-    record = run_record(started=started, inputs=[source])
-    write_json(target.with_suffix(".json"), record)
-    print(target)
+    fitted = fit(class_names, default_captions(), sentences, statistics, seed=seed)
+    save(fitted, folder / FITTED)
+    source = assets.asset_path("audiocaps-captions") / "train_v2.csv"
+    inputs = [source, FOLDER / STATISTICS]
+    write_json(folder / RECORD, run_record(started=started, seed=seed, inputs=inputs))
+    print(folder / FITTED)
 
 
 def _add_system(name: str) -> None:
