@@ -5,8 +5,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from functools import cache
 
 import pandas as pd
@@ -14,7 +12,7 @@ import pytest
 
 from drcap import paths
 from drcap.assets import asset_path
-from drcap.errors import AssetError, MetricError
+from drcap.errors import MetricError
 from drcap.evaluation import engine, java
 
 TEXTS = ["A dog barks, loudly!", "", "it's 5.5 (metres)", "*NL* is no line", ""]
@@ -23,7 +21,7 @@ TEXTS = ["A dog barks, loudly!", "", "it's 5.5 (metres)", "*NL* is no line", ""]
 @pytest.fixture
 def not_started(monkeypatch):
     """As in a process in which Java has not been started."""
-    monkeypatch.setattr(java, "_start_once", cache(java._start_once.__wrapped__))
+    monkeypatch.setattr(java, "_start", cache(java._start.__wrapped__))
     monkeypatch.setattr(java, "_scorer", cache(java._scorer.__wrapped__))
 
 
@@ -59,51 +57,6 @@ def test_a_java_that_cannot_be_started_is_named(tmp_path, monkeypatch, not_start
         with pytest.raises(MetricError, match="does not start: .*Cannot allocate"):
             java.meteor(["a dog"], [["a dog"]])
         (tmp_path / library).unlink()
-
-
-def test_what_fails_while_warming_up_is_raised_when_it_is_needed(
-    tmp_path, monkeypatch, not_started, capfd
-):
-    monkeypatch.setenv("DRCAP_HOME", str(tmp_path))
-    java.warm_up()
-    for thread in threading.enumerate():
-        if thread.name == "meteor":
-            thread.join()
-    assert capfd.readouterr() == ("", "")
-    with pytest.raises(AssetError, match="drcap assets fetch caption-metrics"):
-        java.meteor(["a dog"], [["a dog"]])
-
-
-def test_the_table_is_read_once_by_all_who_need_it(monkeypatch):
-    reads = []
-
-    class Scorer:
-        def getMeteorStats(self, *texts):
-            raise MetricError("scored")
-
-    @cache
-    def read():
-        time.sleep(0.05)
-        reads.append(1)
-        return Scorer()
-
-    monkeypatch.setattr(java, "_start", lambda: None)
-    monkeypatch.setattr(java, "_scorer", read)
-    monkeypatch.setattr(java.jpype, "JPackage", lambda name: FakePackage())
-    monkeypatch.setattr(java.jpype, "java", FakePackage(), raising=False)
-    java.warm_up()
-    java.warm_up()
-    with pytest.raises(MetricError, match="scored"):
-        java.meteor(["a dog"], [["a dog"]])
-    assert reads == [1]
-
-
-class FakePackage:
-    def __getattr__(self, name):
-        return self
-
-    def __call__(self, *arguments):
-        return self
 
 
 # --- the real Java ----------------------------------------------------------------
@@ -149,8 +102,7 @@ import faiss, jpype, numpy, torch
 from drcap.evaluation import java
 starter = threading.Thread(target=java._start)
 starter.start(), starter.join()
-java._scorer = lambda: jpype.java.lang.Thread.sleep(3000)  # in place of the table
-java.warm_up()
+threading.Thread(target=lambda: jpype.java.lang.Thread.sleep(1000)).start()
 index = faiss.IndexFlatIP(8)
 index.add(numpy.eye(8, dtype="float32"))
 rows = index.search(numpy.eye(8, dtype="float32"), 1)[1].ravel().tolist()

@@ -239,18 +239,6 @@ def test_a_metric_that_others_build_on_is_computed_once(
     assert scores.unavailable == reasons
 
 
-def test_meteor_is_computed_last_and_reported_where_it_was_asked_for(monkeypatch):
-    turns = []
-    for name in ("meteor", "fense", "vocab"):
-        monkeypatch.setitem(
-            METRICS, name, lambda texts, name=name: turns.append(name) or (0.0, [0.0])
-        )
-    monkeypatch.setattr(java, "warm_up", lambda: turns.append("warm up"))
-    scores = score(["a dog"], [["a dog"]], ["meteor", "fense", "vocab"])
-    assert turns == ["warm up", "fense", "vocab", "meteor"]
-    assert list(scores.corpus) == ["meteor", "fense", "vocab"]
-
-
 @pytest.mark.parametrize(
     ("candidates", "mult_references", "message"),
     [

@@ -25,7 +25,9 @@ def functional() -> ModuleType:
     if importlib.util.find_spec("aac_metrics") is None:
         raise MetricError(f"the aac-metrics package is missing: run `{INSTALL}`")
     if "msclap" not in sys.modules and importlib.util.find_spec("msclap") is None:
-        sys.modules["msclap"] = _stand_in_for_msclap()
+        stand_in = sys.modules["msclap"] = ModuleType("msclap")
+        stand_in.__spec__ = ModuleSpec("msclap", loader=None)  # find_spec asks for one
+        stand_in.CLAP = type("CLAP", (), {})
     from aac_metrics import functional
 
     return functional
@@ -45,10 +47,9 @@ def mean(clips: list[float]) -> Score:
 def ptb_tokenise(sentences: list[str]) -> list[str]:
     """Lower-case sentences and split off punctuation as the Penn Treebank does.
 
-    Returns each sentence as words joined by single blanks, without the punctuation
-    marks that aac-metrics drops. White space of any kind counts as one blank, since a
-    line break would end a sentence. Each sentence is tokenised once a process. Raises
-    as `drcap.evaluation.java.ptb_tokenise` does.
+    Returns each as words joined by single blanks, without the punctuation marks that
+    aac-metrics drops. A line break would end a sentence, and counts as a blank. Each
+    sentence is tokenised once a process. Errors are those of `java.ptb_tokenise`.
     """
     functional()
     from aac_metrics.utils.tokenization import PTB_PUNCTUATIONS
@@ -59,10 +60,3 @@ def ptb_tokenise(sentences: list[str]) -> list[str]:
             words = (word for word in line.split(" ") if word not in PTB_PUNCTUATIONS)
             _tokenised[text] = " ".join(words)
     return [_tokenised[text] for text in sentences]
-
-
-def _stand_in_for_msclap() -> ModuleType:
-    module = ModuleType("msclap")
-    module.__spec__ = ModuleSpec("msclap", loader=None)  # find_spec asks for one
-    module.CLAP = type("CLAP", (), {})
-    return module

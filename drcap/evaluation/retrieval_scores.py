@@ -71,40 +71,27 @@ def _scores(
     answers = np.bincount(clip_of_item)[clip_of_query]  # right ones, of each query
     nearest = [order[:, :DEEPEST] for order in _ranked(queries, items)]
     right = clip_of_item[np.concatenate(nearest)] == clip_of_query[:, None]  # (Q, k)
-    places = np.arange(1, right.shape[1] + 1)
-    precision = np.cumsum(right, axis=1) / places
+    precision = np.cumsum(right, axis=1) / np.arange(1, right.shape[1] + 1)
     average = (precision * right).sum(axis=1) / np.minimum(answers, DEEPEST)
     recalls = {f"R@{k}": float(right[:, :k].any(axis=1).mean()) for k in DEPTHS}
     return recalls | {f"mAP@{DEEPEST}": float(average.mean())}
 
 
 def _ranked(queries: np.ndarray, items: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the rows of all items, the nearest first, of each query of a block.
-
-    Cosines are rounded to six decimals: what lies below depends on the order of
-    summation, and ties must not.
-    """
+    """Yield the rows of all items, the nearest first, of each query of a block."""
     columns = items.astype(np.float64).T
     for start in range(0, len(queries), BLOCK):
         block = queries[start : start + BLOCK].astype(np.float64)
+        # below six decimals, cosines depend on the order of summation; ties must not
         yield np.argsort(-np.round(block @ columns, 6), axis=1, kind="stable")
 
 
 def _check(audio: np.ndarray, text: np.ndarray, clip_of_text: np.ndarray) -> None:
     if audio.ndim != 2 or text.ndim != 2 or audio.shape[1:] != text.shape[1:]:
-        raise ValueError(
-            f"audio {audio.shape} and text {text.shape} do not fit: expected (N, D) "
-            "and (M, D)"
-        )
+        raise ValueError(f"{audio.shape}, {text.shape} do not fit: not (N, D), (M, D)")
     if clip_of_text.shape != (len(text),):
-        raise ValueError(
-            f"clip_of_text {clip_of_text.shape} names no clip for each of the "
-            f"{len(text)} captions"
-        )
+        raise ValueError(f"{clip_of_text.shape} names no clip for each of {text.shape}")
     if not (np.isfinite(audio).all() and np.isfinite(text).all()):
         raise ValueError("the embeddings hold NaN or infinite values")
     if not np.array_equal(np.unique(clip_of_text), np.arange(len(audio))):
-        raise ValueError(
-            f"every clip, 0 to {len(audio) - 1}, needs a caption, and every caption "
-            "one of these clips"
-        )
+        raise ValueError("every clip needs a caption, every caption one of the clips")

@@ -31,8 +31,7 @@ def spice(candidates: list[str], mult_references: list[list[str]]) -> list[float
     """Score B tokenised candidates of any number of systems: (B,), in [0, 1].
 
     Takes 10 s for the models if any caption is new, and then 25 ms a new caption on two
-    cores. Raises AssetError naming the file that is missing and how to get it, and
-    MetricError if Java is missing or SPICE fails.
+    cores. AssetError if a file is missing, MetricError if Java is or SPICE fails.
     """
     folder = asset_path("caption-metrics") / "aac-metrics" / "spice"
     jars = [folder / "spice-1.0.jar", folder / "lib" / "*"]
@@ -85,13 +84,12 @@ def _run(command: list[str]) -> None:
 
 def _read(results: Path, count: int) -> list[float]:
     try:
-        by_clip = {
-            item["image_id"]: float(item["scores"]["All"]["f"])
-            for item in json.loads(results.read_text(encoding="utf-8"))
-        }
-        scores = [by_clip[clip] for clip in range(count)]
+        items = json.loads(results.read_text(encoding="utf-8"))
+        by_clip = {item["image_id"]: item["scores"]["All"]["f"] for item in items}
+        scores = [float(by_clip[clip]) for clip in range(count)]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MetricError(f"SPICE left no scores to be read: {error!r}") from error
-    if wrong := [clip for clip, value in enumerate(scores) if not math.isfinite(value)]:
-        raise MetricError(f"SPICE gave clip {wrong[0]} no score")
+    for clip, value in enumerate(scores):
+        if not math.isfinite(value):
+            raise MetricError(f"SPICE gave clip {clip} no score")
     return scores
