@@ -19,11 +19,7 @@ from transformers import (
 
 from drcap.captioner import language_model as module
 from drcap.captioner.generate import generate
-from drcap.captioner.language_model import (
-    checkpoint_activations,
-    load_language_model,
-    require_available,
-)
+from drcap.captioner.language_model import checkpoint_activations, load_language_model
 from drcap.captioner.model import Captioner
 from drcap.config import CaptionerConfig, GenerationConfig
 from drcap.errors import AssetError, ConfigError
@@ -174,49 +170,30 @@ def test_checkpointed_activations_give_the_same_gradient(folder):
 # optional packages
 
 
-@pytest.fixture
-def machine(monkeypatch):
-    """Pretend that there is a GPU or none, and which packages are installed."""
-
-    def pretend(gpu, *packages):
-        monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
-        monkeypatch.setattr(module, "find_spec", lambda name: name in packages)
-
-    return pretend
-
-
-NF4 = CaptionerConfig(quantisation="nf4")
-
-
-@pytest.mark.parametrize(
-    ("config", "attention", "module_name", "package"),
-    [
-        (NF4, "sdpa", "bitsandbytes", "'bitsandbytes>="),
-        (CaptionerConfig(), "flash_attention_2", "flash_attn", "'flash-attn'"),
-    ],
-)
-def test_a_setting_that_needs_a_gpu_and_a_package_names_them(
-    machine, config, attention, module_name, package
+def test_a_setting_that_needs_a_package_says_what_transformers_says(
+    folder, monkeypatch
 ):
-    machine(False, module_name)
-    with pytest.raises(ConfigError, match="needs a CUDA GPU and none is visible; use"):
-        require_available(config, torch.bfloat16, attention)
-    machine(True)
-    with pytest.raises(ConfigError, match=f"run `pip install {package}"):
-        require_available(config, torch.bfloat16, attention)
-    machine(True, module_name)
-    require_available(config, torch.bfloat16, attention)
-    if module_name == "flash_attn":
-        with pytest.raises(ConfigError, match="needs bfloat16 and not float32; use sd"):
-            require_available(config, torch.float32, attention)
+    def lacking(*source, **options):
+        raise ImportError("Using 4 bit requires bitsandbytes: `pip install it`\nmore")
+
+    monkeypatch.setattr(module.AutoModelForCausalLM, "from_pretrained", lacking)
+    with pytest.raises(
+        ConfigError, match="^captioner: Using 4 bit .*`pip install it`$"
+    ):
+        load(folder)
 
 
-def test_four_bit_weights_are_refused_before_a_model_is_looked_for(tmp_path):
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU")
+def test_what_needs_a_gpu_is_refused_before_a_model_is_looked_for(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     config = CaptionerConfig(str(tmp_path / "nowhere"), quantisation="nf4")
-    with pytest.raises(ConfigError, match="captioner.quantisation: nf4 needs"):
+    with pytest.raises(
+        ConfigError, match="captioner.quantisation: nf4 needs a CUDA GP"
+    ):
         Captioner.create(32, config, torch.bfloat16)
+    with pytest.raises(ConfigError, match="captioner.attention: flash_.*; use sdpa"):
+        load_language_model(CaptionerConfig(), torch.bfloat16, "flash_attention_2")
 
 
 @pytest.mark.gpu

@@ -32,7 +32,7 @@ class Batch(NamedTuple):
 
     @property
     def caption_tokens(self) -> int:
-        """The number of tokens that the loss is a mean over."""
+        """Tokens that the loss is a mean over."""
         return sum(map(len, self.targets))
 
     def rows(self, start: int, stop: int) -> "Batch":

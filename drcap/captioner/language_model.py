@@ -5,7 +5,6 @@ Vicuna, Llama, Qwen, Mistral and similar models load by asset name, folder or hu
 """
 
 from functools import cache
-from importlib.util import find_spec
 
 import torch
 from peft import LoraConfig, get_peft_model
@@ -37,11 +36,15 @@ def load_language_model(config: CaptionerConfig, dtype: torch.dtype, attention: 
     AssetError if the model is not found; ConfigError if it does not suit the captioner,
     or if a package or GPU that the settings need is missing.
     """
-    require_available(config, dtype, attention)
-    name = config.language_model
+    name, gpu = config.language_model, torch.cuda.is_available()
+    no_gpu = "needs a CUDA GPU and none is visible; use"
+    flash = attention == "flash_attention_2"
+    _require(gpu or not flash, f"captioner.attention: {attention} {no_gpu} sdpa")
+    whole = config.quantisation == "none"
+    _require(gpu or whole, f"captioner.quantisation: nf4 {no_gpu} none")
     source = assets.resolve_model(name)
     options = {"dtype": dtype, "attn_implementation": attention}
-    if config.quantisation == "nf4":  # as QLoRA (Dettmers et al., 2023)
+    if not whole:  # as QLoRA (Dettmers et al., 2023)
         options["device_map"] = {"": torch.cuda.current_device()}
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True,
@@ -54,8 +57,10 @@ def load_language_model(config: CaptionerConfig, dtype: torch.dtype, attention: 
             options["config"] = _shortened(source, config.language_model_blocks)
         llm = AutoModelForCausalLM.from_pretrained(source, **options)
         tokenizer = _tokenizer(source)  # which all captioners of a model share
+    except ImportError as error:  # names the package that 4 bit or flash needs
+        raise ConfigError(f"captioner: {_first_line(error)}") from None
     except OSError as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = _first_line(error)
         raise AssetError(
             f"language model '{name}': cannot be loaded ({reason}); fetch it with "
             f"`hf download {name}` where there is a network, or name its folder"
@@ -77,25 +82,6 @@ def load_language_model(config: CaptionerConfig, dtype: torch.dtype, attention: 
             f"({key}), which is not supported; name another",
         )
     return llm, tokenizer
-
-
-def require_available(
-    config: CaptionerConfig, dtype: torch.dtype, attention: str
-) -> None:
-    """Raise ConfigError if the settings need a GPU or a package that is missing."""
-    needs = []
-    if config.quantisation == "nf4":
-        needs.append(("quantisation: nf4", "bitsandbytes", ">=0.46.1", "none"))
-    if attention == "flash_attention_2":
-        needs.append(("attention: flash_attention_2", "flash-attn", "", "sdpa"))
-    for setting, package, version, other in needs:
-        key, gpu = f"captioner.{setting} needs", torch.cuda.is_available()
-        _require(gpu, f"{key} a CUDA GPU and none is visible; use {other}")
-        module = package.replace("-", "_")
-        remedy = f"run `pip install '{package}{version}'`, or use {other}"
-        _require(find_spec(module), f"{key} {module}: {remedy}")
-        half = module == "bitsandbytes" or dtype is not torch.float32
-        _require(half, f"{key} bfloat16 and not float32; use {other}")
 
 
 def with_adapter(llm: PreTrainedModel, config: CaptionerConfig):
@@ -179,6 +165,10 @@ def _shortened(source: str, blocks: int):
     if getattr(text, "layer_types", None):  # the kind of attention of each block
         text.layer_types = text.layer_types[:blocks]
     return shortened
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
 
 
 def _require(holds: object, problem: str) -> None:

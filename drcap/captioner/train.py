@@ -85,10 +85,7 @@ def train(
 
 
 def finished(config: Config, folder: Path) -> TrainingRun | None:
-    """Return the run in `folder` if it is complete, without loading a model.
-
-    ConfigError if `folder` holds a run of another configuration.
-    """
+    """Return the run in `folder` if it is complete; ConfigError if it is another."""
     folder = Path(folder)
     path = folder / "config.json"
     there = Config.from_dict(json.loads(path.read_text())) if path.exists() else config
@@ -109,10 +106,7 @@ def untrained(
     device: str = "auto",
     settings: object = None,
 ) -> Captioner:
-    """Create a captioner to be trained, its random weights drawn by the seed.
-
-    Errors of `Captioner.create`; ConfigError if the weights cannot be sharded.
-    """
+    """Create a captioner to be trained; errors of `Captioner.create`."""
     processes = Processes(device)
     torch.manual_seed(config.seed)
     dtype = training_dtype(config.training.dtype, processes.device)
@@ -147,8 +141,8 @@ class Trainer:
         size, count = self.settings.batch_size, self.processes.count
         key = f"training.batch_size: {size}"
         if size < count:
-            rule = f"launch {size} or fewer"
-            raise ConfigError(f"{key} cannot be shared by {count} processes; {rule}")
+            problem = f"cannot be shared by {count} processes; launch {size} or fewer"
+            raise ConfigError(f"{key} {problem}")
         if size > len(self.examples):
             captions = f"{len(self.examples)} training captions"
             raise ConfigError(f"{key} is more than the {captions}")
@@ -266,10 +260,7 @@ def shares(
 
 
 def seed_dropout(seed: int, step: int, first: int) -> None:
-    """Seed the dropout of the part of a batch that begins with row `first`.
-
-    Micro-batches of a given size thus draw the same in any number of processes.
-    """
+    """Seed the dropout of a batch's part by its first row, whichever process has it."""
     if first == 0:
         torch.manual_seed(seed * 1_000_003 + step)
     else:
