@@ -51,7 +51,7 @@ class Question:
     ) -> tuple[Value, Value]:
         """Return what is to be the larger, and what the smaller.
 
-        metrics : the one to compare, after that of the gain if that is asked
+        metrics : the one to compare, after that of the gain if there is one
         score : from a row and a metric to a number, or to a number for each clip
         """
         ours = [score(self.row, metric) for metric in metrics]

@@ -15,7 +15,6 @@ from drcap.data.corpora import Corpora, corpora, kind_of
 from drcap.experiments.grid import DOMAINS, SEEN
 from drcap.joint_space import JointSpace
 from drcap.load import load_clap
-from drcap.systems.base import TrainingSet
 
 
 class Materials:
@@ -57,11 +56,6 @@ class Materials:
         """
         return captions_of(self.corpora.clips(domain, "train", audio=False))
 
-    def training_set(self, domain: str, *, recordings: bool) -> TrainingSet:
-        """Return what a domain offers for training, with its recordings or without."""
-        clips = self.clips(domain, "train") if recordings else ()
-        return TrainingSet(self.training_captions(domain), clips)
-
     @cached_property
     def captions(self) -> list[str]:
         """What the datastore holds (sec. III-B): WavCaps' captions, less those of clips
@@ -72,11 +66,10 @@ class Materials:
     def space(self, system: str) -> JointSpace:
         """Return the joint space of a CLAP model, by its name in `Experiment.clap`."""
         if system not in self._spaces:
-            clap = load_clap(
-                (self.seen_clap() if system == SEEN else self.clap()).model
-            )
+            trained = self.seen_clap() if system == SEEN else self.clap()
             authors = self.config.captioner.captioner.style == "authors"
             options = {"beginning": authors, "progress": self.progress}
+            clap = load_clap(trained.model)
             self._spaces[system] = JointSpace(clap, self.captions, **options)
         return self._spaces[system]
 

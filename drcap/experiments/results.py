@@ -70,9 +70,10 @@ def paper_rows(table: str, train: str, test: str) -> list[tuple[str, str]]:
 def paper_score(table: str, system: str, train: str, test: str, metric: str) -> float:
     """Return a score as printed in per cent; NaN if there is none.
 
-    metric : one of METRICS, or "recomputed" as in `paper_lines`
+    metric : as in METRICS, or "recomputed" as in `paper_lines`
     """
-    return paper_lines()[metric].get((table, train, test, system), float("nan"))
+    scores = paper_lines().get(metric, {})
+    return scores.get((table, train, test, system), float("nan"))
 
 
 def title(metric: str, measured_by: str = "") -> str:

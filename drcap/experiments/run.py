@@ -25,7 +25,7 @@ from drcap.experiments.materials import Materials
 from drcap.record import RECORD, made_with, run_record
 from drcap.retrieval.similarity_selection import refit_range
 from drcap.systems import load_class, predictions
-from drcap.systems.base import Captioned, ClipBatch, Similar, System
+from drcap.systems.base import Captioned, ClipBatch, Similar, System, TrainingSet
 
 PREDICTIONS, SCORES = "predictions.jsonl", "scores.json"
 
@@ -73,8 +73,9 @@ def _training(experiment: Experiment, materials: Materials):
     training = experiment.training
     kind = load_class(training.system)
     config = replace(materials.config, captioner=configuration(training, materials))
-    recordings = kind.reads_recordings(config)
-    data = materials.training_set(training.train, recordings=recordings)
+    reads = kind.reads_recordings(config)
+    clips = materials.clips(training.train, "train") if reads else ()
+    data = TrainingSet(materials.training_captions(training.train), clips)
     key = [
         config.captioner,
         getattr(config.baselines, kind.settings_of, None),

@@ -35,6 +35,10 @@ from drcap.experiments.run import RECORD, folder_of
 from drcap.systems import SYSTEMS
 
 NONE = "–"
+COLUMNS = (
+    *("table", "section", "system", "train", "test", "ours_on", "paper_on", "metric"),
+    *("ours", "low", "high", "seeds", "clips", "paper", "recomputed", "unavailable"),
+)
 NAMES = ("setting", "system")  # columns of text, the others hold numbers
 WITH_COSTS = ("I", "II", "S")
 REMARKS = {  # row -> what ours is
@@ -84,25 +88,21 @@ def result_table(
         if lacking(every, metric) and any(stand_in in run.corpus for run in every):
             metrics.append(stand_in)
     nan, lines = float("nan"), []
-    for (section, row, train, test), seeds in runs.items():
+    for (section, row, *pair), seeds in runs.items():
+        place = [table.number, section, row, *pair]
+        place += [pair_name(*map(names.get, pair)) for names in (domains, DOMAINS)]
+        counts = len(seeds), seeds[0].clips if seeds else 0
         for metric in metrics:
-            ours, low, high, unavailable = nan, nan, nan, lacking(seeds, metric)
+            numbers, unavailable = (nan, nan, nan), lacking(seeds, metric)
             if seeds and not unavailable:
                 ours = 100 * float(np.mean([run.corpus[metric] for run in seeds]))
                 bounds = interval(clip_scores(seeds, metric))
-                low, high = bounds.low, bounds.high
-            line = {"table": table.number, "section": section, "system": row}
-            line |= {"train": train, "test": test}
-            line["ours_on"] = pair_name(domains[train], domains[test])
-            line["paper_on"] = pair_name(DOMAINS[train], DOMAINS[test])
-            line |= {"metric": metric, "ours": ours, "low": low, "high": high}
-            line |= {"seeds": len(seeds), "clips": seeds[0].clips if seeds else 0}
-            key = (table.number, row, train, test)
-            line["paper"] = paper_score(*key, metric) if metric in METRICS else nan
-            spider = metric == "spider"
-            line["recomputed"] = paper_score(*key, "recomputed") if spider else nan
-            lines.append({**line, "unavailable": unavailable})
-    return pd.DataFrame(lines)
+                numbers = ours, bounds.low, bounds.high
+            key = table.number, row, *pair
+            paper, mean = (paper_score(*key, name) for name in (metric, "recomputed"))
+            mean = mean if metric == "spider" else nan
+            lines.append([*place, metric, *numbers, *counts, paper, mean, unavailable])
+    return pd.DataFrame(lines, columns=COLUMNS)
 
 
 def beside_paper(frame: pd.DataFrame) -> pd.DataFrame:
@@ -118,9 +118,8 @@ def beside_paper(frame: pd.DataFrame) -> pd.DataFrame:
         lines, measured_by = by_metric[metric], metric
         if lines["ours"].isna().all() and STAND_INS.get(metric) in by_metric:
             measured_by = STAND_INS[metric]
-            columns = ["ours", "low", "high"]
             stand_in = by_metric[measured_by].set_index(lines.index)
-            lines = lines.assign(**stand_in[columns])
+            lines = lines.assign(**stand_in[["ours", "low", "high"]])
         kept.append(lines.assign(metric=title(metric, measured_by)))
     return pd.concat(kept, ignore_index=True)
 
@@ -136,9 +135,10 @@ def save(
     frame = result_table(name, results, domains=domains)
     table = frame.to_csv(index=False, na_rep="n/a")
     texts = {"csv": table, "md": to_markdown(frame), "tex": to_latex(frame)}
-    for kind, text in texts.items():
-        write_text(Path(folder) / f"{name}.{kind}", text)
-    return [Path(folder) / f"{name}.{kind}" for kind in texts]
+    paths = [Path(folder) / f"{name}.{kind}" for kind in texts]
+    for path, text in zip(paths, texts.values(), strict=True):
+        write_text(path, text)
+    return paths
 
 
 def to_markdown(frame: pd.DataFrame) -> str:
@@ -181,40 +181,35 @@ def to_latex(frame: pd.DataFrame) -> str:
 
 def _rendered(frame: pd.DataFrame) -> tuple[str, dict[str, pd.DataFrame], list[str]]:
     """Return the legend, the cells as text under a heading a block, and the notes."""
-    has_paper, cells = frame["paper"].notna().any(), []
-    lines = list(frame.itertuples())
-    remade = [_recomputed(line) for line in lines]
-    pairs = zip(frame["unavailable"], remade, strict=True)
-    marks = numbered(note for pair in pairs for note in pair)
-    for line, note in zip(lines, remade, strict=True):
-        missing = "n/a" + marks.get(line.unavailable, "") if line.seeds else NONE
-        ours = missing if pd.isna(line.ours) else f"{line.ours:.1f}"
-        paper = f" ({line.paper:.1f}{marks.get(note, '')})"
-        cells.append(ours if pd.isna(line.paper) else ours + paper)
-    counts = ["clips", "seeds"]
-    frame = frame.assign(cell=cells, metric=frame["metric"].map(title))
-    frame[counts] = frame[counts].astype(str).replace("0", NONE)
     frame = frame.rename(columns={"section": "setting"})
-    names, blocks = list(NAMES), {}
-    shown = names if frame["setting"].nunique() > 1 else ["system"]
+    frame["metric"] = frame["metric"].map(title)
+    frame["note"] = [
+        f"As printed; the mean of {line.system}'s CIDEr and SPICE on {line.paper_on} "
+        f"is {line.recomputed:.2f}."
+        if pd.notna(line.recomputed)
+        else ""
+        for line in frame.itertuples()
+    ]
+    marks = numbered(frame[["unavailable", "note"]].to_numpy().ravel())
+    frame["cell"] = [_cell(line, marks) for line in frame.itertuples()]
+    counts, has_paper = ["clips", "seeds"], frame["paper"].notna().any()
+    frame[counts] = frame[counts].astype(str).replace("0", NONE)
+    index, metrics, blocks = [*NAMES, *counts], frame["metric"].unique(), {}
+    shown = [*NAMES] if frame["setting"].nunique() > 1 else ["system"]
+    options = {"columns": "metric", "aggfunc": "first", "sort": False}
     for (ours, paper), block in frame.groupby(["ours_on", "paper_on"], sort=False):
         heading = f"Ours: {ours}; the paper: {paper}" if has_paper else ours
-        table = block.pivot_table(
-            "cell", [*names, *counts], "metric", aggfunc="first", sort=False
-        ).reset_index()
-        metrics = frame["metric"].unique()
+        table = block.pivot_table("cell", index, **options).reset_index()
         blocks[heading] = table[[*shown, *metrics, *counts]].rename_axis(columns=None)
     notes = [f"{mark} {note}" for note, mark in marks.items()]
     return " ".join(_legend(frame)), blocks, notes
 
 
-def _recomputed(line) -> str:
-    if pd.isna(line.recomputed):
-        return ""
-    return (
-        f"As printed; the mean of {line.system}'s CIDEr and SPICE on {line.paper_on} "
-        f"is {line.recomputed:.2f}."
-    )
+def _cell(line, marks: Mapping[str, str]) -> str:
+    missing = "n/a" + marks.get(line.unavailable, "") if line.seeds else NONE
+    ours = missing if pd.isna(line.ours) else f"{line.ours:.1f}"
+    paper = f" ({line.paper:.1f}{marks.get(line.note, '')})"
+    return ours if pd.isna(line.paper) else ours + paper
 
 
 def _legend(frame: pd.DataFrame) -> Iterator[str]:
@@ -236,12 +231,8 @@ def _legend(frame: pd.DataFrame) -> Iterator[str]:
 
 def _escape(text: str) -> str:
     """Make text safe for LaTeX, and a note's mark a superscript."""
-    digits = str.maketrans(SUPERSCRIPTS, "0123456789")
-    return re.sub(
-        f"[{SUPERSCRIPTS}]+",
-        lambda mark: f"$^{{{mark[0].translate(digits)}}}$",
-        text.translate(ESCAPES),
-    )
+    text = re.sub(f"([{SUPERSCRIPTS}]+)", r"$^{\1}$", text.translate(ESCAPES))
+    return text.translate(str.maketrans(SUPERSCRIPTS, "0123456789"))
 
 
 def cost_table(
