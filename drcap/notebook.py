@@ -36,6 +36,7 @@ from drcap.systems.base import Captioned
 
 SMOKE_RECORDINGS = 3  # so many are enough to see that a notebook runs
 VERSIONS = ("torch", "transformers", "peft", "faiss-cpu")
+PARAMETER = re.compile(r"^(\w+)[ :=]", re.MULTILINE)
 INDENT, WIDTH = 12, 79  # characters of the printed configuration; the least indent
 
 Settings = Config | CLAPConfig
@@ -80,20 +81,18 @@ class Notebook:
 
     def table(self, frame: pd.DataFrame, stem: str, note: str = "") -> Markdown:
         """Write tables/<stem>.csv and .md, and show the latter."""
-        table, page = (
-            self.reports / "tables" / f"{stem}{suffix}" for suffix in (".csv", ".md")
-        )
         note = f"{note} Profile {self.profile}, seed {self.config.seed}.".strip()
-        write_text(table, frame.to_csv(index=False))
-        write_text(page, markdown(frame, note))
-        self.written += [table, page]
-        return show(frame, note)
+        shown = show(frame, note)
+        texts = {"csv": frame.to_csv(index=False), "md": shown.data}
+        for suffix, text in texts.items():
+            self.written.append(self.reports / "tables" / f"{stem}.{suffix}")
+            write_text(self.written[-1], text)
+        return shown
 
     def figure(self, figure: Figure, stem: str) -> Image:
         """Write figures/<stem>.png, and show it."""
-        path = self.reports / "figures" / f"{stem}.png"
-        save_figure(figure, path)
-        self.written.append(path)
+        self.written.append(self.reports / "figures" / f"{stem}.png")
+        save_figure(figure, self.written[-1])
         return picture(figure)
 
     def finish(
@@ -115,11 +114,12 @@ class Notebook:
             **extra,
         )
         write_json(path, record)
-        files = [file.relative_to(self.reports) for file in [*self.written, path]]
-        lines = [f"- `{file.as_posix()}`" for file in files]
+        lines = ["Written to `reports_dir`:", ""]
+        for file in (*self.written, path):
+            lines.append(f"- `{file.relative_to(self.reports).as_posix()}`")
         if following:
             lines += ["", f"Next: [{following}]({following}.ipynb)"]
-        return Markdown("\n".join(["Written to `reports_dir`:", "", *lines]))
+        return Markdown("\n".join(lines))
 
 
 def start(
@@ -138,7 +138,13 @@ def start(
     Raises ConfigError for an unknown profile, the folder of another profile, or a
     parameter that papermill injected and the notebook does not declare.
     """
-    _refuse_unknown_parameters()
+    cells = getattr(get_ipython(), "user_ns", {}).get("In", ["", ""])
+    injected = [cell for cell in cells if cell.startswith("# Parameters\n")]
+    known, *given = (re.findall(PARAMETER, cell) for cell in [cells[1], *injected])
+    if unknown := [name for name in sum(given, []) if name not in known]:
+        raise ConfigError(
+            f"unknown parameter '{unknown[0]}'; known are {', '.join(known)}"
+        )
     hush()
     torch.manual_seed(seed)
     config = override(settings(profile), {"seed": seed})
@@ -151,39 +157,25 @@ def start(
     return Notebook(name, profile, config, settings("paper"), reports)
 
 
-def _refuse_unknown_parameters() -> None:
-    cells = getattr(get_ipython(), "user_ns", {}).get("In", ["", ""])
-    injected = [cell for cell in cells if cell.startswith("# Parameters\n")]
-    names = [re.findall(r"^(\w+)[ :=]", cell, re.M) for cell in [cells[1], *injected]]
-    if unknown := [name for name in sum(names[1:], []) if name not in names[0]]:
-        known = ", ".join(names[0])
-        raise ConfigError(f"unknown parameter '{unknown[0]}'; known are {known}")
-
-
 def play(recording: Path, listen: bool) -> Audio | None:
     """Return a player of a recording, or nothing: its bytes stay in the notebook."""
     return Audio(filename=str(recording)) if listen else None
 
 
 def show(frame: pd.DataFrame, note: str = "") -> Markdown:
-    """Show a table, numbers rounded, as it is written by `Notebook.table`."""
-    return Markdown(markdown(frame, note))
+    """Show a table as Markdown: three significant digits, the note beneath."""
+    numeric = map(pd.api.types.is_numeric_dtype, frame.dtypes)
+    table = frame.map(_cell).to_markdown(
+        index=False,
+        disable_numparse=True,
+        colalign=["right" if right else "left" for right in numeric],
+    )
+    return Markdown(f"{table}\n\n{note}\n" if note else f"{table}\n")
 
 
 def picture(figure: Figure) -> Image:
     """Show a figure as it would be written; the inline backend's takes more room."""
     return Image(png(figure), format="png")
-
-
-def markdown(frame: pd.DataFrame, note: str = "") -> str:
-    """Render a table as Markdown: three significant digits, the note beneath."""
-    right = [pd.api.types.is_numeric_dtype(kind) for kind in frame.dtypes]
-    table = frame.map(_cell).to_markdown(
-        index=False,
-        disable_numparse=True,
-        colalign=["right" if numeric else "left" for numeric in right],
-    )
-    return f"{table}\n\n{note}\n" if note else f"{table}\n"
 
 
 def caption_table(results: Iterable[Captioned]) -> pd.DataFrame:
@@ -217,20 +209,16 @@ def _described(values: dict[str, Any], reference: dict[str, Any]) -> dict[str, s
     """Return one line a section, each differing value beside the reference's."""
     sections = {key: value for key, value in values.items() if isinstance(value, dict)}
     plain = {key: value for key, value in values.items() if key not in sections}
-    return {"general": _settings(plain, reference)} | {
-        key: _settings(section, reference[key]) for key, section in sections.items()
-    }
-
-
-def _settings(values: dict[str, Any], reference: dict[str, Any]) -> str:
-    """List the settings; None, which leaves a choice to others, is passed over."""
-    texts = []
-    for key, value in values.items():
-        paper = reference[key]
-        remark = "" if paper in (value, None) else f" (paper: {_text(paper)})"
-        if value is not None:
-            texts.append(f"{key} {_text(value)}{remark}")
-    return ", ".join(texts)
+    lines = {}
+    for section, settings in {"general": plain, **sections}.items():
+        texts, papers = [], reference.get(section, reference)
+        for key, value in settings.items():
+            remark = f" (paper: {_text(papers[key])})"
+            same = papers[key] in (value, None)
+            if value is not None:  # None leaves a choice to others
+                texts.append(f"{key} {_text(value)}{'' if same else remark}")
+        lines[section] = ", ".join(texts)
+    return lines
 
 
 def _text(value: object) -> str:

@@ -101,7 +101,7 @@ def test_a_table_is_kept_in_full_precision_and_shown_rounded(book):
 def test_cells_do_not_break_the_table():
     frame = pd.DataFrame({"text": ["a|b\nc"], "count": [1234], "value": [None]})
     frame["value"] = frame["value"].astype(float)
-    assert "| a\\|b c | 1,234 | – |" in " ".join(notebook.markdown(frame).split())
+    assert "| a\\|b c | 1,234 | – |" in " ".join(notebook.show(frame).data.split())
 
 
 def test_results_are_tabulated_with_their_nearest_caption():
