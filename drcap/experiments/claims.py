@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
+from itertools import chain, product
 from pathlib import Path
 
 import pandas as pd
@@ -47,23 +48,21 @@ class Claim:
     questions: tuple[Question, ...]
 
 
-def _declared() -> Iterator[Claim]:
+def _questions(compared: dict) -> Iterator[Question]:
+    table, rows, others = (compared.pop(key) for key in ("table", "rows", "others"))
+    [pairs] = [known.pairs for known in TABLES.values() if known.number == table]
+    for row, pair, against in product(rows, pairs, others):
+        yield Question(table, *pair, row, against, **compared)
+
+
+def _claims() -> Iterator[Claim]:
     text = (resources.files("drcap.experiments") / "claims.toml").read_text("utf-8")
-    pairs = {table.number: table.pairs for table in TABLES.values()}
     for number, claim in enumerate(tomllib.loads(text)["claim"], start=1):
-        questions = []
-        for compared in claim["compare"]:
-            table, rows, others = (compared.pop(k) for k in ("table", "rows", "others"))
-            questions += [
-                Question(table, *pair, row, against, **compared)
-                for row in rows
-                for pair in pairs[table]
-                for against in others
-            ]
-        yield Claim(number, claim["statement"], claim["test"], tuple(questions))
+        questions = tuple(chain.from_iterable(map(_questions, claim["compare"])))
+        yield Claim(number, claim["statement"], claim["test"], questions)
 
 
-CLAIMS = tuple(_declared())
+CLAIMS = tuple(_claims())
 
 
 def compare_claims(results: Mapping[Experiment, Scores]) -> pd.DataFrame:
@@ -101,20 +100,16 @@ def _described(comparisons: pd.DataFrame) -> pd.DataFrame:
     texts = []
     for line in comparisons.itertuples():
         metrics = [name for name in (line.gain_on, line.metric) if name]
-        has_stand_in = line.measured_by != " less ".join(metrics)
+        measured = line.measured_by != " less ".join(metrics)
         pair = pair_name(line.train, line.test)
         share = "" if line.share == 1 else f"{line.share:g} times "
-        bounds = f"[{line.low:+.2f}, {line.high:+.2f}]"
-        texts.append(
-            {
-                "pair": pair,
-                "subject": f"{line.row} against {share}{line.against}, {pair}",
-                "measure": " less ".join(map(title, metrics)),
-                "stand_in": line.measured_by if has_stand_in else "",
-                "interval": f"{line.difference:+.2f} {bounds}",
-            }
-        )
-    return comparisons.join(pd.DataFrame(texts, index=comparisons.index))
+        subject = f"{line.row} against {share}{line.against}, {pair}"
+        bounds = f"{line.difference:+.2f} [{line.low:+.2f}, {line.high:+.2f}]"
+        measure = " less ".join(map(title, metrics))
+        stand_in = line.measured_by if measured else ""
+        texts.append((pair, subject, measure, stand_in, bounds))
+    columns = ["pair", "subject", "measure", "stand_in", "interval"]
+    return comparisons.join(pd.DataFrame(texts, comparisons.index, columns))
 
 
 def _judge(comparisons: pd.DataFrame) -> pd.DataFrame:
@@ -178,11 +173,9 @@ def _to_markdown(comparisons: pd.DataFrame) -> str:
     columns = ["claim", "statement", "ours", "in the paper's tables"]
     parts = ["# The paper's claims", LEGEND, _table(verdicts.set_axis(columns, axis=1))]
     for claim in claims.itertuples():
-        parts += [
-            f"## Claim {claim.claim}: {claim.verdict}",
-            f"{claim.statement} In the paper's tables: {claim.in_the_papers_tables}.",
-            f"Test: {claim.test}",
-        ]
+        parts.append(f"## Claim {claim.claim}: {claim.verdict}")
+        paper = f"In the paper's tables: {claim.in_the_papers_tables}."
+        parts += [f"{claim.statement} {paper}", f"Test: {claim.test}"]
         if claim.effect:
             parts.append(
                 f"Effect: {claim.effect}, the smallest in CIDEr-D. Lowest probability "
@@ -195,22 +188,20 @@ def _to_markdown(comparisons: pd.DataFrame) -> str:
 
 def _cells(lines: pd.DataFrame) -> pd.DataFrame:
     """Return a row a question, a column a metric, without rows that hold nothing."""
-    texts = []
+    texts, counts = [], ["clips", "seeds"]
     for line in lines.itertuples():
         ours = NONE if line.not_run else "n/a" if line.unavailable else line.interval
         paper = line.paper_difference
         texts.append(ours if pd.isna(paper) else f"{ours} ({paper:+.1f})")
     headings = {}
-    for metric, group in lines.groupby("metric"):
+    for measure, group in lines.groupby("measure"):
         used = _listed(filter(None, group.dropna(subset="difference")["stand_in"]))
-        by = f", ours by {used}" if used else ""
-        headings[metric] = group["measure"].iloc[0] + by
-    lines = lines.assign(text=texts, heading=lines["metric"].map(headings))
-    counts = ["clips", "seeds"]
+        headings[measure] = f"{measure}, ours by {used}" if used else measure
+    lines = lines.assign(text=texts, heading=lines["measure"].map(headings))
     lines[counts] = lines[counts].astype(str).replace("0", NONE)
     index = ["subject", *counts]
     cells = lines.pivot_table("text", index, "heading", aggfunc="first", sort=False)
-    shown = cells.reset_index(counts)[(cells != NONE).any(axis=1).to_numpy()]
+    shown = cells[(cells != NONE).any(axis=1)].reset_index(counts)
     columns = [*cells.columns, *counts]
     return shown[columns].rename_axis(None, axis=1).rename_axis("").reset_index()
 

@@ -27,8 +27,8 @@ class Ablation:
 
     training : changes of the configuration that need a captioner of their own
     inference : changes in how the unchanged captioner is used
-    target_text : False keeps the target domain's captions out of datastore and support
-        at inference
+    target_text : False withholds the target domain's captions at inference, from
+        datastore and support
     refit_range : True moves the similarity range to the quantiles that it cuts off in
         the space of DRCap's own CLAP model
     """
@@ -118,13 +118,13 @@ def _rows(setting: str, *without: str) -> tuple[str, ...]:
     return tuple(row for row in rows if row not in without)
 
 
+ABLATED = ("DRCap", *(name for name in ABLATIONS if name.startswith("w/o")))
 # the name of a row, the paper's where it has it -> (system, ablation)
 ROWS = {system.row: (name, "") for name, system in SYSTEMS.items()} | {
-    name: ("drcap", name) for name in ABLATIONS if name.startswith("w/o")
+    name: ("drcap", name) for name in ABLATED[1:]
 }
 OURS = ("WSAC, shared LM", "DRCap, noise")  # zero-shot rows that no paper has
 SUPERVISED, ZERO_SHOT = _rows("supervised"), _rows("zero-shot", *OURS)
-ABLATED = ("DRCap", *(name for name in ABLATIONS if name.startswith("w/o")))
 IN_DOMAIN, CROSS_DOMAIN = (("cl", "cl"), ("ac", "ac")), (("ac", "cl"), ("cl", "ac"))
 TABLES = {
     "table1_in_domain": Table("I", "In-domain", IN_DOMAIN, SUPERVISED + ZERO_SHOT),
@@ -149,10 +149,7 @@ PAPER_TABLES = tuple(name for name, table in TABLES.items() if table.number != "
 
 
 def named(name: str) -> Experiment:
-    """Return the experiment of a name that `Experiment.name` gave.
-
-    ConfigError if there is none.
-    """
+    """Return the experiment of that `Experiment.name`; ConfigError if there is none."""
     seed = name.rpartition("_")[2]
     for train, test, system, ablation in product(DOMAINS, DOMAINS, SYSTEMS, ABLATIONS):
         if seed.isdecimal() and not (ablation and system in BASELINES):

@@ -55,8 +55,7 @@ def configuration(experiment: Experiment, materials: Materials) -> Config:
 def load_system(experiment: Experiment, materials: Materials) -> System:
     """Return the experiment's system, trained now unless it has been.
 
-    Rows of a table that differ at inference alone, and the same row on another domain's
-    clips, share their training.
+    Experiments that differ at inference or in the clips alone share their training.
     """
     kind, config, data, folder = _training(experiment, materials)
     system = kind.in_space(materials.space(experiment.clap))
@@ -66,23 +65,16 @@ def load_system(experiment: Experiment, materials: Materials) -> System:
 
 
 def _training(experiment: Experiment, materials: Materials):
-    """Return class, recipe, data and folder of an experiment's training.
-
-    The folder is named by the training and all that it reads.
-    """
+    """Return class, recipe, data and folder, named by all that the training reads."""
     training = experiment.training
     kind = load_class(training.system)
     config = replace(materials.config, captioner=configuration(training, materials))
     reads = kind.reads_recordings(config)
     clips = materials.clips(training.train, "train") if reads else ()
     data = TrainingSet(materials.training_captions(training.train), clips)
-    key = [
-        config.captioner,
-        getattr(config.baselines, kind.settings_of, None),
-        materials.space(training.clap).datastore.fingerprint,
-        data.captions,
-        [[str(clip.path), *clip.captions] for clip in data.clips],
-    ]
+    own = getattr(config.baselines, kind.settings_of, None)
+    key = [config.captioner, own, materials.space(training.clap).datastore.fingerprint]
+    key += [data.captions, [[str(clip.path), *clip.captions] for clip in clips]]
     folder = cache.run_folder(f"{training.name}-{materials.profile}", key)
     return kind, config, data, folder
 
@@ -132,8 +124,8 @@ def folder_of(experiment: Experiment, reports: Path) -> Path:
 
 def run_files(experiments: Iterable[Experiment], reports: Path) -> list[Path]:
     """Return the files that hold the captions and scores of experiments."""
-    folders = [folder_of(experiment, reports) for experiment in experiments]
-    return [folder / name for folder in folders for name in (PREDICTIONS, SCORES)]
+    names = PREDICTIONS, SCORES
+    return [folder_of(each, reports) / name for each in experiments for name in names]
 
 
 def write_predictions(
@@ -154,8 +146,11 @@ def write_predictions(
     clips = materials.clips(experiment.test, "test")
     predictions.write_predictions(folder / PREDICTIONS, clips, captioned)
     *_, run = _training(experiment, materials)
-    cost = {"trained parameters": saved_weights(run / "best")}
-    cost |= {"training seconds": training_seconds(run), "seconds a caption": seconds}
+    cost = {
+        "trained parameters": saved_weights(run / "best"),
+        "training seconds": training_seconds(run),
+        "seconds a caption": seconds,
+    }
     record = run_record(
         started=started,
         seed=experiment.seed,
@@ -185,10 +180,9 @@ def write_scores(
         clips = materials.clips(experiment.test, "test")
         references = {clip.clip_id: list(clip.captions) for clip in clips}
         records = read_predictions(experiment, reports)
-        texts[experiment] = (
-            [record["candidate"] for record in records],
-            [references[record["clip_id"]] for record in records],
-        )
+        candidates = [record["candidate"] for record in records]
+        mult_references = [references[record["clip_id"]] for record in records]
+        texts[experiment] = candidates, mult_references
     for experiment, scores in score_systems(texts).items() if texts else ():
         folder = folder_of(experiment, reports)
         made_of = {"predictions": sha256(folder / PREDICTIONS), "lacking": _lacking()}
@@ -199,7 +193,7 @@ def read_scores(
     experiments: Iterable[Experiment], reports: Path
 ) -> dict[Experiment, Scores]:
     """Read the scores of those of the experiments that have been scored."""
-    stored = {experiment: _stored(experiment, reports) for experiment in experiments}
+    stored = {each: _stored(each, reports) for each in experiments}
     return {
         experiment: Scores(
             **{field.name: values[field.name] for field in fields(Scores)}
@@ -223,9 +217,9 @@ def complete(
 
 def is_captioned(experiment: Experiment, materials: Materials, reports: Path) -> bool:
     """Tell whether the captions are there, made with the settings of now."""
-    captions = folder_of(experiment, reports) / PREDICTIONS
-    made = made_with(captions.parent, _key(experiment, materials))
-    return made and captions.exists()
+    folder = folder_of(experiment, reports)
+    made = made_with(folder, _key(experiment, materials))
+    return made and (folder / PREDICTIONS).exists()
 
 
 def _key(experiment: Experiment, materials: Materials) -> list[object]:
