@@ -45,6 +45,16 @@ def test_a_mistake_of_the_package_keeps_its_traceback(drcap, failing):
         drcap("caption", failing(ZeroDivisionError("oh")))
 
 
+def test_one_that_waited_for_a_failed_process_says_so(drcap, failing, monkeypatch):
+    recording = failing(RuntimeError("gloo: Connection closed by peer [127.0.0.1]"))
+    monkeypatch.setenv("RANK", "1")
+    code, _, err = drcap("caption", recording)
+    assert (code, err) == (2, "drcap: another process failed: its message says why\n")
+    monkeypatch.setenv("RANK", "0")
+    with pytest.raises(RuntimeError):
+        drcap("caption", recording)
+
+
 def test_an_interrupt_is_exit_code_130(drcap, failing):
     code, out, err = drcap("caption", failing(KeyboardInterrupt()))
     assert (code, out) == (130, "") and "Traceback" not in err
@@ -79,6 +89,6 @@ def test_help_lists_every_command_without_loading_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.endswith("set()\n"), done.stderr
-    for command in ("assets", "caption", "data", "datastore", "doctor", "evaluate"):
+    commands = "assets caption classify data datastore doctor evaluate experiment train"
+    for command in commands.split():
         assert f" {command} " in done.stdout
-    assert " experiment " in done.stdout and " train " in done.stdout

@@ -1,15 +1,11 @@
 import json
-import subprocess
-import sys
 
 import pytest
 from doubles import ToyCLAP
-from doubles_clap import tiny_clap_config, tiny_text_encoder
 from typer.testing import CliRunner
 
 import drcap.load
-from drcap import paths
-from drcap.clap.model import CLAPModel, TrainedCLAP
+from drcap import processes
 from drcap.cli.datastore import app
 from drcap.errors import ConfigError, DatastoreError
 from drcap.retrieval import CaptionDatastore
@@ -137,34 +133,14 @@ def test_build_refuses_an_unknown_option_before_anything_starts(
     assert clap.encoded_captions == 0
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """The folder of a tiny CLAP model, for commands in processes of their own."""
-    folder = tmp_path_factory.mktemp("clap")
-    config = tiny_clap_config(tiny_text_encoder(folder / "text"))
-    TrainedCLAP(CLAPModel(config)).save(folder / "model")
-    return folder / "model"
-
-
-def terminal(*arguments):
-    command = [sys.executable, "-m", "drcap.cli", "datastore", *map(str, arguments)]
-    return subprocess.run(
-        command, cwd=paths.REPOSITORY, capture_output=True, text=True, timeout=200
-    )
-
-
-def test_two_processes_report_a_mistake_in_a_line_each_and_then_build(
-    trained, tmp_path
+def test_several_processes_run_the_same_command(
+    drcap, captions_file, tmp_path, monkeypatch
 ):
-    (tmp_path / "captions.txt").write_text("a low tone is heard\n")
-    (tmp_path / "ds.building").mkdir()
-    (tmp_path / "ds.building" / "thesis.txt").write_text("years")
-    told = terminal(
-        *("build", tmp_path / "captions.txt", "--output", tmp_path / "ds"),
-        *("--clap", trained, "--processes", "2"),
-    )
-    assert told.returncode == 2
-    lines = [line for line in told.stderr.splitlines() if line.startswith("drcap: ")]
-    assert "holds other files" in lines[0]
-    assert lines[-1].startswith("drcap: one of the processes failed: mend what it says")
-    assert "Traceback" not in told.stderr and len(lines) <= 3
+    launched = []
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    monkeypatch.setattr(processes, "launch", lambda *given: launched.append(given))
+    given = ["datastore", "build", captions_file, "--output", tmp_path / "ds"]
+    code, _, err = drcap(*given, "--processes", 2)
+    assert code == 2 and "drcap: one of the processes failed: mend what it says" in err
+    command = [*map(str, given), "--processes", "2"]
+    assert launched == [("drcap.cli", command, 2)]

@@ -3,7 +3,6 @@
 Outputs are published from a run at default parameters, and from no other.
 """
 
-import subprocess
 import sys
 
 import nbformat
@@ -11,6 +10,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from drcap import paths
+from workflow.__main__ import main
 from workflow.notebooks import (
     LARGEST,
     WIDGET,
@@ -111,21 +111,21 @@ def test_what_is_no_notebook_is_named(tmp_path):
             execute(tmp_path / f"{name}.ipynb", tmp_path / "copy.ipynb")
 
 
-def test_the_command_keeps_a_copy_with_values_from_its_options(tmp_path):
-    source = write_notebook(tmp_path / "plain.ipynb", "(name, seed)")
-    command = [sys.executable, "-m", "workflow", "notebook", source]
-    given = [tmp_path / "copy.ipynb", "-p", "seed=2", "-p", "name=somebody"]
-    told = subprocess.run(
-        [*command, *given, "--log", tmp_path / "log"], cwd=paths.REPOSITORY, check=True
-    )
-    [result] = code_cells(tmp_path / "copy.ipynb")[-1].outputs
-    assert result.data["text/plain"] == "('somebody', 2)"
-    told = subprocess.run(
-        [*command, tmp_path / "copy.ipynb", "-p", "sed=2"],
-        **{"cwd": paths.REPOSITORY, "capture_output": True, "text": True},
-    )
+def test_the_command_keeps_a_copy_with_values_from_its_options(
+    tmp_path, monkeypatch, capsys
+):
+    source, copy = write_notebook(tmp_path / "a.ipynb", "(name, seed)"), tmp_path / "b"
+    command = ["workflow", "notebook", source, copy, "--log", tmp_path / "log"]
+    for given, code in (["seed=2", "name=you"], 0), (["sed=2"], 2):
+        options = [word for value in given for word in ("-p", value)]
+        monkeypatch.setattr("sys.argv", [*map(str, command), *options])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        assert (stopped.value.code or 0) == code
+    [result] = code_cells(copy)[-1].outputs
+    assert result.data["text/plain"] == "('you', 2)"
     line = f"drcap: {source}: unknown parameter 'sed'; known are seed, name\n"
-    assert (told.returncode, told.stderr) == (2, line)
+    assert capsys.readouterr().err == line
 
 
 def test_problems_are_found():

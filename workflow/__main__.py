@@ -14,7 +14,12 @@ from drcap.cli.options import Profile, Seed
 from drcap.environment import hush, set_thread_policy
 from drcap.errors import DRCapError
 
-app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
+app = typer.Typer(
+    help=__doc__,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
 MODULES = {  # command -> its module, imported when it is called
     **dict.fromkeys(("notebook", "publish"), "notebooks"),
     **dict.fromkeys(("ablations", "zero-shot"), "real"),
