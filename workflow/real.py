@@ -3,7 +3,7 @@
     python -m workflow ablations --root DIR --split val
     python -m workflow zero-shot --root DIR --split val
 
-`ablations`: the shipped captioner, what is switched off at inference, and a floor.
+`ablations`: people, the shipped captioner, what is switched off at inference, a floor.
 `zero-shot`: every zero-shot system trained on AudioCaps' training captions alone, in
 the space of the caption bridge, by the demo's recipe. All that share the language model
 take as many steps; WSAC's own decoder takes those that the demo gives it.
@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
 from drcap import paths
@@ -22,17 +23,25 @@ from drcap.cache import run_folder
 from drcap.config import ExperimentsConfig, experiments_profile, override, profile
 from drcap.data.audiocaps import read_audiocaps
 from drcap.environment import hush
-from drcap.evaluation.metrics import Scores, score
+from drcap.evaluation.metrics import Scores, score, score_systems
 from drcap.evaluation.tables import save_table, score_table
 from drcap.record import run_record
 from drcap.systems import SYSTEMS, load_class
 from drcap.systems.base import ClipBatch, TrainingSet
 
+FIRST = {"choice": "first_beam"}  # as in the paper
 SWITCHES = {
-    "DRCap": {},
-    "DRCap w/o RAG": {"retrieval": False},
-    "DRCap w/o PD": {"projection": False},
+    "DRCap": FIRST,
+    "DRCap, mbr": {"choice": "mbr"},
+    "DRCap w/o RAG": FIRST | {"retrieval": False},
+    "DRCap w/o PD": FIRST | {"projection": False},
+    "DRCap w/o RAG and PD": FIRST | {"retrieval": False, "projection": False},
 }
+HUMAN = "human captions, leave-one-out"
+SHARE = "share of human CIDEr-D"
+DEVELOPMENT = (
+    "settings and fitted statistics were chosen on AudioCaps' validation clips"
+)
 FLOOR = "first retrieved caption"
 ZERO_SHOT = (  # in the order of the table
     *("common_caption", "nearest_caption", "zeraucap", "wsac", "wsac_shared"),
@@ -56,25 +65,55 @@ def ablations(
     hush()
     started, listed = time.time(), read_audiocaps(root, split)
     captioner = DRCap.from_pretrained(model)
-    scores = {}
+    candidates = {}
     for system, settings in SWITCHES.items():
         predictions = caption_dataset(captioner, listed.clips, **settings)
-        references = predictions.mult_references
-        scores[system] = score(predictions.candidates, references)
+        candidates[system] = predictions.candidates
         if system == "DRCap":
             similar = [result.similar_captions for result in predictions.captioned]
             nearest = [matches[0].caption if matches else "" for matches in similar]
-            scores[FLOOR] = score(nearest, references)
+    candidates[FLOOR] = nearest
+    scores = scores_beside_people(candidates, predictions.mult_references)
     record = run_record(
         started=started,
         seed=captioner.config.seed,
         config=captioner.config,
         inputs=[model or SHIPPED],
-        clips=len(listed.clips),
+        clips=len(predictions.clips),
         missing_clips=len(listed.missing),
+        split=split,
+        development=DEVELOPMENT,
     )
     stem = "_".join(filter(None, ["audiocaps", split, name]))
     _save(scores, reports / "real" / stem, record)
+
+
+def scores_beside_people(
+    candidates: dict[str, list[str]], mult_references: list[list[str]]
+) -> dict[str, Scores]:
+    """Score systems, and first people: each caption of a clip against its others.
+
+    HUMAN is the mean of as many scorings as every clip has captions: the k-th captions
+    are the candidates, the others their references. Systems have all as references.
+    """
+    turns = {}
+    for k in range(min(map(len, mult_references))):
+        others = [texts[:k] + texts[k + 1 :] for texts in mult_references]
+        turns[f"{HUMAN}, {k}"] = [texts[k] for texts in mult_references], others
+    systems = {name: (texts, mult_references) for name, texts in candidates.items()}
+    scores = score_systems(turns | systems)
+    people = [scores.pop(name) for name in turns]
+    return {HUMAN: mean_scores(people)} | scores
+
+
+def mean_scores(turns: Sequence[Scores]) -> Scores:
+    """Return the mean of several scorings of the same clips, metric by metric."""
+    corpus, per_clip = dict(turns[0].corpus), {}
+    for metric in turns[0].per_clip:
+        corpus[metric] = float(np.mean([scores.corpus[metric] for scores in turns]))
+        clips = [scores.per_clip[metric] for scores in turns]
+        per_clip[metric] = np.mean(clips, axis=0).tolist()
+    return Scores(turns[0].clips, corpus, per_clip, turns[0].unavailable)
 
 
 def zero_shot(
@@ -131,5 +170,9 @@ def captioned(
 
 
 def _save(scores: dict[str, Scores], stem: Path, record: dict) -> None:
-    save_table(score_table(scores), stem)
+    table = score_table(scores)
+    if HUMAN in scores:
+        share = table.cider_d / table.cider_d[HUMAN]
+        table.insert(len(table.columns) - 1, SHARE, share)
+    save_table(table, stem)
     write_json(stem.with_name(f"{stem.name}_run.json"), record)
