@@ -54,9 +54,10 @@ def intervals(scores: Scores) -> dict[str, tuple[float, float]]:
 def score_table(scores_by_system: Mapping[str, Scores]) -> pd.DataFrame:
     """Collect the scores of systems, as aac-metrics scales them, in full precision.
 
-    Returns one row a system, one column a metric, its `_low` and `_high` where there are
-    scores of clips, and `clips`, the number of clips scored; NaN for no value. `attrs["unavailable"]` maps each system to
-    its metrics that could not be computed, with the reasons.
+    Returns one row a system, one column a metric, its `_low` and `_high` where there
+    are scores of clips, and `clips`, the number of clips scored; NaN where a system has
+    no value. `attrs["unavailable"]` maps each system to its metrics that could not be
+    computed, with the reasons.
     """
     systems = scores_by_system.items()
     rows = {name: scores.corpus for name, scores in systems}
