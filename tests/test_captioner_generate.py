@@ -1,3 +1,5 @@
+from collections import Counter
+
 import pytest
 import torch
 from doubles import TOY_CAPTIONS
@@ -5,7 +7,7 @@ from torch.nn import functional as F
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-from drcap.captioner.generate import BeamLayer, for_beams, generate
+from drcap.captioner.generate import BeamLayer, for_beams, generate, generate_beams
 from drcap.captioner.model import Captioner
 from drcap.captioner.prompt import Prompt, PromptBuilder
 from drcap.config import CaptionerConfig, GenerationConfig
@@ -87,18 +89,18 @@ def test_no_words_come_twice_in_a_row_if_so_configured(captioner, embeddings):
     assert sum(pairs(settings(max_new_tokens=24, no_repeat_ngram=2))) == 0
 
 
-@pytest.mark.parametrize("num_beams", [1, 4])
-def test_a_caption_does_not_change_with_its_neighbours(
-    captioner, embeddings, num_beams
-):
-    config = settings(num_beams=num_beams)
+@pytest.mark.parametrize(
+    "search", [{"num_beams": 1}, {"num_beams": 4}, {"sample": True, "top_p": 0.9}]
+)
+def test_a_caption_does_not_change_with_its_neighbours(captioner, embeddings, search):
+    config = settings(**search)
     alone = [
         generate(captioner, embeddings[[row]], [SIMILAR[row]], config)[0]
         for row in range(COUNT)
     ]
     assert len(set(alone)) > COUNT // 2
     for size in (2, COUNT):
-        config = settings(num_beams=num_beams, batch_size=size)
+        config = settings(**search, batch_size=size)
         assert generate(captioner, embeddings, SIMILAR, config) == alone
     backwards = generate(captioner, embeddings.flip(0), SIMILAR[::-1], config)
     assert backwards == alone[::-1]
@@ -149,6 +151,46 @@ def test_more_beams_find_captions_at_least_as_likely(captioner, embeddings):
         for captions in (greedy, beams)
     ]
     assert totals[1] > totals[0]
+
+
+def test_a_draw_is_from_the_probabilities_of_temperature_and_top_p(
+    captioner, embeddings
+):
+    draws = 3_000
+    config = settings(
+        **{"sample": True, "temperature": 0.8, "top_p": 0.7, "choice": "mbr"},
+        **{"num_beams": draws, "max_new_tokens": 1},
+    )
+    [texts] = generate_beams(captioner, embeddings[:1], [[]], config)
+    prompt = captioner.prompts.prompt([])
+    ids, slots = torch.tensor([prompt.ids]), torch.tensor([prompt.slot])
+    with torch.no_grad():
+        inputs = captioner.embed(ids, slots, embeddings[:1])
+        logits = captioner.causal_lm()(inputs_embeds=inputs).logits[0, -1]
+    shares, tokens = (logits.double() / 0.8).softmax(0).sort(descending=True)
+    kept = int((shares.cumsum(0) < 0.7).sum()) + 1
+    shares = shares[:kept] / shares[:kept].sum()
+    expected = Counter()  # special tokens are all ""
+    for token, share in zip(tokens[:kept].tolist(), shares.tolist(), strict=True):
+        expected[captioner.tokenizer.decode(token, skip_special_tokens=True)] += share
+    assert set(texts) <= set(expected) and kept > 2
+    for word, share in expected.items():
+        spread = (share * (1 - share) / draws) ** 0.5
+        assert abs(texts.count(word) / draws - share) < 5 * spread
+
+
+def test_draws_repeat_with_their_seed_alone(captioner, embeddings):
+    def drawn(**changes):
+        config = settings(sample=True, **changes)
+        return generate(captioner, embeddings, SIMILAR, config)
+
+    assert drawn() == drawn() != drawn(seed=1)
+    greedy = generate(captioner, embeddings, SIMILAR, settings(num_beams=1))
+    assert drawn(temperature=1e-4) == drawn(top_p=1e-6) == greedy
+    candidates = settings(sample=True, choice="mbr", num_beams=3)
+    several = generate_beams(captioner, embeddings, SIMILAR, candidates)
+    assert [texts[0] for texts in several] == drawn()
+    assert all(len(set(texts)) == 3 for texts in several)
 
 
 def test_no_prompts_give_no_captions(captioner, embeddings):

@@ -91,6 +91,11 @@ def test_options_reach_the_captioner(model, recordings, drcap):
     assert model.loaded == ("mine", "cpu")
     assert (model.settings["top_k"], model.settings["num_beams"]) == (2, 1)
     assert model.settings["retrieval"] is model.settings["projection"] is False
+    drawing = ("--sample", "--temperature", 0.5, "--top-p", 0.9, "--seed", 3)
+    drcap("caption", "--choice", "mbr", *drawing, recordings)
+    keys = ("choice", "sample", "sampling_temperature", "top_p", "seed")
+    drawn = [model.settings[key] for key in keys]
+    assert drawn == ["mbr", True, 0.5, 0.9, 3]
 
 
 def test_the_libraries_keep_quiet(model, recordings, drcap, monkeypatch):
@@ -133,6 +138,8 @@ def test_captions_of_a_file_or_of_saved_datastores_are_used(model, recordings, d
         (["--support", "d", "--no-projection"], "--support and --no-projection"),
         (["--top-k", "-1"], "'--top-k': Input should be"),
         (["--beams", "0"], "'--beams': Input should be"),
+        (["--top-p", "0.9"], "--top-p is of draws: add --sample"),
+        (["--seed", "3"], "--seed is of draws: add --sample"),
         (["--colour"], "No such option"),
         (["--datastore", "absent"], "absent does not exist"),
         (["--captions", "absent.txt"], "absent.txt"),

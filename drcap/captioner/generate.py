@@ -1,4 +1,4 @@
-"""Beam search for many prompts: grouped by length, padded on the left.
+"""Beam search, or draws, for many prompts: grouped by length, padded on the left.
 
 With left padding, and positions that follow from the mask, a caption does not change
 with its neighbours in the batch. The language model reads a prompt once for all of its
@@ -14,6 +14,7 @@ from transformers.cache_utils import DynamicLayer
 
 from drcap.captioner.model import Captioner
 from drcap.captioner.prompt import pad
+from drcap.captioner.sampling import drawing
 from drcap.config import GenerationConfig
 
 
@@ -35,6 +36,8 @@ def generate_beams(
     config: GenerationConfig,
 ) -> list[list[str]]:
     """Return the final beams of B embeddings (B, D), the likeliest first.
+
+    With `config.sample` they are draws: `num_beams` of them for "mbr", else one.
 
     similar_captions : the retrieved captions of each prompt, possibly none
     """
@@ -58,24 +61,28 @@ def _decode(captioner, embeddings, prompts, config: GenerationConfig):
     slots = slots + torch.tensor([p.slot for p in prompts], device=ids.device)
     inputs = captioner.embed(ids, slots, embeddings)  # (B, T, H)
     cache = _read(captioner, inputs[:, :-1], mask[:, :-1])
+    count = config.num_beams if config.choice == "mbr" or not config.sample else 1
+    if config.sample:
+        inputs, mask = (rows.repeat_interleave(count, dim=0) for rows in (inputs, mask))
+        search = {"logits_processor": drawing(prompts, count, config)}
+    else:
+        search = {"num_beams": count, "num_return_sequences": count}
+        search["length_penalty"] = config.length_penalty
     tokens = captioner.causal_lm().generate(
         inputs_embeds=inputs,  # only the last position is still to be read
         attention_mask=mask,
         position_ids=_positions(mask),
-        past_key_values=for_beams(cache, config.num_beams, config.max_new_tokens),
-        num_beams=config.num_beams,
-        num_return_sequences=config.num_beams,
+        past_key_values=for_beams(cache, count, config.max_new_tokens),
         max_new_tokens=config.max_new_tokens,
-        length_penalty=config.length_penalty,
         no_repeat_ngram_size=config.no_repeat_ngram,
-        do_sample=False,
+        do_sample=False,  # draws are the arg max of noisy logits
         eos_token_id=end_id,
         pad_token_id=end_id,
+        **search,
     )
     texts = captioner.tokenizer.batch_decode(tokens, skip_special_tokens=True)
     texts = [" ".join(text.split()) for text in texts]
-    starts = range(0, len(texts), config.num_beams)
-    return [texts[start : start + config.num_beams] for start in starts]
+    return [texts[start : start + count] for start in range(0, len(texts), count)]
 
 
 def _positions(mask: torch.Tensor) -> torch.Tensor:

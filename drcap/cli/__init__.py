@@ -3,6 +3,7 @@
 - `__main__.py`     the command: its subcommands, its exit codes
 - `options.py`      options that subcommands share, and what they mean
 - `caption.py`      recordings in, captions out
+- `classify.py`     the likeliest labels of recordings
 - `evaluate.py`     a data set captioned and scored
 - `train.py`        CLAP, captioner, caption bridge, and every system of the tables
 - `experiment.py`   cells of the grid: trained, captioned, scored

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from drcap.cli import (
     authors,
     caption,
+    classify,
     data,
     datastore,
     evaluate,
@@ -45,6 +46,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.command("caption")(caption.caption)
+app.command("classify")(classify.classify)
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(train.app, name="train")
 app.command("experiment")(experiment.experiment)

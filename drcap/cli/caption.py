@@ -1,8 +1,6 @@
 """`drcap caption`: recordings in, one caption a line out, as soon as each is done."""
 
 import json
-import sys
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +24,10 @@ def caption(
     top_k: options.TopK = None,
     beams: options.Beams = None,
     choice: options.Choice = None,
+    sample: options.Sample = False,
+    temperature: options.Temperature = None,
+    top_p: options.TopP = None,
+    seed: options.DrawSeed = None,
     device: options.Device = "auto",
     checkpoint: options.Checkpoint = None,
     no_retrieval: options.NoRetrieval = False,
@@ -42,31 +44,20 @@ def caption(
     chosen = options.CaptionOptions(
         *(datastore, support, top_k, beams),
         *(no_retrieval, no_projection, captions, choice),
+        *(sample, temperature, top_p, seed),
     )
     recordings = find_recordings(paths, recursive=recursive)
     model = options.load_model(checkpoint, device)
     results = model.caption_stream(recordings, **chosen.settings(model.clap))
-    if _print_all(results, len(recordings), as_json):
+
+    def line(result: "Captioned") -> str | None:
+        if as_json:
+            return json.dumps(_record(result), ensure_ascii=False)
+        return None if result.error else f"{result.file}\t{result.caption}"
+
+    done = options.print_all(results, len(recordings), "captioning", line)
+    if any(result.error for result in done):
         raise typer.Exit(2)
-
-
-def _print_all(results: Iterable["Captioned"], total: int, as_json: bool) -> int:
-    """Print results as they come, complaints on stderr; return how many failed."""
-    from tqdm import tqdm
-
-    failed = 0
-    with tqdm(total=total, desc="captioning", unit="file") as bar:
-        for result in results:
-            if complaint := result.error or result.warning:
-                bar.write(f"drcap: {complaint}", file=sys.stderr)
-            if as_json:
-                bar.write(json.dumps(_record(result), ensure_ascii=False))
-            elif result.error is None:
-                bar.write(f"{result.file}\t{result.caption}")
-            sys.stdout.flush()
-            failed += result.error is not None
-            bar.update()
-    return failed
 
 
 def _record(result: "Captioned") -> dict:

@@ -2,7 +2,9 @@
 
 import json
 import os
+import sys
 import tomllib
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +41,15 @@ Datastore = option(Path | None, "Datastore to retrieve from.", default=CAPTIONS)
 Support = option(Path | None, "Datastore to project onto.", default=CAPTIONS)
 TopK = option(int | None, "Captions in a prompt.", min=0, default="the captioner's")
 Beams = option(int | None, "Of the beam search.", min=1, default="the captioner's")
-Choice = option(str | None, "first_beam or mbr.", default="the captioner's")
+Choice = option(
+    str | None,
+    "first_beam, or mbr: the one most like captions of such audio.",
+    default="the captioner's",
+)
+Sample = option(bool, "Draw words at random in place of a beam search.", "--sample")
+Temperature = option(float | None, "Of the draws: below 1 for likelier words.")
+TopP = option(float | None, "Draw from the likeliest words of this probability.")
+DrawSeed = option(int | None, "Of the draws.", "--seed", min=0)
 NoRetrieval = option(bool, "Prompt without similar captions.", "--no-retrieval")
 NoProjection = option(bool, "Use audio embeddings as they are.", "--no-projection")
 EXCLUDING = (
@@ -65,12 +75,20 @@ class CaptionOptions:
     no_projection: bool
     captions: Path | None = None
     choice: str | None = None
+    sample: bool = False
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
 
     def __post_init__(self):
         for pair in EXCLUDING:
             if all(getattr(self, name) for name in pair):
                 first, second = (f"--{name.replace('_', '-')}" for name in pair)
                 raise ConfigError(f"{first} and {second} exclude each other: drop one")
+        for name in () if self.sample else ("temperature", "top_p", "seed"):
+            if getattr(self, name) is not None:
+                option = f"--{name.replace('_', '-')}"
+                raise ConfigError(f"{option} is of draws: add --sample, or drop it")
 
     def settings(self, clap: "CLAP") -> dict[str, Any]:
         """Return the keywords of `DRCap.caption_stream`; None leaves it the choice."""
@@ -89,6 +107,10 @@ class CaptionOptions:
             "top_k": self.top_k,
             "num_beams": self.beams,
             "choice": self.choice,
+            "sample": self.sample or None,
+            "sampling_temperature": self.temperature,
+            "top_p": self.top_p,
+            "seed": self.seed,
             "retrieval": False if self.no_retrieval else None,
             "projection": False if self.no_projection else None,
         }
@@ -121,6 +143,28 @@ def load_model(checkpoint: str | None, device: str) -> "DRCap":
 
     hush()
     return DRCap.from_pretrained(checkpoint, device=device)
+
+
+def print_all(
+    results: Iterable[Any], total: int, title: str, line: Callable[[Any], str | None]
+) -> list:
+    """Print results as they come, complaints on stderr; return them all.
+
+    results : with `error` and `warning`      line : the text of one; None: nothing
+    """
+    from tqdm import tqdm
+
+    done = []
+    with tqdm(total=total, desc=title, unit="file") as bar:
+        for result in results:
+            if complaint := result.error or result.warning:
+                bar.write(f"drcap: {complaint}", file=sys.stderr)
+            if (text := line(result)) is not None:
+                bar.write(text)
+            sys.stdout.flush()
+            done.append(result)
+            bar.update()
+    return done
 
 
 def writable(folder: Path) -> Path:

@@ -96,11 +96,15 @@ class TrainingConfig:
 
 @settings
 class GenerationConfig:
-    """Beam search at inference (sec. III-C)."""
+    """Beam search at inference (sec. III-C); sampling is ours."""
 
     num_beams: PositiveInt = 4
     # ours, "mbr": of beams and nearest captions that of the largest expected CIDEr-D
     choice: Literal["first_beam", "mbr"] = "first_beam"
+    sample: bool = False  # draw words, `num_beams` captions for "mbr", else one
+    temperature: PositiveFloat = 1.0  # of a draw; below 1 for likelier words
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0  # share of probability drawn from
+    seed: NonNegativeInt = 0  # of the draws
     max_new_tokens: PositiveInt = 40
     length_penalty: float = 1.0
     no_repeat_ngram: NonNegativeInt = 0  # tokens in a row that never recur; 0: any may

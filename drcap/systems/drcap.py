@@ -51,6 +51,10 @@ OPTIONS = {
     "retrieval": ("retrieval", "enabled"),
     "num_beams": ("generation", "num_beams"),
     "choice": ("generation", "choice"),
+    "sample": ("generation", "sample"),
+    "sampling_temperature": ("generation", "temperature"),
+    "top_p": ("generation", "top_p"),
+    "seed": ("generation", "seed"),
     "projection": ("projection", "enabled"),
     "temperature": ("projection", "temperature"),
 }
