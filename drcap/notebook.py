@@ -9,7 +9,7 @@ import re
 import textwrap
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from drcap.environment import hush
 from drcap.errors import ConfigError
 from drcap.plots import png, save_figure
 from drcap.record import run_record
+from drcap.retrieval import Match
 from drcap.systems.base import Captioned
 
 SMOKE_RECORDINGS = 3  # so many are enough to see that a notebook runs
@@ -131,12 +132,11 @@ def start(
 ) -> Notebook:
     """Turn a notebook's parameters into its `Notebook`; seed torch; hush the libraries.
 
-    reports_dir : where results go; if relative, in the repository; empty:
-        reports/<profile>
+    reports_dir : where results go, in the repository; empty: reports/<profile>
     settings : profile -> the configuration that the notebook is about
 
-    Raises ConfigError for an unknown profile, the folder of another profile, or a
-    parameter that papermill injected and the notebook does not declare.
+    ConfigError for an unknown profile, the folder of another one, or a parameter that
+    papermill injected and the notebook does not declare.
     """
     cells = getattr(get_ipython(), "user_ns", {}).get("In", ["", ""])
     injected = [cell for cell in cells if cell.startswith("# Parameters\n")]
@@ -182,17 +182,13 @@ def caption_table(results: Iterable[Captioned]) -> pd.DataFrame:
     """Tabulate results: file, caption, nearest retrieved one and its similarity, s."""
     rows = []
     for result in results:
-        nearest = result.similar_captions[0] if result.similar_captions else None
+        nearest, *_ = [*result.similar_captions, Match("", float("nan"))]
+        caption = result.caption or result.error
         rows.append(
-            {
-                "file": Path(result.file).name,
-                "caption": result.caption or result.error,
-                "nearest retrieved caption": nearest.caption if nearest else "",
-                "similarity": nearest.similarity if nearest else float("nan"),
-                "seconds": result.seconds,
-            }
+            [Path(result.file).name, caption, *astuple(nearest), result.seconds]
         )
-    return pd.DataFrame(rows)
+    retrieved = "nearest retrieved caption", "similarity"
+    return pd.DataFrame(rows, columns=["file", "caption", *retrieved, "seconds"])
 
 
 def _cell(value: object) -> str:

@@ -46,8 +46,7 @@ class ErrorDetector(nn.Module):
 class CachingEncoder(SentenceTransformer):
     """Encodes a list of sentences once: references come again with every system.
 
-    It keeps whole lists. The last digits of an embedding depend on the rest of its
-    batch, and a system's score must not depend on the systems scored beside it.
+    It keeps whole lists: an embedding's last digits depend on the rest of its batch.
     """
 
     def encode(self, sentences: list[str], **options) -> torch.Tensor:

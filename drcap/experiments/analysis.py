@@ -71,7 +71,7 @@ def sweep(
 def copied_share(candidates: Sequence[str], prompts: Sequence[Sequence[str]]) -> float:
     """Return the share of captions that equal one of their prompt (sec. II-B).
 
-    Compared without case and final full stop.
+    Case and final full stop do not count.
     """
 
     def plain(caption: str) -> str:
@@ -91,7 +91,6 @@ class Contrast:
     gain: float  # CIDEr-D of the first less that of the second, points of per cent
 
     def __str__(self) -> str:
-        """Both captions, the first in the prompt, two references and the gain."""
         lines = [f"{name}: {caption}" for name, caption in self.candidates.items()]
         lines += [f"Retrieved: {caption}" for caption in self.similar[:1]]
         lines.append(f"References: {' / '.join(self.clip.captions[:REFERENCES])}")

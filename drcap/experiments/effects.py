@@ -31,7 +31,6 @@ Value = TypeVar("Value", float, np.ndarray)
 ABLATION_TABLES = ("table3_ablation_in_domain", "table4_ablation_cross_domain")
 AGREES, CONTRADICTS, OPEN, UNAVAILABLE = "yes", "no", "not decided", "not computed"
 NUMBERS = ["difference", "low", "high", "probability"]
-DECIMALS = 6  # of a difference of printed numbers, which have one
 
 
 @dataclass(frozen=True)
@@ -66,12 +65,11 @@ def answer(
 ) -> list[dict]:
     """Compare on each metric: a dictionary each, NaN where there is no number.
 
-    Keys are the question's own fields, metric, difference and its 95 % interval low to
-    high, probability (that the difference is above zero), measured_by (the metric, or
-    its stand-in where one of the two rows lacks it), unavailable (why a metric of rows
-    that were run is not compared), paper_difference, not_run (which row was not), clips
-    and seeds (the fewer of the two rows'; both 0 if one was not run). ValueError if the
-    two were not scored on the same number of clips.
+    Keys are the question's fields, metric, difference, its 95 % interval low to high,
+    probability (that the difference is above zero), measured_by (the metric, or its
+    stand-in where a row lacks it), unavailable (why rows that were run are not
+    compared), paper_difference, not_run (which row), clips and seeds (the fewer of the
+    two; 0 if one was not run). ValueError if they were scored on other clips.
     """
     domains = question.train, question.test
     rows = question.row, question.against
@@ -84,7 +82,7 @@ def answer(
             continue
         metrics = [name for name in (question.gain_on, metric) if name]
         measures = [_measure(name, both) for name in metrics]
-        reasons = [reason for name in measures if (reason := lacking(both, name))]
+        reasons = [*filter(None, (lacking(both, name) for name in measures))]
         ours = dict.fromkeys(NUMBERS, float("nan"))
         if not (not_run or reasons):
             sides = question.sides(measures, lambda row, m: clip_scores(runs[row], m))
@@ -100,7 +98,7 @@ def answer(
                 **ours,
                 "measured_by": " less ".join(measures),
                 "unavailable": "; ".join(reasons),
-                "paper_difference": round(larger - smaller, DECIMALS),
+                "paper_difference": round(larger - smaller, 6),
                 "not_run": not_run,
                 "clips": 0 if not_run else both[0].clips,
                 "seeds": min(map(len, runs.values())),
@@ -131,10 +129,10 @@ def effects(
     domains : the corpora that are "ac" and "cl", as {"ac": "scapes-ac", ...}
 
     Columns are group (our corpora), metric (with its stand-in where one measured it),
-    difference and its 95 % interval low to high in points of per cent (positive: `row`
-    is better), probability, paper_difference and agrees: AGREES if the interval lies on
-    the side of zero where the paper's difference is, CONTRADICTS if on the other, OPEN
-    if it holds zero, UNAVAILABLE if there is no number.
+    difference (points of per cent; positive: `row` is better), its 95 % interval low to
+    high, probability, paper_difference and agrees: AGREES if the interval lies on the
+    side of zero where the paper's difference is, CONTRADICTS if on the other, OPEN if
+    it holds zero, UNAVAILABLE if there is no number.
     """
     frame = pd.DataFrame(
         {"group": pair_name(*(domains[name] for name in pair)), **line}

@@ -18,10 +18,7 @@ from drcap.load import load_clap
 
 
 class Materials:
-    """The data and the CLAP models of a profile's grid, loaded when first asked for.
-
-    seed : of the CLAP models, whatever the experiments' seeds are
-    """
+    """The data and the CLAP models of a profile's grid; `seed` is the models'."""
 
     def __init__(self, profile: str, *, seed: int = 0, progress: bool = True):
         self.profile = profile
@@ -50,10 +47,7 @@ class Materials:
         return self.corpora.clips(domain, subset)
 
     def training_captions(self, domain: str) -> list[str]:
-        """Return every caption of a domain's training clips, duplicates kept.
-
-        Text-only training needs no recording, and some may be missing.
-        """
+        """Return every caption of a domain's training clips, recording or not."""
         return captions_of(self.corpora.clips(domain, "train", audio=False))
 
     @cached_property

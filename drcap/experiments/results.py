@@ -2,15 +2,9 @@
 
 `paper_tables.csv` holds a line for each row of a table on each pair of domains, in the
 paper's order, in per cent; a field is empty where the paper prints no number. Its CIDEr
-is what we call CIDEr-D. What is odd in these tables:
-
-- SPIDEr is the mean of CIDEr and SPICE to rounding in 37 of the 41 lines; in the four
-  of RECAP it is off by 0.25 to 4.4 points. `recomputed` holds the mean.
-- Table III: without RAG, SPICE is higher than DRCap's.
-- Table IV: on CIDEr, SPIDEr and FENSE it is w/o SS that falls furthest, not w/o PD.
-- FENSE is missing for most systems, so that few can be compared on it.
-- Tables III and IV repeat the DRCap rows of I and II; III has no w/o TD, which changes
-  nothing in-domain.
+is what we call CIDEr-D. What is odd in these tables: SPIDEr is the mean of CIDEr and
+SPICE to rounding but for RECAP, where it is off by 0.25 to 4.4 points; w/o RAG has the
+higher SPICE in Table III; in Table IV it is w/o SS that falls furthest, not w/o PD.
 
 FENSE, where it cannot be computed here, has a stand-in, which is always shown under its
 own name and never in the metric's place.
@@ -46,9 +40,8 @@ NOT_COMPUTED = "not among the metrics that were computed"
 def paper_lines() -> pd.DataFrame:
     """Return the tables as printed, by KEYS: section, METRICS, and `recomputed`.
 
-    Domains have the grid's names. Scores are in per cent, NaN where none is printed.
-    `recomputed` is the mean of the printed CIDEr and SPICE where the printed SPIDEr
-    differs from it by more than rounding, else NaN.
+    Scores are in per cent, NaN where none is printed. `recomputed` is the mean of CIDEr
+    and SPICE where the printed SPIDEr differs by more than rounding, else NaN.
     """
     path = resources.files("drcap.experiments") / "paper_tables.csv"
     with path.open(encoding="utf-8") as stream:
@@ -68,23 +61,16 @@ def paper_rows(table: str, train: str, test: str) -> list[tuple[str, str]]:
 
 
 def paper_score(table: str, system: str, train: str, test: str, metric: str) -> float:
-    """Return a score as printed in per cent; NaN if there is none.
-
-    metric : as in METRICS, or "recomputed" as in `paper_lines`
-    """
+    """Return a score as printed in per cent, or "recomputed"; NaN if there is none."""
     scores = paper_lines().get(metric, {})
     return scores.get((table, train, test, system), float("nan"))
 
 
 def title(metric: str, measured_by: str = "") -> str:
-    """Return a metric's name as the tables print it, with what measured ours if other.
-
-    measured_by : the metric itself or its stand-in, whose name then follows
-    """
+    """Return a metric's printed name, and its stand-in's if that measured ours."""
     name = TITLES.get(metric, metric)
-    if measured_by in ("", metric):
-        return name
-    return f"{name}, ours {title(measured_by)}"
+    same = measured_by in ("", metric)
+    return name if same else f"{name}, ours {title(measured_by)}"
 
 
 def pair_name(train: str, test: str) -> str:
@@ -95,10 +81,7 @@ def pair_name(train: str, test: str) -> str:
 def row_scores(
     results: Mapping[Experiment, Scores], row: str, train: str, test: str
 ) -> list[Scores]:
-    """Return the scores of a row's seeds in order; none if it was not run.
-
-    row : the paper's name of it, of a system of the grid or of another
-    """
+    """Return the scores of a row's seeds in order; none if it was not run."""
     wanted = row_experiment(row, train, test) if row in ROWS else None
     return [results[run] for run in sorted(results) if replace(run, seed=0) == wanted]
 

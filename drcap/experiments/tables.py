@@ -66,12 +66,11 @@ def result_table(
 
     domains : what stands for "ac" and "cl" in ours, as {"ac": "scapes-ac", ...}
 
-    Returns table, section, system (the paper's name), train, test, ours_on, paper_on,
-    metric, ours (per cent, mean over seeds; NaN if not run or unavailable), low, high
-    (its 95 % interval, by a bootstrap over clips), seeds, clips (0 if not run), paper
-    (NaN if not printed), recomputed (the mean of its CIDEr and SPICE where it prints
-    another SPIDEr) and unavailable (why a row that was run has no value). Stand-ins
-    follow the metrics that some run lacks. ConfigError if there is no such table.
+    Returns COLUMNS: ours in per cent, the mean over seeds, and its 95 % interval low to
+    high by a bootstrap over clips, NaN if not run or unavailable (why a row that was
+    run has no value); seeds and clips, 0 if not run; paper, NaN if not printed;
+    recomputed, the mean of its CIDEr and SPICE where it prints another SPIDEr.
+    Stand-ins follow the metrics that some run lacks. ConfigError for another name.
     """
     if name not in TABLES:
         raise ConfigError(f"unknown table '{name}'; choose one of {', '.join(TABLES)}")
@@ -108,10 +107,8 @@ def result_table(
 def beside_paper(frame: pd.DataFrame) -> pd.DataFrame:
     """Keep the paper's metrics, each with ours by what could measure it here.
 
-    frame : what `result_table` returns; of a metric that no row of ours has, the scores
-        are those of its stand-in, which the metric's new name tells
-
-    Returns the same columns; the metrics are named as figures print them.
+    frame : what `result_table` returns. Of a metric that no row of ours has, the scores
+        are those of its stand-in, which the metric's new name, as in figures, tells.
     """
     by_metric, kept = dict(list(frame.groupby("metric"))), []
     for metric in METRICS:
@@ -157,8 +154,8 @@ def to_latex(frame: pd.DataFrame) -> str:
     legend, blocks, notes = _rendered(frame)
     number, columns = frame["table"].iloc[0], list(next(iter(blocks.values())))
     [caption] = [table.title for table in TABLES.values() if table.number == number]
-    if frame["paper"].notna().any():
-        caption += f": ours (the paper's Table {number})"
+    has_paper = frame["paper"].notna().any()
+    caption += f": ours (the paper's Table {number})" if has_paper else ""
     lines = [
         r"\begin{table*}",
         r"\centering",
@@ -170,9 +167,8 @@ def to_latex(frame: pd.DataFrame) -> str:
         " & ".join(map(_escape, columns)) + r" \\",
     ]
     for heading, block in blocks.items():
-        lines.append(r"\midrule")
         spanned = rf"\multicolumn{{{len(columns)}}}{{l}}{{{_escape(heading)}}} \\"
-        lines.append(spanned)
+        lines += [r"\midrule", spanned]
         lines += [" & ".join(map(_escape, row)) + r" \\" for row in block.to_numpy()]
     lines += [r"\bottomrule", r"\end{tabular}"]
     lines += [rf"\par\smallskip {_escape(note)}" for note in (legend, *notes)]
@@ -242,9 +238,8 @@ def cost_table(
 
     domains : as in `result_table`
 
-    Costs are trained weights, seconds of training and seconds a caption. Seconds are of
-    the machine of the experiment's run.json and of one of its jobs: they vary from run
-    to run, as nothing else in a table does. FileNotFoundError if a record is missing.
+    Costs are trained weights, seconds of training and seconds a caption, on the machine
+    of the experiment's run.json. FileNotFoundError if a record is missing.
     """
     names = {place: row for row, place in ROWS.items()}
     lines = []

@@ -47,7 +47,7 @@ def plot_cross_modal(
             domain: [directions[direction][name] for name in RECALLS]
             for domain, directions in scores.items()
         }
-        grouped_bars(axes, values, RECALLS, "{:.2f}".format, width=0.8)
+        grouped_bars(axes, values, RECALLS, "{:.2f}".format)
         guessed, places = [chance[direction][name] for name in RECALLS], np.arange(3)
         line = {"color": INK, "linestyle": ":", "label": "chance"}
         axes.hlines(guessed, places - 0.45, places + 0.45, **line)

@@ -59,13 +59,12 @@ def plot_counts_in_range(
 ) -> Figure:
     """Show how many captions are there to draw from, a group of bars a range.
 
-    counts : name of a range -> number of captions inside it, of each query
-    wanted : how many are to be drawn; as many or more count as one kind
+    counts : name of a range -> captions inside it, of each query      wanted : so many
     """
     figure, axes = plt.subplots(figsize=(7.8, 3.8))
+    edges = np.arange(wanted + 2)
     shares = {
-        name: np.bincount(np.minimum(inside, wanted), minlength=wanted + 1)
-        / len(inside)
+        name: np.histogram(np.minimum(inside, wanted), edges)[0] / len(inside)
         for name, inside in counts.items()
     }
     kinds = [*map(str, range(wanted)), f"{wanted} or more"]
@@ -81,8 +80,7 @@ def plot_counts_in_range(
 def plot_differences(frame: pd.DataFrame, label: str, title: str) -> Figure:
     """Show differences of two systems with their intervals, and the paper's beside.
 
-    frame : columns group, metric, difference, low, high, paper_difference, in points
-        of per cent, NaN where there is none; a panel a group
+    frame : what `drcap.experiments.effects.effects` returns; a panel a group
     """
     groups = list(frame.groupby("group", sort=False))
     tall = 1.5 + 0.42 * max(len(lines) for _, lines in groups)
@@ -104,7 +102,6 @@ def plot_systems(frame: pd.DataFrame, metrics: Sequence[str], title: str) -> Fig
     """Show the scores of every system: a column a pair of domains, a row a metric.
 
     frame : what `drcap.experiments.tables.beside_paper` returns, of a table or several
-    metrics : some of its metrics
 
     A system has its row in every panel, also where it was not run; DRCap's stands out.
     """
@@ -157,8 +154,7 @@ def plot_sweep(
 ) -> Figure:
     """Show CIDEr-D and the share of copies over one setting, a line a captioner.
 
-    sweeps : captioner -> what `drcap.experiments.sweeps.sweep` returns
-    label : what the variants are settings of        clips : how many were captioned
+    sweeps : captioner -> what `drcap.experiments.analysis.sweep` returns
     """
     figure, (scores, copies) = panels(2, 3.6)
     for axes, (column, name) in zip((scores, copies), SWEPT.items(), strict=True):
@@ -181,10 +177,7 @@ def plot_sweep(
 def plot_gain(
     similarities: Sequence[float], gains: Sequence[float], label: str
 ) -> Figure:
-    """Show what a clip gains over the similarity of its first retrieved caption.
-
-    similarities, gains : one each a clip        label : what is gained, with its unit
-    """
+    """Show what each clip gains over the similarity of its first retrieved caption."""
     table = pd.DataFrame({"similarity": similarities, "gain": gains})
     table = table.sort_values("similarity", kind="stable")
     parts = np.array_split(np.arange(len(table)), min(PARTS, len(table)))

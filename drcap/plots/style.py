@@ -73,16 +73,14 @@ def grouped_bars(
     bars: Mapping[str, Sequence[float]],
     kinds: Sequence[str],
     text: Callable[[float], str],
-    width: float = 0.82,
     **style,
 ) -> None:
     """Draw a group of bars a kind, one of each name, with their values above them.
 
     bars : name -> its value of each kind, NaN where there is none
-    text : what is written above a bar        width : of a group
-    style : of that text
+    text : what is written above a bar, in `style`
     """
-    width /= len(bars)
+    width = 0.82 / len(bars)
     for number, (name, values) in enumerate(bars.items()):
         places = np.arange(len(kinds)) + (number - (len(bars) - 1) / 2) * width
         drawn = axes.bar(places, np.nan_to_num(values), width * 0.92, label=name)
