@@ -242,11 +242,13 @@ def test_a_metric_that_others_build_on_is_computed_once(
 @pytest.mark.parametrize(
     ("candidates", "mult_references", "message"),
     [
-        ([], [], "no candidate"),
+        ([], [], "candidates: expected"),
         (["a dog"], [["a dog"], ["rain"]], "1 candidates do not match 2 lists"),
         (["a dog", "rain"], [["a dog"], []], "clip 1: there are no references"),
         (["a dog", math.nan], [["a dog"], ["rain"]], "clip 1: nan is not a caption"),
         (["a dog"], [["a dog", None]], "clip 0: None is not a caption"),
+        (["a dog"], ["a dog"], "clip 0: expected a list of references, got 'a dog'"),
+        ("a dog", [["a dog"]] * 5, "candidates: expected a list of captions"),
     ],
 )
 def test_malformed_texts_are_refused(candidates, mult_references, message):

@@ -199,8 +199,8 @@ def _share_spice(systems: Sequence[Texts]) -> None:
 
 
 def _check_texts(candidates: list[str], mult_references: list[list[str]]) -> None:
-    if not candidates:
-        raise ValueError("there is no candidate to score")
+    if not candidates or isinstance(candidates, str):
+        raise ValueError("candidates: expected a list of captions, one or more")
     if len(candidates) != len(mult_references):
         raise ValueError(
             f"{len(candidates)} candidates do not match "
@@ -208,6 +208,10 @@ def _check_texts(candidates: list[str], mult_references: list[list[str]]) -> Non
         )
     pairs = zip(candidates, mult_references, strict=True)
     for clip, (candidate, references) in enumerate(pairs):
+        if isinstance(references, str):
+            raise ValueError(
+                f"clip {clip}: expected a list of references, got {references!r}"
+            )
         if not references:
             raise ValueError(f"clip {clip}: there are no references")
         for text in (candidate, *references):

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from drcap.atomic import atomic_path, replace_folder
@@ -114,10 +114,14 @@ def _claimed(aside: Path, plan: str, main: bool) -> Iterator[None]:
                     "captions or settings: finish that one, or delete the folder"
                 )
         yield
-    except OSError as error:  # filelock's Timeout is one, too
+    except Timeout:
         raise DatastoreError(
-            f"{aside} cannot be written, or another build of this datastore runs "
-            f"({error.strerror or error}): the same command will go on from here"
+            f"{aside}: another build of this datastore runs; wait for its end"
+        ) from None
+    except OSError as error:
+        raise DatastoreError(
+            f"{aside} cannot be written ({error.strerror}): the same command will go "
+            "on from here"
         ) from None
     finally:
         lock.release()
