@@ -1,6 +1,6 @@
 """Commands killed at random moments and then run to their end: nothing is lost.
 
-KILLS says how often each is killed (3). The smoke graph's drill is in test_notebooks.py.
+KILLS says how often each is killed. The smoke graph's drill is in test_notebooks.py.
 """
 
 import os
@@ -31,7 +31,7 @@ def drill(tmp_path):
 
         files, shared : folders that it writes; below tmp_path, and below the cache
         """
-        home, results = tmp_path / "home", []
+        home, results, seconds = tmp_path / "home", [], 0.0
         for kill in range(KILLS + 1):
             for folder in (*files, *(home / name for name in shared)):
                 subprocess.run(["rm", "-rf", folder], check=True)
