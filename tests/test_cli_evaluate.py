@@ -141,12 +141,56 @@ def test_when_every_clip_fails_nothing_is_scored(model, tmp_path, drcap_evaluate
     assert "none of the 1 clips can be read" in err
 
 
+@pytest.fixture
+def listing(root):
+    """Return a CSV file of the recordings: two captions a row, or a row a caption."""
+    rows = ["file,caption_1,caption_2\n"]
+    for name in ("dog", "cat", "gone"):
+        rows.append(f"audiocaps/{name}_30.wav,A {name} makes a sound,A {name}\n")
+    (root.parent / "mine.csv").write_text("".join(rows))
+    return root.parent / "mine.csv"
+
+
+def test_any_csv_of_files_and_captions_is_evaluated(model, listing, drcap_evaluate):
+    arguments = ["--dataset", "csv", "--root", listing]
+    code, out, err = drcap_evaluate(*arguments, "--json")
+    assert code == 0, err
+    summary = json.loads(out)
+    assert (summary["clips"], summary["missing_clips"]) == (2, 1)
+    assert summary["predictions"] == f"{OUTPUT}/csv/predictions.jsonl"
+    assert summary["intervals"]["rouge_l"] == pytest.approx([1, 1])
+    assert {*summary["intervals"]} == {"cider_d", "rouge_l"}
+    assert f"1 clips of {listing} have no recording under {listing.parent}" in err
+    out = drcap_evaluate(*arguments)[1]
+    assert "csv mine.csv: 2 clips" in out and "100.0 [100.0, 100.0]" in out
+    assert "95 % intervals" in out
+
+
+def test_several_captioners_are_one_table(model, root, drcap_evaluate, tmp_path):
+    two = ["--checkpoint", "runs/first", "--checkpoint", "second"]
+    _, out, _ = drcap_evaluate(*on(root), *two)
+    table = [line for line in out.splitlines() if line.startswith("|")]
+    rows = [line.split("|")[1].strip() for line in table]
+    assert "first" in rows and "second" in rows
+    for name in ("first", "second"):
+        folder = tmp_path / OUTPUT / "audiocaps-val" / name
+        assert json.loads((folder / "scores.json").read_text())["system"] == name
+        assert {"predictions.jsonl", "run.json"} < {p.name for p in folder.iterdir()}
+    _, out, _ = drcap_evaluate(*on(root), *two, "--json")
+    assert [json.loads(line)["system"] for line in out.splitlines()] == [
+        "first",
+        "second",
+    ]
+
+
 @pytest.mark.parametrize(
     ("dataset", "split", "more", "message"),
     [
         ("esc50", "val", [], "unknown data set 'esc50': choose from audiocaps, clotho"),
         ("audiocaps", "dev", [], "no split 'dev': choose from train, val, test"),
         ("audiocaps", "test", [], "has no captions of subset 'test'"),
+        ("csv", "val", [], "a CSV file has no splits: drop --split"),
+        ("audiocaps", "val", ["--checkpoint", "a/x", "--checkpoint", "b/x"], "rename"),
         ("audiocaps", "val", ["--metrics", "blue"], "unknown metric blue: choose from"),
         ("audiocaps", "val", ["--limit", "0"], "'--limit': Input should be"),
         ("audiocaps", "val", ["--top-k", "-1"], "'--top-k': Input should be"),
@@ -162,6 +206,14 @@ def test_a_mistake_is_one_clear_error(
     assert (code, out) == (2, "")
     assert message in " ".join(err.split())
     assert "Traceback" not in err
+
+
+def test_a_split_is_needed_but_for_a_csv(model, root, tmp_path, drcap_evaluate):
+    code, out, err = drcap_evaluate("--dataset", "audiocaps", "--root", root)
+    assert (code, out) == (2, "")
+    assert "audiocaps: give --split, one of train, val, test" in err
+    code, _, err = drcap_evaluate("--dataset", "csv", "--root", root / "val.csv")
+    assert code == 2 and "has no column 'file'" in err
 
 
 def test_a_missing_folder_is_named(model, tmp_path, drcap_evaluate):

