@@ -79,6 +79,7 @@ def ablations(
         seed=captioner.config.seed,
         config=captioner.config,
         inputs=[model or SHIPPED],
+        clap=captioner.clap.fingerprint,
         clips=len(predictions.clips),
         missing_clips=len(listed.missing),
         split=split,
