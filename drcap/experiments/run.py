@@ -185,7 +185,8 @@ def write_scores(
         texts[experiment] = candidates, mult_references
     for experiment, scores in score_systems(texts).items() if texts else ():
         folder = folder_of(experiment, reports)
-        made_of = {"predictions": sha256(folder / PREDICTIONS), "lacking": _lacking()}
+        made_of = {"predictions": sha256(folder / PREDICTIONS)}
+        made_of |= {"lacking": assets.lacking_metrics()}
         write_json(folder / SCORES, made_of | asdict(scores), indent=None)
 
 
@@ -234,15 +235,10 @@ def _is_scored(experiment: Experiment, reports: Path) -> bool:
     if not {*METRICS} <= {*values.get("corpus", ())}:
         return False
     captions = sha256(folder_of(experiment, reports) / PREDICTIONS)
-    fetched = {*values.get("lacking", ())} - {*_lacking()}
+    fetched = {*values.get("lacking", ())} - {*assets.lacking_metrics()}
     return values["predictions"] == captions and not fetched
 
 
 def _stored(experiment: Experiment, reports: Path) -> dict[str, Any]:
     path = folder_of(experiment, reports) / SCORES
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-
-
-def _lacking() -> list[str]:
-    """Return the optional assets of metrics that are not here."""
-    return [asset.name for asset in assets.select(["metrics"]) if assets.problem(asset)]
