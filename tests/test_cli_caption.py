@@ -5,7 +5,9 @@ import pytest
 from doubles_cli import FakeDRCap
 
 from drcap.retrieval import CaptionDatastore
+from drcap.systems import timeline
 from drcap.systems.drcap import DRCap
+from drcap.systems.timeline import Segment
 
 
 @pytest.fixture
@@ -129,6 +131,43 @@ def test_captions_of_a_file_or_of_saved_datastores_are_used(model, recordings, d
     assert model.settings["support"].captions == ["Rain falls"]
 
 
+def test_with_every_a_recording_is_captioned_in_time(
+    model, recordings, drcap, monkeypatch
+):
+    def in_time(model, path, every, **settings):
+        if path.stem == "bad":
+            yield Segment(str(path), 0, 0, None, error=f"{path}: is not audio")
+            return
+        yield Segment(str(path), 0.0, 2 * every, "A dog barks, twice")
+        yield Segment(str(path), 2 * every, 2.5 * every, "Rain & wind")
+
+    monkeypatch.setattr(timeline, "caption_in_time", in_time)
+    dog, bad = recordings / "dog.wav", recordings / "bad.wav"
+    first = "00:00:00.000\t00:00:20.000\tA dog barks, twice"
+    code, out, err = drcap("caption", dog, bad, "--every", 10)
+    assert code == 2 and f"drcap: {bad}: is not audio" in err
+    assert out.splitlines()[0] == f"{dog}\t{first}"
+    out = drcap("caption", dog, bad, "--every", 10, "--json")[1]
+    *_, second, failed = map(json.loads, out.splitlines())
+    assert second == {
+        "file": str(dog),
+        "start": 20,
+        "end": 25,
+        "caption": "Rain & wind",
+    }
+    assert failed["error"] == f"{bad}: is not audio"
+    expected = {
+        "csv": f'file,start,end,caption\n{dog},0.0,20.0,"A dog barks, twice"\n',
+        "srt": "1\n00:00:00,000 --> 00:00:20,000\nA dog barks, twice\n\n2\n",
+        "vtt": "WEBVTT\n\n00:00:00.000 --> 00:00:20.000\nA dog barks, twice\n\n",
+    }
+    for name, text in expected.items():
+        code, out, _ = drcap("caption", dog, "--every", 10, "--format", name)
+        assert code == 0 and out.startswith(text)
+        rain = "Rain &amp; wind" if name == "vtt" else "Rain & wind"
+        assert out.rstrip().endswith(rain)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -140,6 +179,11 @@ def test_captions_of_a_file_or_of_saved_datastores_are_used(model, recordings, d
         (["--beams", "0"], "'--beams': Input should be"),
         (["--top-p", "0.9"], "--top-p is of draws: add --sample"),
         (["--seed", "3"], "--seed is of draws: add --sample"),
+        (["--format", "srt"], "--format is of captions in time: add --every"),
+        (["--every", "9", "--format", "ass"], "--format ass is unknown: choose from"),
+        (["--every", "9", "--format", "srt", "a.wav"], "holds one recording, not 2"),
+        (["--every", "9", "--format", "csv", "--json"], "exclude each other"),
+        (["--every", "0.5"], "'--every': Input should be"),
         (["--colour"], "No such option"),
         (["--datastore", "absent"], "absent does not exist"),
         (["--captions", "absent.txt"], "absent.txt"),

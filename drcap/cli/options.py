@@ -146,7 +146,11 @@ def load_model(checkpoint: str | None, device: str) -> "DRCap":
 
 
 def print_all(
-    results: Iterable[Any], total: int, title: str, line: Callable[[Any], str | None]
+    results: Iterable[Any],
+    total: int | None,
+    title: str,
+    line: Callable[[Any], str | None],
+    unit: str = "file",
 ) -> list:
     """Print results as they come, complaints on stderr; return them all.
 
@@ -155,7 +159,7 @@ def print_all(
     from tqdm import tqdm
 
     done = []
-    with tqdm(total=total, desc=title, unit="file") as bar:
+    with tqdm(total=total, desc=title, unit=unit) as bar:
         for result in results:
             if complaint := result.error or result.warning:
                 bar.write(f"drcap: {complaint}", file=sys.stderr)

@@ -8,7 +8,7 @@ swapped at every call, without training.
 
 import copy
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
@@ -147,7 +147,7 @@ class DRCap(LanguageModelSystem):
 
     def caption_stream(
         self,
-        recordings: Sequence[Recording],
+        recordings: Iterable[Recording],
         *,
         datastore: CaptionDatastore | None = None,
         support: CaptionDatastore | None = None,
