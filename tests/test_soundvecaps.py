@@ -63,6 +63,13 @@ def test_columns_may_be_named_and_what_is_amiss_is_refused(tmp_path):
     assert "no such file" in error_of(tmp_path / "absent")
 
 
+def test_an_id_that_a_spreadsheet_has_changed_is_refused(tmp_path):
+    for name, fault in (("#NAME?", "a spreadsheet has"), ("1.2E+10", "no YouTube id")):
+        path = make_csv(tmp_path, f"id,caption\n{name},A dog barks loudly")
+        message = error_of(path)
+        assert "line 2, column 'id' is" in message and fault in message
+
+
 def test_a_copy_without_any_of_its_clips_is_refused(tmp_path):
     path = make_csv(tmp_path, f"id,caption\n{IDS[0]},A dog barks loudly")
     (tmp_path / "other.wav").touch()

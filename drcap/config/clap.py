@@ -30,6 +30,8 @@ class FrontEndConfig:
         if not self.low < self.high <= self.sr / 2:
             edges = (self.low, self.high)
             raise ValueError(f"low, high must rise within [0, sr / 2]; got {edges}")
+        if not self.seconds <= 3_600:
+            raise ValueError(f"seconds must be at most 3600; got {self.seconds}")
 
     @property
     def samples(self) -> int:

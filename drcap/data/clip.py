@@ -121,13 +121,14 @@ def read_listed(path: Path | str) -> Subset:
 
 def _parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     import pandas
+    from pyarrow import ArrowException
 
     try:
-        table = pandas.read_parquet(io.BytesIO(read_bytes(path)))
-    except (OSError, ValueError) as error:
+        table = pandas.read_parquet(io.BytesIO(read_bytes(path))).astype(object)
+    except (OSError, ValueError, ArrowException) as error:
         reason = str(error).splitlines()[0]
         raise DatasetError(f"{path}: cannot be read as parquet ({reason})") from None
-    rows = table.astype(object).where(table.notna(), "").astype(str).to_dict("records")
+    rows = table.where(table.notna(), "").astype(str).to_dict("records")
     return enumerate(rows, 1)
 
 

@@ -71,13 +71,14 @@ def _clips(json_path: Path, source: str) -> Iterator[Clip]:
         if not name:
             raise DatasetError(f"{json_path}: entry {number} has no 'id'")
         where = f"{json_path}: entry {number} (id {name})"
-        tags = entry.get("tags") or ()
+        tags = entry.get("tags")
+        tags = tags if isinstance(tags, list) else [tags] if tags else ()
         yield Clip(
             *(f"{source}/{name}", "wavcaps", source, None, None),
             captions=(text_under(where, entry, "caption"),),
             youtube_id=youtube_id(name) if source == AUDIOSET else None,
             freesound_id=freesound_id(name) if source == FREESOUND else None,
-            keywords=(tags,) if isinstance(tags, str) else tuple(map(str, tags)),
+            keywords=tuple(map(str, tags)),
             weak=True,
         )
 

@@ -36,7 +36,7 @@ SAMPLE = 256  # captions that `recall` draws
 def check_settings(index: str = "exact", dtype: str = "float32") -> None:
     """Raise ConfigError for an unknown way to search or to store embeddings."""
     for name, value, known in (("index", index, INDEXES), ("dtype", dtype, DTYPES)):
-        if value not in known:
+        if value not in [*known]:  # may be of any type
             raise ConfigError(f"{name}: unknown '{value}'; known: {', '.join(known)}")
 
 
