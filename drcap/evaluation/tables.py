@@ -2,8 +2,8 @@
 
 A table's numbers are kept in full precision and rounded only where they are shown. As
 papers print them, all metrics are in per cent; what could not be computed reads n/a,
-with the reason in a line under the table. Intervals are of the mean over clips, which
-METEOR of a corpus is not quite; BLEU and the number of words have none.
+with the reason in a line under the table. Intervals are of the mean over clips; scores of
+a corpus that are no such mean (METEOR, BLEU, the number of words) have none.
 """
 
 from collections.abc import Iterable, Mapping
@@ -31,7 +31,7 @@ TITLES = {
 }
 COUNTS = ("vocab", "clips")
 ENDS = ("_low", "_high")  # of the columns beside a metric's
-OF_CORPUS = (*BLEU, "vocab")  # far from the mean over clips
+OF_CORPUS = ("meteor", *BLEU, "vocab")  # not the mean over clips
 UNITS = (
     "Metrics in per cent: CIDEr-D from 0 to 1000, SPIDEr and SPIDEr-FL from 0 to 550, "
     "SBERT similarity and FENSE from -100 to 100, the others from 0 to 100. FER counts "
