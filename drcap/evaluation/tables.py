@@ -2,8 +2,8 @@
 
 A table's numbers are kept in full precision and rounded only where they are shown. As
 papers print them, all metrics are in per cent; what could not be computed reads n/a,
-with the reason in a line under the table. Intervals are of the mean over clips; scores of
-a corpus that are no such mean (METEOR, BLEU, the number of words) have none.
+with the reason in a line under the table. Intervals are of the mean over clips; what is
+no such mean of a corpus (METEOR, BLEU, the number of words) has none.
 """
 
 from collections.abc import Iterable, Mapping
