@@ -5,6 +5,7 @@ python -m workflow readme
 
 import json
 from collections.abc import Callable
+from math import nan
 
 import pandas as pd
 
@@ -13,11 +14,17 @@ from drcap.atomic import write_text
 from drcap.evaluation.metrics import SBERT_SIM
 from drcap.experiments.results import paper_score
 from drcap.retrieval.index import INDEXES
+from workflow.real import SHARE
 
 REAL = paths.REPORTS / "real" / "audiocaps_val.csv"
 ZERO_SHOT = paths.REPORTS / "real" / "zero_shot.csv"
 COLUMNS = {"meteor": "METEOR", "cider_d": "CIDEr-D", "rouge_l": "ROUGE-L"}
-PAPER_ROWS = {"DRCap": "DRCap", "w/o RAG": "DRCap w/o RAG", "w/o PD": "DRCap w/o PD"}
+REAL_COLUMNS = COLUMNS | {"spice": "SPICE", "spider": "SPIDEr"}
+PAPER_ROWS = {
+    "DRCap": "paper: DRCap",
+    "w/o RAG": "paper: DRCap w/o RAG",
+    "w/o PD": "paper: DRCap w/o PD",
+}
 DEMO = paths.REPORTS / "demo" / "tables"
 ABLATIONS = {  # the demo's table -> what it measures, ours and the paper's
     "table3_ablation_in_domain": ("in-domain, scapes-ac", "AudioCaps"),
@@ -40,17 +47,19 @@ def demo_table() -> str:
 
 
 def real_table() -> str:
-    """Return the scores on real recordings as Markdown: our rows, then the paper's."""
-    ours = pd.read_csv(REAL, index_col="system")[list(COLUMNS)].rename(columns=COLUMNS)
-    paper = {
-        f"paper: {label}": {
-            COLUMNS[metric]: paper_score("III", row, "ac", "ac", metric)
-            for metric in ("meteor", "cider_d")
-        }
-        for row, label in PAPER_ROWS.items()
-    }
-    rows = pd.concat([100 * ours, pd.DataFrame(paper).T])
-    return _markdown(_rounded(rows))
+    """Return the scores on real recordings as Markdown: people, ours, the paper's rows.
+
+    In brackets: 95 % intervals over clips.
+    """
+    ours = pd.read_csv(REAL, index_col="system", na_values="n/a")
+    columns = {}
+    for metric, title in REAL_COLUMNS.items():
+        paper = {label: _of_paper(row, metric) for row, label in PAPER_ROWS.items()}
+        cells = ours.apply(_bounded, axis=1, metric=metric)
+        columns[title] = pd.concat([cells, pd.Series(paper)])
+    columns["of human CIDEr-D"] = (100 * ours[SHARE]).map("{:.0f} %".format)
+    frame = pd.DataFrame(columns).loc[[*ours.index, *PAPER_ROWS.values()]].fillna("")
+    return _markdown(frame)
 
 
 def zero_shot_table() -> str:
@@ -111,6 +120,19 @@ def render(readme: str) -> str:
 
 def _with_interval(line: pd.Series) -> str:
     return f"{line.ours:.1f} [{line.low:.1f}, {line.high:.1f}]"
+
+
+def _bounded(line: pd.Series, metric: str) -> str:
+    if pd.isna(line.get(metric)):
+        return "n/a"
+    ends = [100 * line.get(f"{metric}_{end}", nan) for end in ("low", "high")]
+    bounds = "" if pd.isna(ends).any() else " [{:.1f}, {:.1f}]".format(*ends)
+    return f"{100 * line[metric]:.1f}{bounds}"
+
+
+def _of_paper(row: str, metric: str) -> str:
+    score = paper_score("III", row, "ac", "ac", metric)
+    return "" if pd.isna(score) else f"{score:.1f}"
 
 
 def _rounded(frame: pd.DataFrame) -> pd.DataFrame:

@@ -39,9 +39,7 @@ SWITCHES = {
 }
 HUMAN = "human captions, leave-one-out"
 SHARE = "share of human CIDEr-D"
-DEVELOPMENT = (
-    "settings and fitted statistics were chosen on AudioCaps' validation clips"
-)
+DEVELOPMENT = "settings were chosen on clips of AudioCaps' validation split"
 FLOOR = "first retrieved caption"
 ZERO_SHOT = (  # in the order of the table
     *("common_caption", "nearest_caption", "zeraucap", "wsac", "wsac_shared"),
