@@ -11,8 +11,14 @@ from workflow import readme
 TEXT = (paths.REPOSITORY / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_results_table_is_the_one_in_the_reports():
-    assert readme.render(TEXT) == TEXT
+def test_the_results_tables_are_those_in_the_reports():
+    shown = ""
+    for page in readme.PAGES:
+        text = (paths.REPOSITORY / page).read_text(encoding="utf-8")
+        assert readme.render(text) == text, page
+        shown += text
+    for name in readme.TABLES:  # each on one page
+        assert shown.count(f"<!-- {name} results: written by") == 1
 
 
 def test_every_relative_link_leads_somewhere():

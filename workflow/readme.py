@@ -1,4 +1,4 @@
-"""The README's results tables, written from reports/ between their marker comments.
+"""Results tables of README and docs/, written from reports/ between marker comments.
 
 python -m workflow readme
 """
@@ -107,15 +107,19 @@ TABLES: dict[str, Callable[[], str]] = {
 }
 
 
-def render(readme: str) -> str:
-    """Return the README's text with the current tables in place."""
+PAGES = ("README.md", "docs/real_recordings.md", "docs/scale.md")
+
+
+def render(page: str) -> str:
+    """Return a page's text with the current tables in place of those it shows."""
     for name, table in TABLES.items():
         start = f"<!-- {name} results: written by workflow/readme.py -->"
         end = f"<!-- end of {name} results -->"
-        before, rest = readme.split(start)
-        _, after = rest.split(end)
-        readme = f"{before}{start}\n{table()}\n{end}{after}"
-    return readme
+        if start in page:
+            before, rest = page.split(start)
+            _, after = rest.split(end)
+            page = f"{before}{start}\n{table()}\n{end}{after}"
+    return page
 
 
 def _with_interval(line: pd.Series) -> str:
@@ -148,6 +152,6 @@ def _markdown(frame: pd.DataFrame, rows: str = "system") -> str:
 
 
 def readme() -> None:
-    """Write the README's results tables from reports/."""
-    path = paths.REPOSITORY / "README.md"
-    write_text(path, render(path.read_text(encoding="utf-8")))
+    """Write the results tables of all pages from reports/."""
+    for path in map(paths.REPOSITORY.joinpath, PAGES):
+        write_text(path, render(path.read_text(encoding="utf-8")))
