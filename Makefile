@@ -62,7 +62,7 @@ lint: $(READY)  ## check style and format
 	$(BIN)/ruff format --check
 
 notebooks: reproduce  ## keep the outputs of that run in notebooks/
-	$(BIN)/python -m workflow.publish_notebooks reports/$(PROFILE)/notebooks
+	$(BIN)/python -m workflow publish reports/$(PROFILE)/notebooks
 
 bench: setup  ## measure speed and memory beside plain references
 	set -e; for benchmark in $(filter-out %/scale.py,$(wildcard benchmarks/*.py)); do \

@@ -20,7 +20,7 @@ from doubles_clap import tiny_clap_config, tiny_text_encoder
 from drcap import paths
 
 pytestmark = [pytest.mark.graph, pytest.mark.timeout(3_600)]
-KILLS = int(os.environ.get("KILLS", 3))
+KILLS = int(os.environ.get("KILLS", 1))
 CHANGES = ("run.json", "log.csv", ".lock")  # hold times, or are empty
 
 

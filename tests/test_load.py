@@ -37,5 +37,7 @@ def test_the_authors_file_is_known_by_its_suffix(tmp_path):
 
 @pytest.mark.parametrize("name", ["laion", "./a/b", "~/none", "a/b/c"])
 def test_an_unknown_name_is_refused_with_those_that_are_known(name):
-    with pytest.raises(ConfigError, match=f"unknown model '{name}'; known: caption-bridge"):
+    with pytest.raises(
+        ConfigError, match=f"unknown model '{name}'; known: caption-bridge"
+    ):
         load_clap(name)
