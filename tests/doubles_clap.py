@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import torch
-from drcap.data.clip import Clip
 
 from drcap.config import CLAPConfig, override
+from drcap.data.clip import Clip
 
 SR = 8_000  # Hz
 PITCHES = ("low", "middle", "high")

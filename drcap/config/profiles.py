@@ -9,13 +9,12 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from soundscapes import SoundscapesConfig
-
 from drcap.config.captioning import Config
 from drcap.config.clap import CLAPConfig
 from drcap.config.experiments import DatasetsConfig, ExperimentsConfig
 from drcap.config.settings import override
 from drcap.errors import ConfigError
+from soundscapes import SoundscapesConfig
 
 PROFILES = ("smoke", "demo", "paper")
 REAL = "-real"  # what a profile's name ends in that runs on the real datasets
