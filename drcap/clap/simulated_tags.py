@@ -147,8 +147,8 @@ class Simulator:
         behind = self.backgrounds[rng.integers(len(self.backgrounds), size=count)]
         tags = np.maximum(tags, faint[:, None] * behind)
         stray = rng.uniform(0, 0.8, count) * (rng.random(count) < 0.05)
-        heard = tags[:, self.speech] = np.maximum(tags[:, self.speech], stray)
-        shown = (heard > 0.2) & (rng.random(count) < 0.4 + 0.5 * heard)
+        speech = tags[:, self.speech] = np.maximum(tags[:, self.speech], stray)
+        shown = (speech > 0.2) & (rng.random(count) < 0.4 + 0.5 * speech)
         wrong = rng.random(named.shape) < 0.04
         sexes = np.abs(named * shown[:, None] - wrong)
         return tags.astype(np.float32), sexes.astype(np.float32)
