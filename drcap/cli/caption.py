@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 FORMAT = "Of captions in time: text, jsonl, csv, srt or vtt."
 
 
+@options.with_caption_options
 def caption(
     paths: argument(list[Path], "PATH", "Recordings or folders."),
     recursive: option(bool, "Search folders within folders.", "--recursive") = False,
@@ -28,20 +29,10 @@ def caption(
         float | None, "Caption each window of so many seconds.", min=1
     ) = None,
     form: option(str | None, FORMAT, "--format", default="text") = None,
-    datastore: options.Datastore = None,
-    support: options.Support = None,
-    captions: option(Path | None, "File that serves as datastore and support.") = None,
-    top_k: options.TopK = None,
-    beams: options.Beams = None,
-    choice: options.Choice = None,
-    sample: options.Sample = False,
-    temperature: options.Temperature = None,
-    top_p: options.TopP = None,
-    seed: options.DrawSeed = None,
     device: options.Device = "auto",
     checkpoint: options.Checkpoint = None,
-    no_retrieval: options.NoRetrieval = False,
-    no_projection: options.NoProjection = False,
+    *,
+    chosen: options.CaptionOptions,
 ) -> None:
     """Caption recordings: one line each, the file, a tab and the caption.
 
@@ -55,11 +46,6 @@ def caption(
     """
     from drcap.audio import find_recordings
 
-    chosen = options.CaptionOptions(
-        *(datastore, support, top_k, beams),
-        *(no_retrieval, no_projection, captions, choice),
-        *(sample, temperature, top_p, seed),
-    )
     recordings = find_recordings(paths, recursive=recursive)
     form = _format(every, form, as_json, len(recordings))
     model = options.load_model(checkpoint, device)

@@ -30,6 +30,7 @@ HEADLINE = (
 )
 
 
+@options.with_caption_options
 def evaluate(
     dataset: option(str, "audiocaps, clotho or csv"),
     root: option(Path, "The data set's folder, or a CSV file of files and captions."),
@@ -38,19 +39,10 @@ def evaluate(
     output: option(Path | None, "Folder of the results.", default=OUTPUT) = None,
     metrics: option(str | None, "A,B,C", default="all that are available") = None,
     limit: option(int | None, "Only the first N clips.", min=1) = None,
-    datastore: options.Datastore = None,
-    support: options.Support = None,
-    top_k: options.TopK = None,
-    beams: options.Beams = None,
-    choice: options.Choice = None,
-    sample: options.Sample = False,
-    temperature: options.Temperature = None,
-    top_p: options.TopP = None,
-    seed: options.DrawSeed = None,
     device: options.Device = "auto",
     checkpoint: option(list[str] | None, CHECKPOINTS) = None,
-    no_retrieval: options.NoRetrieval = False,
-    no_projection: options.NoProjection = False,
+    *,
+    chosen: options.CaptionOptions,
 ) -> None:
     """Print captioners' scores on a data set, as a table or a JSON object each.
 
@@ -70,11 +62,6 @@ def evaluate(
     started = time.time()
     names = [name.strip() for name in metrics.split(",")] if metrics else None
     check_names(names or ())
-    chosen = options.CaptionOptions(
-        *(datastore, support, top_k, beams, no_retrieval, no_projection),
-        **{"choice": choice, "sample": sample, "temperature": temperature},
-        **{"top_p": top_p, "seed": seed},
-    )
     listed = read_clips(dataset, root, split)
     folder = output or default_folder() / "-".join(filter(None, [dataset, split]))
     systems = system_folders(checkpoint or [None], options.writable(folder))
@@ -118,7 +105,8 @@ def evaluate(
         if len(systems) > 1:
             summary = {"system": name} | summary
         write_json(place / "scores.json", summary | {"per_clip": scores.per_clip})
-        given = [Path(path) for path in (own, datastore, support) if path]
+        files = (own, chosen.datastore, chosen.support, chosen.captions)
+        given = [Path(path) for path in files if path]
         config = made[name][1]
         record = run_record(
             started=started,

@@ -1,12 +1,14 @@
 """Options that the commands share, and what they mean to a captioner."""
 
+import functools
+import inspect
 import json
 import os
 import sys
 import tomllib
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,27 +33,14 @@ def argument(kind: Any, metavar: str, text: str) -> Any:
 
 
 CAPTIONS = "AudioCaps' training captions"  # datastore and support where none is given
+OWN = "the captioner's"  # setting, where none is given
 AsJson = option(bool, "Print JSON.", "--json")
 Profile = option(str, "smoke, demo, paper, smoke-real or demo-real.")
 Seed = option(int, "Of weights, order and draws.", min=0)
 Setting = option(list[str] | None, "Change a setting: KEY=VALUE.", "--set")
 Device = option(str, "auto, cpu, cuda or cuda:N.")
 Checkpoint = option(str | None, "A trained captioner.", default="the shipped one")
-Datastore = option(Path | None, "Datastore to retrieve from.", default=CAPTIONS)
-Support = option(Path | None, "Datastore to project onto.", default=CAPTIONS)
-TopK = option(int | None, "Captions in a prompt.", min=0, default="the captioner's")
-Beams = option(int | None, "Of the beam search.", min=1, default="the captioner's")
-Choice = option(
-    str | None,
-    "first_beam, or mbr: the one most like captions of such audio.",
-    default="the captioner's",
-)
-Sample = option(bool, "Draw words at random in place of a beam search.", "--sample")
-Temperature = option(float | None, "Of the draws: below 1 for likelier words.")
-TopP = option(float | None, "Draw from the likeliest words of this probability.")
-DrawSeed = option(int | None, "Of the draws.", "--seed", min=0)
-NoRetrieval = option(bool, "Prompt without similar captions.", "--no-retrieval")
-NoProjection = option(bool, "Use audio embeddings as they are.", "--no-projection")
+MBR = "first_beam, or mbr: the one most like captions of such audio."
 EXCLUDING = (
     ("captions", "datastore"),
     ("captions", "support"),
@@ -60,25 +49,25 @@ EXCLUDING = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CaptionOptions:
-    """How to caption, as the command line says it; ConfigError if it says two things.
+    """How to caption: options that commands share, see `with_caption_options`.
 
-    captions : a file that serves as datastore and support; excludes the two folders
+    Raises ConfigError if two exclude each other.
     """
 
-    datastore: Path | None
-    support: Path | None
-    top_k: int | None
-    beams: int | None
-    no_retrieval: bool
-    no_projection: bool
-    captions: Path | None = None
-    choice: str | None = None
-    sample: bool = False
-    temperature: float | None = None
-    top_p: float | None = None
-    seed: int | None = None
+    datastore: option(Path | None, "Datastore to retrieve from.", default=CAPTIONS)
+    support: option(Path | None, "Datastore to project onto.", default=CAPTIONS)
+    captions: option(Path | None, "File that serves as datastore and support.")
+    top_k: option(int | None, "Captions in a prompt.", min=0, default=OWN)
+    beams: option(int | None, "Of the beam search.", min=1, default=OWN)
+    choice: option(str | None, MBR, default=OWN)
+    sample: option(bool | None, "Draw words at random, no beam search.", "--sample")
+    temperature: option(float | None, "Of the draws: below 1 for likelier words.")
+    top_p: option(float | None, "Draw from the likeliest words of this probability.")
+    seed: option(int | None, "Of the draws.", min=0)
+    no_retrieval: option(bool, "Prompt without similar captions.", "--no-retrieval")
+    no_projection: option(bool, "Use audio embeddings as they are.", "--no-projection")
 
     def __post_init__(self):
         for pair in EXCLUDING:
@@ -107,13 +96,34 @@ class CaptionOptions:
             "top_k": self.top_k,
             "num_beams": self.beams,
             "choice": self.choice,
-            "sample": self.sample or None,
+            "sample": self.sample,
             "sampling_temperature": self.temperature,
             "top_p": self.top_p,
             "seed": self.seed,
             "retrieval": False if self.no_retrieval else None,
             "projection": False if self.no_projection else None,
         }
+
+
+def with_caption_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the fields of `CaptionOptions` as options, all in `chosen`."""
+    kind = inspect.Parameter.KEYWORD_ONLY
+    shared = [
+        inspect.Parameter(field.name, kind, annotation=field.type, default=None)
+        for field in fields(CaptionOptions)
+    ]
+    parameters = inspect.signature(command).parameters
+    own = [each for name, each in parameters.items() if name != "chosen"]
+
+    @functools.wraps(command)
+    def run(**values):
+        names = [each.name for each in shared]
+        chosen = CaptionOptions(**{name: values.pop(name) for name in names})
+        return command(**values, chosen=chosen)
+
+    run.__signature__ = inspect.Signature([*own, *shared])
+    run.__annotations__ = {each.name: each.annotation for each in [*own, *shared]}
+    return run
 
 
 def changed(config: Any, settings: list[str] | None, **more: Any) -> Any:
