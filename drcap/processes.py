@@ -1,11 +1,9 @@
-"""Several processes that share one job, and the launcher that starts them.
+"""Several processes that share one job; `accelerate launch` or torchrun starts them.
 
-`drcap ... --processes N`, `accelerate launch` and torchrun start them. The process
-group, the devices and the exchange of tensors are accelerate's. A single process
-computes what it would compute without this module.
+The process group, the devices and the exchange of tensors are accelerate's. A single
+process computes what it would compute without this module.
 """
 
-import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +17,6 @@ from torch import nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from drcap.devices import resolve_device
-from drcap.errors import ConfigError
 
 T = TypeVar("T")
 # While one builds what the others wait for. The launcher notices one that has died.
@@ -103,31 +100,3 @@ class Processes:
     def is_filler(self, place: int, total: int) -> bool:
         """Tell whether the item at `place` of `share` only repeats another."""
         return place * self.count + self.index >= total
-
-
-def launch(module: str, arguments: Sequence[str], count: int) -> bool:
-    """Run `python -m module arguments` in `count` processes; tell if all succeeded.
-
-    count : at least 2; each has a GPU of its own, or without GPUs a share of the cores
-    Raises ConfigError if there are GPUs, but fewer than `count`.
-    """
-    from torch.distributed import run
-    from torch.distributed.elastic.multiprocessing import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-
-    gpus = torch.cuda.device_count()
-    if 0 < gpus < count:
-        raise ConfigError(f"processes: {count} are too many for {gpus} GPU(s)")
-    threads = max(1, (os.cpu_count() or 1) // count)
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
-    logging.disable(logging.CRITICAL)  # the process that failed has said why
-    try:
-        options = ["--standalone", f"--nproc-per-node={count}", "--module"]
-        run.main([*options, module, *arguments])
-    except ChildFailedError:
-        return False
-    except SignalException:
-        raise KeyboardInterrupt from None
-    finally:
-        logging.disable(logging.NOTSET)
-    return True

@@ -5,7 +5,6 @@ from doubles import ToyCLAP
 from typer.testing import CliRunner
 
 import drcap.load
-from drcap import processes
 from drcap.cli.datastore import app
 from drcap.errors import ConfigError, DatastoreError
 from drcap.retrieval import CaptionDatastore
@@ -127,20 +126,7 @@ def test_build_stores_halves_and_an_index_when_asked_to(
 def test_build_refuses_an_unknown_option_before_anything_starts(
     clap, captions_file, tmp_path, option, value, message
 ):
-    options = ["--output", tmp_path / "ds", "--processes", 2]
+    options = ["--output", tmp_path / "ds"]
     told = run("build", captions_file, *options, option, value)
     assert isinstance(told.exception, ConfigError) and message in str(told.exception)
     assert clap.encoded_captions == 0
-
-
-def test_several_processes_run_the_same_command(
-    drcap, captions_file, tmp_path, monkeypatch
-):
-    launched = []
-    monkeypatch.delenv("WORLD_SIZE", raising=False)
-    monkeypatch.setattr(processes, "launch", lambda *given: launched.append(given))
-    given = ["datastore", "build", captions_file, "--output", tmp_path / "ds"]
-    code, _, err = drcap(*given, "--processes", 2)
-    assert code == 2 and "drcap: one of the processes failed: mend what it says" in err
-    command = [*map(str, given), "--processes", "2"]
-    assert launched == [("drcap.cli", command, 2)]

@@ -1,8 +1,6 @@
 """`drcap datastore`: build, change and describe folders of captions to retrieve."""
 
 import json
-import os
-import sys
 from pathlib import Path
 
 import typer
@@ -29,71 +27,40 @@ def build(
     clap: Clap = BRIDGE,
     dtype: option(str, "Of embeddings on disk: float32 or float16.") = "float32",
     index: option(str, "Search: exact, or approximate by ivf or hnsw.") = "exact",
-    processes: option(int, "How many encode; on GPUs, one each.", min=1) = 1,
     overwrite: option(
         bool, "Replace a datastore that is there.", "--overwrite"
     ) = False,
 ) -> None:
-    """Encode the captions of a file into a new datastore.
+    """Encode the captions of a file into a new datastore; resumes after a kill.
 
-    Resumes after a kill. `accelerate launch -m drcap.cli datastore build` shares
-    the work as --processes does.
+    `torchrun --nproc-per-node N -m drcap.cli datastore build ...` shares the work among
+    N processes: of GPUs, each has one.
     """
     from drcap.data.clip import read_captions
+    from drcap.environment import hush
+    from drcap.load import load_clap
+    from drcap.processes import Processes
+    from drcap.retrieval import CaptionDatastore
+    from drcap.retrieval.build import build_datastore
     from drcap.retrieval.files import check_target
-    from drcap.retrieval.index import check_settings
+    from drcap.retrieval.index import check_settings, recall
 
     options.writable(output.absolute().parent)
     check_target(output, overwrite=overwrite)
     check_settings(index, dtype)
     captions = read_captions(captions_file)
-    if processes > 1 and "WORLD_SIZE" not in os.environ:
-        _launch(processes)
-    else:
-        _build(captions, output, clap, dtype, index)
-
-
-def _build(
-    captions: list[str], output: Path, clap_name: str, dtype: str, index: str
-) -> None:
-    """Build as one of the processes that share the work; the first one reports."""
-    from drcap.environment import hush
-    from drcap.load import load_clap
-    from drcap.processes import Processes
-    from drcap.retrieval.build import build_datastore
-
     hush()
     team = Processes()
     device = (str(team.device),) if team.count > 1 else ()  # each has its own
-    clap = load_clap(clap_name, *device)
-    build_datastore(output, captions, clap, dtype=dtype, index=index, processes=team)
-    if team.main:
-        _report(output, len(captions))
-
-
-def _report(output: Path, captions: int) -> None:
-    """Print what was kept and, of an approximate search, its recall."""
-    from drcap.retrieval import CaptionDatastore
-    from drcap.retrieval.index import recall
-
+    encoder, kept = load_clap(clap, *device), {"dtype": dtype, "index": index}
+    build_datastore(output, captions, encoder, **kept, processes=team)
+    if not team.main:  # one of the processes reports
+        return
     datastore = CaptionDatastore.load(output)
-    repeats = captions - len(datastore)
+    repeats = len(captions) - len(datastore)
     print(f"{output}: {len(datastore)} captions, {repeats} repeats left out")
-    if datastore.index != "exact":
-        share = recall(datastore)
-        print(f"{output}: {datastore.index} finds {share:.1%} of the exact top 3")
-
-
-def _launch(processes: int) -> None:
-    """Run this command in several processes; each of them reads the captions."""
-    from drcap.errors import DatastoreError
-    from drcap.processes import launch
-
-    if not launch("drcap.cli", sys.argv[1:], processes):
-        raise DatastoreError(
-            "one of the processes failed: mend what it says above and run the same "
-            "command again, it resumes with what is encoded"
-        )
+    if index != "exact":
+        print(f"{output}: {index} finds {recall(datastore):.1%} of the exact top 3")
 
 
 @app.command()
