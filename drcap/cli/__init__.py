@@ -5,10 +5,8 @@
 - `caption.py`      recordings in, captions out
 - `classify.py`     the likeliest labels of recordings
 - `evaluate.py`     a data set captioned and scored
-- `train.py`        CLAP, captioner, caption bridge, and every system of the tables
-- `experiment.py`   cells of the grid: trained, captioned, scored
+- `train.py`        CLAP, captioner, bridge, systems; cells of the grid
 - `datastore.py`    captions to retrieve from
-- `data.py`         the real datasets
-- `authors.py`      the files and models of the authors' code
+- `data.py`         the real datasets; files and models of the authors' code
 - `machine.py`      what this machine has: the doctor; pinned weights and data
 """

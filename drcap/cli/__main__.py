@@ -10,17 +10,7 @@ import sys
 import typer
 from typer.core import TyperGroup
 
-from drcap.cli import (
-    authors,
-    caption,
-    classify,
-    data,
-    datastore,
-    evaluate,
-    experiment,
-    machine,
-    train,
-)
+from drcap.cli import caption, classify, data, datastore, evaluate, machine, train
 from drcap.environment import set_thread_policy
 from drcap.errors import DRCapError
 
@@ -49,10 +39,10 @@ app.command("caption")(caption.caption)
 app.command("classify")(classify.classify)
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(train.app, name="train")
-app.command("experiment")(experiment.experiment)
+app.command("experiment")(train.experiment)
 app.add_typer(datastore.app, name="datastore")
 app.add_typer(data.app, name="data")
-app.add_typer(authors.app, name="import")
+app.add_typer(data.importing, name="import")
 app.add_typer(machine.app, name="assets")
 app.command("doctor")(machine.doctor)
 

@@ -91,14 +91,14 @@ def doctor(
 
 
 def _page(facts: dict) -> str:
+    from tabulate import tabulate
+
     rows = []
     for name, fact in facts.items():
-        if name in ("package", "asset", "profile"):
-            rows += [(f"{name} {part}", text) for part, text in fact.items()]
-        else:
-            rows.append((name, _line(fact)))
-    width = max(len(name) for name, _ in rows)
-    return "\n".join(f"{name:<{width}}  {text}" for name, text in rows)
+        parts = name in ("package", "asset", "profile")  # a line each
+        lines = {f"{name} {k}": v for k, v in fact.items()} if parts else {name: fact}
+        rows += [(title, _line(value)) for title, value in lines.items()]
+    return tabulate(rows, tablefmt="plain", disable_numparse=True)
 
 
 def _line(fact: object) -> str:
