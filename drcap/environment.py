@@ -6,6 +6,7 @@ user's own process as it is.
 """
 
 import os
+import sys
 import warnings
 
 
@@ -22,10 +23,13 @@ def set_thread_policy() -> None:
 def hush() -> None:
     """Silence Python's warnings, and transformers' messages and progress bars.
 
-    For the rest of the process; imports transformers.
+    For the rest of the process. Imports nothing: transformers reads the variables.
     """
-    from transformers.utils import logging
-
     warnings.simplefilter("ignore")
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    if "transformers" in sys.modules:  # has read them already
+        from transformers.utils import logging
+
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()

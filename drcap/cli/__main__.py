@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from drcap.cli import caption, classify, data, datastore, evaluate, machine, train
-from drcap.environment import set_thread_policy
+from drcap.environment import hush, set_thread_policy
 from drcap.errors import DRCapError
 
 
@@ -50,6 +50,7 @@ app.command("doctor")(machine.doctor)
 def main() -> None:
     """Run the command line; see the module's docstring for its exit codes."""
     set_thread_policy()
+    hush()
     for stream in (sys.stdout, sys.stderr):  # a name that the console cannot print
         stream.reconfigure(errors="backslashreplace")
     try:

@@ -45,10 +45,11 @@ def caption(
     subtitles of one recording.
     """
     from drcap.audio import find_recordings
+    from drcap.systems.drcap import DRCap
 
     recordings = find_recordings(paths, recursive=recursive)
     form = _format(every, form, as_json, len(recordings))
-    model = options.load_model(checkpoint, device)
+    model = DRCap.from_pretrained(checkpoint, device=device)
     settings = chosen.settings(model.clap)
     if every:
         done = _print_in_time(model, recordings, every, form, settings)

@@ -36,12 +36,10 @@ def classify(
     from drcap.audio import find_recordings
     from drcap.clap.classify import classify, read_esc50
     from drcap.data.clip import read_captions
-    from drcap.environment import hush
     from drcap.load import load_clap
 
     if bool(esc50) == bool(paths and labels):
         raise ConfigError("give recordings and --labels FILE, or --esc50 DIR alone")
-    hush()
     if esc50:
         recordings, categories = read_esc50(esc50)
         known = sorted(set(categories))

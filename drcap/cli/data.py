@@ -184,9 +184,7 @@ def model(
     unless every tensor of every file is accounted for.
     """
     from drcap.authors.captioner import import_model
-    from drcap.environment import hush
 
-    hush()
     options.writable(output.absolute().parent)
     models = {"language_model": language_model, "tokenizer": tokenizer}
     files = {"lora": lora, "captions": captions, "device": device}

@@ -37,7 +37,6 @@ def build(
     N processes: of GPUs, each has one.
     """
     from drcap.data.clip import read_captions
-    from drcap.environment import hush
     from drcap.load import load_clap
     from drcap.processes import Processes
     from drcap.retrieval import CaptionDatastore
@@ -49,7 +48,6 @@ def build(
     check_target(output, overwrite=overwrite)
     check_settings(index, dtype)
     captions = read_captions(captions_file)
-    hush()
     team = Processes()
     device = (str(team.device),) if team.count > 1 else ()  # each has its own
     encoder, kept = load_clap(clap, *device), {"dtype": dtype, "index": index}
@@ -67,11 +65,9 @@ def build(
 def add(folder: Folder, captions_file: CaptionsFile, clap: Clap = BRIDGE) -> None:
     """Add the captions of a file, encoding only those that are new."""
     from drcap.data.clip import read_captions
-    from drcap.environment import hush
     from drcap.load import load_clap
     from drcap.retrieval import CaptionDatastore
 
-    hush()
     captions = read_captions(captions_file)
     encoder = load_clap(clap)
     datastore = CaptionDatastore.load(folder, encoder)

@@ -57,6 +57,7 @@ def evaluate(
     from drcap.evaluation.tables import intervals, score_table, to_markdown
     from drcap.processes import Processes
     from drcap.record import RECORD, run_record
+    from drcap.systems.drcap import DRCap
     from drcap.systems.predictions import caption_dataset, write_predictions
 
     started = time.time()
@@ -67,7 +68,7 @@ def evaluate(
     systems = system_folders(checkpoint or [None], options.writable(folder))
     processes, made = Processes(device), {}
     for name, (own, place) in systems.items():
-        model = options.load_model(own, str(processes.device))
+        model = DRCap.from_pretrained(own, device=str(processes.device))
         settings = chosen.settings(model.clap)
         predictions = caption_dataset(
             model, listed.clips[:limit], processes, **settings

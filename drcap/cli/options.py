@@ -18,7 +18,6 @@ from drcap.errors import ConfigError
 
 if TYPE_CHECKING:
     from drcap.clap import CLAP
-    from drcap.systems.drcap import DRCap
 
 
 def option(kind: Any, text: str, *names: str, default: str = "", **more: Any) -> Any:
@@ -144,15 +143,6 @@ def changed(config: Any, settings: list[str] | None, **more: Any) -> Any:
         else:
             raise ConfigError(f"--set {text}: expected KEY=VALUE, as training.steps=12")
     return config
-
-
-def load_model(checkpoint: str | None, device: str) -> "DRCap":
-    """Load a captioner, keeping the libraries' own messages and bars off the screen."""
-    from drcap.environment import hush
-    from drcap.systems.drcap import DRCap
-
-    hush()
-    return DRCap.from_pretrained(checkpoint, device=device)
 
 
 def print_all(
