@@ -10,6 +10,7 @@ from doubles import TOY_CAPTIONS, ToyCLAP
 from doubles_experiments import RECIPE, clips_of
 
 from drcap.config import ExperimentsConfig, override
+from drcap.data.clip import captions_of
 from drcap.joint_space import JointSpace
 from drcap.systems import load_class
 from drcap.systems.base import ClipBatch, System, TrainingSet
@@ -72,7 +73,8 @@ def toy_system(name: str, space: JointSpace) -> System:
 def toy_training_set(folder: Path) -> TrainingSet:
     """Twelve clips of two captions."""
     clips = tuple(clips_of(folder, "ac", "train", 12))
-    return TrainingSet([text for clip in clips for text in clip.captions], clips)
+    validation = tuple(clips_of(folder, "ac", "val", 3))
+    return TrainingSet(captions_of(clips), clips, validation)
 
 
 def toy_config(language_model: str) -> ExperimentsConfig:

@@ -7,9 +7,16 @@ from doubles import TOY_CAPTIONS, ToyCLAP
 from torch.nn import functional as F
 from transformers import AutoTokenizer
 
-from drcap.captioner.data import TextOnlyExamples, bucketed, hold_out, with_noise
+from drcap.captioner.data import (
+    TextOnlyExamples,
+    bucketed,
+    hold_out,
+    text_only_examples,
+    with_noise,
+)
+from drcap.captioner.model import Captioner
 from drcap.captioner.prompt import PromptBuilder
-from drcap.config import CaptionerConfig, RetrievalConfig
+from drcap.config import CaptionerConfig, Config, RetrievalConfig, override
 from drcap.errors import ConfigError, DatastoreError
 from drcap.retrieval import CaptionDatastore
 
@@ -120,6 +127,31 @@ def test_without_selection_the_nearest_captions_are_drawn_the_caption_itself_fir
     made = examples(examples.held_out, similarity_selection=False)
     for texts in made.similar(range(10), seed=0):  # held-out captions stay hidden
         assert len(texts) == 3 and not set(texts) & set(examples.held_out)
+    made = examples(similarity_selection=False, own_caption=False)
+    for own, texts in zip(
+        made.captions, made.similar(range(len(made)), 0), strict=True
+    ):
+        assert own not in texts and len(texts) == 3
+
+
+def test_with_validation_captions_nothing_is_held_out(language_model):
+    config = override(Config(), {"captioner": {"language_model": language_model}})
+    config = override(config, {"training": {"validation_captions": 5}})
+    captioner = Captioner.create(32, config.captioner, torch.float32)
+    datastore = CaptionDatastore.build(CAPTIONS, ToyCLAP())
+    others = CaptionDatastore.build([f"{t} today" for t in TOY_CAPTIONS], ToyCLAP())
+    config = replace(config, retrieval=BAND)
+    training, held_out = text_only_examples(
+        *(captioner, CAPTIONS, datastore, config),
+        **{"validation": others, "withheld": TOY_CAPTIONS[:20]},
+    )
+    assert training.captions == CAPTIONS
+    assert len(held_out) == 5 and {*held_out.captions} <= {*others.captions}
+    expected = others.embeddings_of(held_out.captions)
+    np.testing.assert_array_equal(held_out.embeddings, expected)
+    for part in (training, held_out):
+        similar = {t for texts in part.similar(range(len(part)), 0) for t in texts}
+        assert similar and not similar & {*TOY_CAPTIONS[:20]}
 
 
 @pytest.mark.parametrize("changes", [{"enabled": False}, {"top_k": 0}])

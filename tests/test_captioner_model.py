@@ -59,25 +59,26 @@ def examples(captioner):
 
 
 def plain_losses(captioner):
-    """Equation 2 one example at a time: all logits, no padding, a loss a token."""
+    """Equation 2 one example at a time: all logits, no padding, a loss a caption."""
     model, losses = captioner.causal_lm(), []
     for embedding, prompt, target in zip(*examples(captioner), strict=True):
         ids = torch.tensor(prompt.ids + target)
         inputs = model.get_input_embeddings()(ids).clone()
         inputs[prompt.slot] = captioner.mapper(embedding)
         chances = model(inputs_embeds=inputs[None]).logits[0].log_softmax(-1)
-        for place in range(len(prompt.ids), len(ids)):
-            losses.append(-chances[place - 1, ids[place]])
+        places = range(len(prompt.ids), len(ids))
+        tokens = [-chances[place - 1, ids[place]] for place in places]
+        losses.append(torch.stack(tokens).mean())
     return torch.stack(losses)
 
 
 @pytest.mark.parametrize("place", ["after_captions", "first"])
 @pytest.mark.parametrize("lora", [True, False])
-def test_the_loss_is_the_mean_over_the_captions_tokens(create, lora, place):
+def test_the_loss_is_the_mean_over_captions_of_their_tokens_mean(create, lora, place):
     captioner = create(lora=lora, audio_token=place)
     loss = captioner.loss(*examples(captioner))
     expected = plain_losses(captioner)
-    assert len(expected) == sum(len(text.split()) + 1 for text in CAPTIONS)
+    assert len({len(text.split()) for text in CAPTIONS}) > 1  # or both means agree
     torch.testing.assert_close(loss, expected.mean(), atol=1e-5, rtol=0)
 
 

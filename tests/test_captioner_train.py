@@ -117,7 +117,7 @@ def test_the_lowest_validation_loss_is_kept(language_model, tmp_path, monkeypatc
     torch.testing.assert_close(kept, mappers[losses.argmin()], atol=0, rtol=0)
 
 
-def test_the_validation_loss_is_the_mean_over_the_held_out_captions_tokens(
+def test_the_validation_loss_is_the_mean_over_the_held_out_captions(
     language_model, plain
 ):
     config = toy_config(language_model)
@@ -256,7 +256,7 @@ def test_every_row_is_in_one_weighted_part_and_all_have_equally_many(
     ids = [prompt.ids for _, part, _ in weighted for prompt in part.prompts]
     assert sorted(ids) == [[0], [1], [2], [3], [4]]
     for first, part, weight in weighted:
-        assert weight == pytest.approx(part.caption_tokens / 20)
+        assert weight == pytest.approx(len(part.targets) / 5)
         assert part.embeddings[0, 0] == first
 
 

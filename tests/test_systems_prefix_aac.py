@@ -6,6 +6,7 @@ from doubles_systems import fitted_system
 
 from drcap.captioner.model import Captioner
 from drcap.config import PrefixAACConfig
+from drcap.data.clip import captions_of
 from drcap.systems.prefix_aac import TwoPrefixes, WordHead
 
 
@@ -66,12 +67,13 @@ def test_the_language_model_is_frozen_and_the_head_is_not(fitted, language_model
 def test_only_words_of_the_training_captions_can_be_said(fitted):
     system, training_set, batch, _ = fitted
     prompts = system.captioner.prompts
-    taught = {token for text in training_set.captions for token in prompts.target(text)}
+    captions = [*training_set.captions, *captions_of(training_set.validation)]
+    taught = {token for text in captions for token in prompts.target(text)}
     head = system.captioner.llm.get_output_embeddings()
     assert set(head.tokens.tolist()) == taught
     logits = head(torch.randn(2, 32))
     assert torch.isfinite(logits).sum(1).tolist() == [len(taught)] * 2
-    words = {word for text in training_set.captions for word in text.split()}
+    words = {word for text in captions for word in text.split()}
     for result in system.caption_clips(batch):
         assert set(result.caption.split()) <= words
 

@@ -28,7 +28,7 @@ def make(language_model):
             32, config.captioner.captioner, torch.float32, own
         )
         space = toy_space()
-        shared = captioner.prompts, space, toy_events(space), own
+        shared = space.datastore, captioner.prompts, toy_events(space), own
         return captioner, NeighbourExamples(TOY_CAPTIONS, *shared)
 
     return made

@@ -5,13 +5,12 @@ so a resumed run sees what an uninterrupted one would.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from drcap.captioner.mapper import fit_mapper
 from drcap.captioner.prompt import Prompt, PromptBuilder
 from drcap.config import Config, RetrievalConfig
 from drcap.errors import ConfigError
@@ -29,11 +28,6 @@ class Batch(NamedTuple):
     embeddings: torch.Tensor  # (B, D) float32, or whatever else the mapper reads
     prompts: list[Prompt]
     targets: list[list[int]]
-
-    @property
-    def caption_tokens(self) -> int:
-        """Tokens that the loss is a mean over."""
-        return sum(map(len, self.targets))
 
     def rows(self, start: int, stop: int) -> "Batch":
         return Batch(*(values[start:stop] for values in self))
@@ -55,11 +49,34 @@ def hold_out(
             f"training captions: {len(texts)} distinct; give two or more, as some are "
             "held out for validation"
         )
-    count = min(count, len(texts) // 2)
-    chosen = np.random.default_rng(seed).choice(len(texts), count, replace=False)
-    held_out = [texts[index] for index in sorted(chosen)]
+    held_out = _drawn(texts, min(count, len(texts) // 2), seed)
     kept = set(texts) - set(held_out)
     return [text for text in map(str.strip, captions) if text in kept], held_out
+
+
+def split(
+    captions: Sequence[str],
+    datastore: CaptionDatastore,
+    config: Config,
+    validation: CaptionDatastore | None = None,
+) -> tuple[list[str], list[str], CaptionDatastore]:
+    """Return captions to train on, those for validation, and what embeds the latter.
+
+    validation : captions of other clips, to draw from; None: some are held out
+
+    Errors of `hold_out`.
+    """
+    count = config.training.validation_captions
+    if validation is None:
+        return *hold_out(captions, count, config.seed), datastore
+    count = min(count, len(validation))
+    held_out = _drawn(validation.captions, count, config.seed)
+    return [text.strip() for text in captions if text.strip()], held_out, validation
+
+
+def _drawn(texts: Sequence[str], count: int, seed: int) -> list[str]:
+    chosen = np.random.default_rng(seed).choice(len(texts), count, replace=False)
+    return [texts[index] for index in sorted(chosen)]
 
 
 class Examples(ABC):
@@ -118,10 +135,11 @@ class Examples(ABC):
 
 
 class TextOnlyExamples(Examples):
-    """Examples of captions that lie in a datastore, as their neighbours do.
+    """Examples of captions, their neighbours in a datastore, and embeddings of both.
 
     hidden : captions of the datastore that never enter a prompt (the held-out ones)
     variance : of the noise that moves embeddings in training; DRCap itself has none
+    embedded : what holds the captions' own embeddings; None: the datastore
 
     DatastoreError names a caption that the datastore lacks.
     """
@@ -132,13 +150,15 @@ class TextOnlyExamples(Examples):
         datastore: CaptionDatastore,
         prompts: PromptBuilder,
         retrieval: RetrievalConfig,
-        hidden: Sequence[str] = (),
+        hidden: Collection[str] = (),
         variance: float = 0.0,
+        embedded: CaptionDatastore | None = None,
     ):
         super().__init__(captions, prompts)
         self.datastore, self.retrieval = datastore, retrieval
         self.hidden, self.variance = set(hidden), variance
-        self.embeddings = torch.from_numpy(datastore.embeddings_of(self.captions))
+        rows = (embedded or datastore).embeddings_of(self.captions)
+        self.embeddings = torch.from_numpy(rows)
 
     def inputs(self, indices: Sequence[int], seed: int | None = None) -> torch.Tensor:
         """Return the captions' own text embeddings E_t, (B, D); with a seed, moved."""
@@ -156,6 +176,7 @@ class TextOnlyExamples(Examples):
         if not settings.enabled or settings.top_k == 0:
             return [[] for _ in indices]
         queries = self.embeddings[list(indices)]
+        own = [self.captions[index] for index in indices]
         if settings.similarity_selection:
             similar = select_similar(
                 queries,
@@ -164,13 +185,15 @@ class TextOnlyExamples(Examples):
                 sim_min=settings.sim_min,
                 sim_max=settings.sim_max,
                 seed=seed,
-                own_captions=[self.captions[index] for index in indices],
+                own_captions=own,
                 exclude=self.hidden,
             )
         else:
-            # the paper's "w/o SS" draws from a datastore that holds the caption itself
             similar = self.datastore.search(
-                queries, settings.top_k, exclude=self.hidden
+                queries,
+                settings.top_k,
+                own_captions=None if settings.own_caption else own,
+                exclude=self.hidden,
             )
         withheld = np.random.default_rng(seed).random(len(similar)) < settings.withheld
         return [
@@ -185,17 +208,20 @@ def text_only_examples(
     datastore: CaptionDatastore,
     config: Config,
     variance: float = 0.0,
+    validation: CaptionDatastore | None = None,
+    withheld: Collection[str] = (),
 ) -> tuple[TextOnlyExamples, TextOnlyExamples]:
-    """Return the examples to train a Captioner on, and those held out; fit its mapper.
+    """Return the examples to train a Captioner on, and those for validation.
+
+    validation : as for `split`      withheld : captions that never enter a prompt
 
     Errors of `hold_out` and `TextOnlyExamples`.
     """
-    count = config.training.validation_captions
-    parts = hold_out(captions, count, config.seed)
-    shared = datastore, captioner.prompts, config.retrieval, parts[1], variance
-    training, held_out = (TextOnlyExamples(part, *shared) for part in parts)
-    if config.captioner.mapper_start == "least_squares":
-        fit_mapper(captioner, training.embeddings, training.captions)
+    training, held_out, embedded = split(captions, datastore, config, validation)
+    hidden = {*withheld, *(held_out if validation is None else ())}
+    shared = datastore, captioner.prompts, config.retrieval, hidden, variance
+    training = TextOnlyExamples(training, *shared)
+    held_out = TextOnlyExamples(held_out, *shared, embedded)
     return training, held_out
 
 

@@ -4,8 +4,9 @@ The paper calls m a linear mapping network: one layer. The authors' code and rel
 weights have two layers with a ReLU between them.
 
 `fit_mapper` is ours: from random weights, the language model needs thousands of steps
-before it can read the soft token. The fit maps text embeddings to the mean embedding of
-their captions' words, in closed form. Checked against gradient descent.
+before it can read the soft token. The fit maps embeddings to the mean embedding of
+their captions' words, in closed form. Every system with soft tokens starts by it, so
+that none has an advantage. Checked against gradient descent.
 """
 
 import math
@@ -17,7 +18,7 @@ from torch import nn
 
 from drcap.config import CaptionerConfig
 
-RIDGE = 0.3  # pull towards the random weights, in units of squared unit rows
+RIDGE = 0.3  # pull towards the random weights, in units of squared rows
 
 
 def untrained_mapper(
@@ -31,18 +32,19 @@ def untrained_mapper(
     """
     width, size = tokens.shape[1], tokens.float().std().item()
     if config.mapper == "linear":
-        return _random_layer(embedding_dim, width, size)
+        return random_layer(embedding_dim, width, size)
     # a unit embedding makes the first layer's outputs standard normal; the ReLU keeps
     # half of their squares
     gain = math.sqrt(2 / config.mapper_width)
     return nn.Sequential(
-        _random_layer(embedding_dim, config.mapper_width, 1.0),
+        random_layer(embedding_dim, config.mapper_width, 1.0),
         nn.ReLU(),
-        _random_layer(config.mapper_width, width, gain * size),
+        random_layer(config.mapper_width, width, gain * size),
     )
 
 
-def _random_layer(inputs: int, outputs: int, std: float) -> nn.Linear:
+def random_layer(inputs: int, outputs: int, std: float) -> nn.Linear:
+    """Return a layer that maps a unit row to numbers of this standard deviation."""
     layer = nn.Linear(inputs, outputs)
     nn.init.normal_(layer.weight, std=std)
     nn.init.zeros_(layer.bias)
@@ -50,26 +52,38 @@ def _random_layer(inputs: int, outputs: int, std: float) -> nn.Linear:
 
 
 @torch.no_grad()
-def fit_mapper(captioner, embeddings: torch.Tensor, captions: Sequence[str]) -> None:
-    """Fit a Captioner's linear mapper to N training captions.
+def fit_mapper(captioner, inputs: torch.Tensor, captions: Sequence[str]) -> None:
+    """Fit the layers that a Captioner starts from captions' words, `Captioner.starts`.
 
-    embeddings : X (N, D), the captions' text embeddings
-
-    Minimises |X W - Y|^2 + RIDGE |W - W_0|^2 over centred rows, where Y (N, H) is
-    `mean_words` and W_0 the weights so far.
+    inputs : what the mapper reads of N training captions, (N, ...)
     """
-    mapper = captioner.mapper
     words = mean_words(captioner, captions)  # (N, H)
-    inputs = embeddings.float().cpu()
-    start = mapper.weight.float().cpu().T  # (D, H)
-    centre, target = inputs.mean(0), words.mean(0)
+    for layer, features in captioner.eval().starts(inputs.to(captioner.device)):
+        features = features.float().cpu()  # (N, F), or (N, P, F)
+        copies = features.shape[1] if features.ndim == 3 else 1
+        targets = words.repeat_interleave(copies, dim=0)
+        fit_layer(layer, features.flatten(0, -2), targets)
+
+
+def fit_layer(layer: nn.Linear, inputs: torch.Tensor, words: torch.Tensor) -> None:
+    """Fit a linear layer to word embeddings, once for each token that it makes.
+
+    inputs : X (N, F)      words : (N, H), where the layer is F -> P * H
+
+    Minimises |X W - Y|^2 + s RIDGE |W - W_0|^2 over centred rows, where Y is `words` P
+    times, W_0 the weights so far and s the mean squared norm of a row of X.
+    """
+    start = layer.weight.float().cpu().T  # (F, P * H)
+    targets = words.repeat(1, start.shape[1] // words.shape[1])
+    centre, target = inputs.mean(0), targets.mean(0)
     centred = inputs - centre
-    residual = words - target - centred @ start
-    ridge = RIDGE * torch.eye(inputs.shape[1])
+    residual = targets - target - centred @ start
+    size = inputs.square().sum(1).mean()
+    ridge = RIDGE * size * torch.eye(inputs.shape[1])
     change = torch.linalg.solve(centred.T @ centred + ridge, centred.T @ residual)
     weights = start + change
-    mapper.weight.copy_(weights.T)
-    mapper.bias.copy_(target - centre @ weights)
+    layer.weight.copy_(weights.T)
+    layer.bias.copy_(target - centre @ weights)
 
 
 def mean_words(captioner, captions: Sequence[str]) -> torch.Tensor:

@@ -6,7 +6,7 @@ also holds its configuration, and perhaps a CLAP model, S of eq. 4 and a datasto
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -61,6 +61,10 @@ class Captioner(nn.Module):
         """Return m, (B, D) -> (B, H); for P soft tokens (B, D) -> (B, P, H)."""
         tokens = self.llm.get_input_embeddings().weight
         return untrained_mapper(self.config, embedding_dim, tokens)
+
+    def starts(self, inputs: torch.Tensor) -> Iterable[tuple[nn.Linear, torch.Tensor]]:
+        """Return the layers that `fit_mapper` fits, and what each reads of N inputs."""
+        return [(self.mapper, inputs)]
 
     @classmethod
     def language_model(cls, config: CaptionerConfig, dtype, attention: str, settings):
@@ -162,8 +166,10 @@ class Captioner(nn.Module):
         prompts: Sequence[Prompt],
         targets: Sequence[Sequence[int]],
     ) -> torch.Tensor:
-        """Return the mean cross-entropy of the captions' tokens (eq. 2), () float32.
+        """Return the mean over captions of eq. 2, () float32.
 
+        Eq. 2 is the mean cross-entropy of one caption's tokens: a short caption counts
+        as much as a long one. (The authors' code takes the mean over a batch's tokens.)
         embeddings : (B, D)      prompts, targets : B each
 
         Rows are padded on the right, so causal attention needs no mask. Logits are
@@ -183,9 +189,12 @@ class Captioner(nn.Module):
         # (M, H): a token is predicted from the position before it
         logits = model.get_output_embeddings()(hidden[row, position - 1])
         smoothing = self.label_smoothing if self.training else 0.0
-        return F.cross_entropy(
-            logits.float(), ids[row, position], label_smoothing=smoothing
+        losses = F.cross_entropy(
+            *(logits.float(), ids[row, position]),
+            **{"reduction": "none", "label_smoothing": smoothing},
         )
+        lengths = torch.tensor([len(target) for target in targets], device=row.device)
+        return (losses / lengths[row]).sum() / len(lengths)
 
 
 def read_config(folder: Path) -> Config:

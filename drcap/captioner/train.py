@@ -4,8 +4,8 @@ A run lives in one folder: config.json, log.csv, best/ (mapper and adapter of th
 validation loss) and state.safetensors, from which a killed run resumes bit for bit.
 
 Processes of a launcher share each batch, and the first of them writes. The loss is a
-mean over the caption tokens of the whole batch (eq. 2), so each micro-batch counts by
-its share of the tokens: gradients and losses are added up, never averaged.
+mean over the batch's captions (eq. 2), so each micro-batch counts by its share of them:
+gradients and losses are added up, never averaged.
 """
 
 import json
@@ -22,6 +22,7 @@ from tqdm import tqdm
 from drcap.atomic import atomic_folder, write_json
 from drcap.captioner.data import Batch, Examples, text_only_examples
 from drcap.captioner.language_model import checkpoint_activations, shard_blocks
+from drcap.captioner.mapper import fit_mapper
 from drcap.captioner.model import Captioner
 from drcap.checkpoint import load_state, read_log, save_state, saved_step, write_log
 from drcap.config import Config, TrainingConfig, override
@@ -156,6 +157,9 @@ class Trainer:
             log = log[log.step <= self.step]  # a kill may have come before the state
             self.best_loss = min(log.validation_loss.dropna(), default=self.best_loss)
             self.rows = log.to_dict("records")
+        elif self.config.captioner.mapper_start == "least_squares":
+            inputs = self.examples.inputs(range(len(self.examples)))
+            fit_mapper(self.captioner, inputs, self.examples.captions)
         self.processes.agree(self.parameters.values())
 
     def run(self, stop_after: int | None = None, progress: bool = True) -> TrainingRun:
@@ -214,7 +218,7 @@ class Trainer:
 
     @torch.no_grad()
     def _validate(self) -> None:
-        """Measure the mean loss over the held-out captions' tokens; keep the best."""
+        """Measure the mean loss of the held-out captions; keep the best."""
         self.captioner.eval()
         size = 2 * self.settings.batch_size
         batches = list(self.held_out.in_order(size, self.config.seed))
@@ -222,10 +226,10 @@ class Trainer:
         for place, batch in enumerate(self.processes.share(batches)):
             loss = self.captioner.loss(*batch).item()
             if not self.processes.is_filler(place, len(batches)):
-                count = batch.caption_tokens
+                count = len(batch.targets)
                 sums += torch.tensor([loss * count, count], dtype=torch.float64)
-        total, tokens = self.processes.sum(sums).tolist()
-        self.rows[-1]["validation_loss"] = loss = total / tokens
+        total, captions = self.processes.sum(sums).tolist()
+        self.rows[-1]["validation_loss"] = loss = total / captions
         if loss < self.best_loss:
             self.best_loss = loss
             if self.processes.main:
@@ -245,7 +249,7 @@ def shares(
 
     rows : of a part; None: one part a process
     returns : of each part its first row in the batch, its examples and its share of the
-        batch's caption tokens, 0 where it repeats the part of another process
+        batch's captions, 0 where it repeats the part of another process
     """
     size = len(batch.targets)
     rows = rows or -(-size // processes.count)
@@ -253,7 +257,7 @@ def shares(
     parts = []
     for place, first in enumerate(processes.share(firsts)):
         part = batch.rows(first, first + rows)
-        weight = part.caption_tokens / batch.caption_tokens
+        weight = len(part.targets) / size
         idle = processes.is_filler(place, len(firsts))
         parts.append((first, part, 0.0 if idle else weight))
     return parts

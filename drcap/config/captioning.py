@@ -14,6 +14,7 @@ class RetrievalConfig:
     enabled: bool = True  # False: the "w/o RAG" ablation
     top_k: NonNegativeInt = 3  # retrieved captions in a prompt
     similarity_selection: bool = True  # False: "w/o SS", plain top-k in training
+    own_caption: bool = True  # which then has the caption itself; False leaves it out
     sim_min: Cosine = 0.75  # S_min, lowest cosine similarity drawn from in training
     sim_max: Cosine = 0.85  # S_max, highest
     withheld: Share = 0.0  # ours: share of training prompts left without captions

@@ -38,7 +38,9 @@ class SoftHardPromptsConfig:
     noise_variance: NonNegativeFloat = 0.001
     classes: PositiveInt = 3  # sound events named in the hard prompt
     mask_probability: Fraction = 0.4  # that a class is left out in training
-    replace_audio: bool = True  # at inference, by the nearest training caption
+    # ours: at inference, by the nearest training caption; the authors' public code
+    # gives the mapper the audio embedding as it is
+    replace_audio: bool = False
     peak_learning_rate: PositiveFloat | None = 1e-5  # None: the grid's
 
 
@@ -99,7 +101,7 @@ class EnCLAPConfig:
 class NoiseConfig:
     """DRCap with noise in training in the place of projection at inference."""
 
-    variance: NonNegativeFloat = 0.001
+    noise_variance: NonNegativeFloat = 0.001
 
 
 @settings

@@ -29,6 +29,7 @@ class Ablation:
     inference : changes in how the unchanged captioner is used
     target_text : False withholds the target domain's captions at inference, from
         datastore and support
+    training_text : False withholds the other domain's captions from training prompts
     refit_range : True moves the similarity range to the quantiles that it cuts off in
         the space of DRCap's own CLAP model
     """
@@ -36,6 +37,7 @@ class Ablation:
     training: dict[str, Any] = field(default_factory=dict)
     inference: dict[str, Any] = field(default_factory=dict)
     target_text: bool = True
+    training_text: bool = True
     refit_range: bool = False
 
 
@@ -46,6 +48,12 @@ ABLATIONS = {
     "w/o LoRA": Ablation(training={"captioner": {"lora": False}}),
     "w/o TD": Ablation(target_text=False),
     "w/o PD": Ablation(inference={"projection": {"enabled": False}}),
+    # ours: both domains' captions are in the training datastore, and that of "w/o SS"
+    # holds the very caption that is to be written
+    "w/o TD in training, too": Ablation(target_text=False, training_text=False),
+    "w/o SS, own caption excluded": Ablation(
+        {"retrieval": {"similarity_selection": False, "own_caption": False}}
+    ),
     # ours: what the range [S_min, S_max] does, which the paper fixes
     "range 0.55-0.65": Ablation({"retrieval": {"sim_min": 0.55, "sim_max": 0.65}}),
     "range 0.65-0.75": Ablation({"retrieval": {"sim_min": 0.65, "sim_max": 0.75}}),
@@ -86,14 +94,15 @@ class Experiment:
     def training(self) -> "Experiment":
         """The experiment whose captioner this one uses, as named by its training."""
         changes = ABLATIONS[self.ablation]
-        trained = changes.training or changes.refit_range
+        trained = changes.training or changes.refit_range or not changes.training_text
         ablation = self.ablation if trained else ""
         return replace(self, test=self.train, ablation=ablation)
 
     @property
     def name(self) -> str:
         """A name for files, as "drcap_ac_to_cl_wo_pd_seed_0"."""
-        ablation = self.ablation.replace("w/o", "wo").replace(" ", "_").lower()
+        ablation = self.ablation.replace("w/o", "wo").replace(",", "")
+        ablation = ablation.replace(" ", "_").lower()
         parts = (self.system, self.train, "to", self.test, ablation)
         return "_".join([*filter(None, parts), "seed", str(self.seed)])
 
@@ -118,7 +127,7 @@ def _rows(setting: str, *without: str) -> tuple[str, ...]:
     return tuple(row for row in rows if row not in without)
 
 
-ABLATED = ("DRCap", *(name for name in ABLATIONS if name.startswith("w/o")))
+ABLATED = ("DRCap", "w/o SS", "w/o RAG", "w/o LoRA", "w/o TD", "w/o PD")
 # the name of a row, the paper's where it has it -> (system, ablation)
 ROWS = {system.row: (name, "") for name, system in SYSTEMS.items()} | {
     name: ("drcap", name) for name in ABLATED[1:]

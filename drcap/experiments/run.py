@@ -20,7 +20,7 @@ from drcap.checkpoint import saved_weights, timed, training_seconds
 from drcap.config import Config, clap_profile, corpora_profile, override
 from drcap.data.clip import Clip
 from drcap.evaluation.metrics import METRICS, Scores, score_systems
-from drcap.experiments.grid import ABLATIONS, Experiment
+from drcap.experiments.grid import ABLATIONS, DOMAINS, Experiment
 from drcap.experiments.materials import Materials
 from drcap.record import RECORD, made_with, run_record
 from drcap.retrieval.similarity_selection import refit_range
@@ -71,10 +71,19 @@ def _training(experiment: Experiment, materials: Materials):
     config = replace(materials.config, captioner=configuration(training, materials))
     reads = kind.reads_recordings(config)
     clips = materials.clips(training.train, "train") if reads else ()
-    data = TrainingSet(materials.training_captions(training.train), clips)
+    captions = materials.training_captions(training.train)
+    validation = materials.clips(training.train, "val")
+    withheld = []
+    if not ABLATIONS[training.ablation].training_text:
+        others = [domain for domain in DOMAINS if domain != training.train]
+        withheld = [
+            text for name in others for text in materials.training_captions(name)
+        ]
+    data = TrainingSet(captions, clips, validation, withheld)
     own = getattr(config.baselines, kind.settings_of, None)
     key = [config.captioner, own, materials.space(training.clap).datastore.fingerprint]
-    key += [data.captions, [[str(clip.path), *clip.captions] for clip in clips]]
+    key += [captions, withheld]
+    key += [[str(clip.path), *clip.captions] for clip in (*clips, *validation)]
     folder = cache.run_folder(f"{training.name}-{materials.profile}", key)
     return kind, config, data, folder
 

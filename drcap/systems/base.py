@@ -46,6 +46,8 @@ class TrainingSet:
 
     captions: Sequence[str]  # of all training clips, duplicates kept
     clips: tuple[Clip, ...] = ()  # those whose recordings are here
+    validation: tuple[Clip, ...] = ()  # those that the best state is chosen by
+    withheld: Sequence[str] = ()  # captions that enter no training prompt
 
 
 @dataclass(frozen=True)

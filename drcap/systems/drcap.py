@@ -21,7 +21,6 @@ import torch
 from drcap import audio, paths
 from drcap.atomic import write_json
 from drcap.captioner.choice import Choice
-from drcap.captioner.data import text_only_examples
 from drcap.captioner.generate import generate_beams
 from drcap.captioner.model import (
     CONFIG,
@@ -234,11 +233,6 @@ class DRCap(LanguageModelSystem):
 
     # embedded clips: a system of the grid
 
-    def examples(self, training_set, captioner, config):
-        variance = getattr(captioner.settings, "variance", 0.0)  # of NoisyDRCap alone
-        read = training_set.captions, self.space.datastore, config
-        return text_only_examples(captioner, *read, variance)
-
     def load(self, folder: Path, config: ExperimentsConfig) -> None:
         self.retrieved = config.retrieved
         super().load(folder, config)
@@ -256,9 +250,9 @@ class DRCap(LanguageModelSystem):
         return [matches[: self._top_k] for matches in nearest]
 
     def captions(self, batch: ClipBatch, similar: Similar) -> list[str]:
-        audio_embeds = self.space.audio(batch.clips)
-        support, datastore = self.space.text(batch.captions), self.space.datastore
-        return self.decode(audio_embeds, similar, support, datastore, batch.withheld)
+        audio, datastore = self.inputs(batch), self.space.datastore
+        support = self.space.text(batch.captions)
+        return self.decode(audio, similar, support, datastore, batch.withheld)
 
     # both
 

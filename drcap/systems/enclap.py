@@ -31,18 +31,14 @@ from transformers import EncodecModel
 
 from drcap import assets, audio, cache
 from drcap.atomic import atomic_path
+from drcap.captioner.mapper import random_layer
 from drcap.captioner.model import Captioner
 from drcap.config import EnCLAPConfig, ExperimentsConfig
 from drcap.data.clip import Clip
 from drcap.devices import resolve_device
 from drcap.errors import ConfigError
 from drcap.joint_space import WINDOWS, JointSpace
-from drcap.systems.language_model import (
-    NO_RETRIEVAL,
-    RANDOM_START,
-    PrefixPrompts,
-    SupervisedSystem,
-)
+from drcap.systems.language_model import NO_RETRIEVAL, PrefixPrompts, SupervisedSystem
 from drcap.systems.prefix_aac import positions, transformer
 
 MOST_TOKENS = 1021  # of a recording that EnCLAP reads; a rest is left out
@@ -162,6 +158,8 @@ class CodeEncoder(nn.Module):
             nn.Embedding(entries + 1, width) for _ in range(config.codebooks)
         )
         self.layers = transformer(width, 4 * width, config)
+        # ours: from the CLAP token's state to a soft token
+        self.word = random_layer(width, width, size / width**0.5)
         self.heads = nn.ModuleList(
             nn.Linear(width, entries) for _ in range(config.codebooks)
         )
@@ -169,16 +167,20 @@ class CodeEncoder(nn.Module):
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """Encode B rows; in training, mask codes and keep the loss of guessing them."""
-        clap = rows[:, : self.dim]
-        codes = rows[:, self.dim :].long()
-        codes = codes.view(len(rows), -1, self.config.codebooks)  # (B, T, Q)
+        clap, codes = self.parts(rows)
         hidden = masks(codes.shape, self.config) if self.training else None
         states = self.encode(clap, codes, hidden)
         if hidden is not None:
             self.mcm_loss = self.guessing_loss(states[:, 1:], codes, hidden)
-        return self.size * states
+        first, others = states.split([1, states.shape[1] - 1], dim=1)
+        return torch.cat([self.word(first), self.size * others], dim=1)
 
-    def encode(self, clap, codes, hidden: torch.Tensor | None) -> torch.Tensor:
+    def parts(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return CLAP embeddings (B, D) and codes (B, T, Q) of B rows."""
+        codes = rows[:, self.dim :].long()
+        return rows[:, : self.dim], codes.view(len(rows), -1, self.config.codebooks)
+
+    def encode(self, clap, codes, hidden: torch.Tensor | None = None) -> torch.Tensor:
         """Return the encoder's states, the CLAP token's first: (B, 1 + T, H)."""
         if hidden is not None:
             codes = codes.masked_fill(hidden.to(codes.device), self.mask)
@@ -224,6 +226,10 @@ class EnCLAPCaptioner(Captioner):
         table = self.llm.get_input_embeddings().weight
         return CodeEncoder(dim, table.shape[1], own, table.float().std().item())
 
+    def starts(self, inputs):
+        states = self.mapper.encode(*self.mapper.parts(inputs))
+        return [(self.mapper.word, states[:, 0])]
+
     def loss(self, embeddings, prompts, targets) -> torch.Tensor:
         """Return the caption's loss, in training with masked codec modelling."""
         caption = super().loss(embeddings, prompts, targets)
@@ -237,7 +243,7 @@ class EnCLAP(SupervisedSystem):
 
     settings_of = "enclap"
     captioner_class = EnCLAPCaptioner
-    changes = NO_RETRIEVAL | RANDOM_START
+    changes = NO_RETRIEVAL
 
     def settings(self, config: ExperimentsConfig) -> object:
         return config.baselines.enclap, self.codec.length

@@ -1,8 +1,9 @@
 """What systems share that train a language model: one loop, examples, load and save.
 
 A subclass says what its mapper reads of a caption or of a clip, which texts enter the
-prompt, and by which captioner. Order, optimiser, schedule, the choice of the best state
-and beam search are those of DRCap (sec. III-C).
+prompt, and by which captioner. Order, optimiser, schedule, the mapper's start, the
+choice of the best state by the loss of the validation clips' captions, and beam search
+are those of DRCap (sec. III-C).
 """
 
 import json
@@ -16,21 +17,22 @@ import numpy as np
 import torch
 
 from drcap.atomic import atomic_folder, write_json
-from drcap.captioner.data import Examples
+from drcap.captioner.data import Examples, text_only_examples
 from drcap.captioner.generate import generate
 from drcap.captioner.model import Captioner
 from drcap.captioner.prompt import Prompt, PromptBuilder
 from drcap.captioner.train import Trainer, TrainingRun, finished, untrained
 from drcap.config import Config, ExperimentsConfig, override
-from drcap.data.clip import Clip
+from drcap.data.clip import Clip, captions_of
 from drcap.devices import inference_dtype, resolve_device
+from drcap.errors import ConfigError
+from drcap.retrieval import CaptionDatastore
 from drcap.systems.base import ClipBatch, Similar, System, TrainingSet
 
 MEMORY = "memory.json"  # what a system keeps of its training set
 # changes of the grid's recipe
 NO_RETRIEVAL = {"retrieval": {"enabled": False}}
-RANDOM_START = {"captioner": {"mapper_start": "random"}}
-FROZEN = {"captioner": {"mapper_start": "random", "lora": False}}
+FROZEN = {"captioner": {"lora": False}}
 
 
 class LanguageModelSystem(System):
@@ -66,12 +68,27 @@ class LanguageModelSystem(System):
     def examples(
         self, training_set: TrainingSet, captioner: Captioner, config: Config
     ) -> tuple[Examples, Examples]:
-        """Return the examples to train a captioner on, and those held out."""
-        raise NotImplementedError
+        """Return the examples to train a captioner on, and those for validation.
+
+        Here captions alone, their embeddings moved by the noise that the settings name.
+        """
+        variance = getattr(captioner.settings, "noise_variance", 0.0)
+        return text_only_examples(
+            *(captioner, training_set.captions, self.space.datastore, config, variance),
+            validation=self.validation(training_set),
+            withheld=training_set.withheld,
+        )
+
+    def validation(self, training_set: TrainingSet) -> CaptionDatastore | None:
+        """Return the validation clips' captions and embeddings; None without clips."""
+        texts, space = captions_of(training_set.validation), self.space
+        if not texts:
+            return None
+        return CaptionDatastore.kept(texts, space.clap, progress=space.progress)
 
     def inputs(self, batch: ClipBatch) -> torch.Tensor:
-        """Return what the mapper reads of B clips, (B, D)."""
-        raise NotImplementedError
+        """Return what the mapper reads of B clips, (B, D); here audio embeddings."""
+        return self.space.audio(batch.clips)
 
     def texts(self, batch: ClipBatch, similar: Similar) -> list[list[str]]:
         """Return the texts in the prompts of B clips; here their similar captions."""
@@ -126,9 +143,14 @@ class SupervisedSystem(LanguageModelSystem):
     def rows(self, clips: Sequence[Clip]) -> torch.Tensor:
         """Return what the mapper reads of B clips, (B, D)."""
 
-    def training_texts(self, training_set: TrainingSet) -> list[list[str]]:
-        """Return the texts in the prompts of the training clips; here none."""
-        return [[] for _ in training_set.clips]
+    def training_texts(
+        self, clips: Sequence[Clip], captions: Sequence[str]
+    ) -> list[list[str]]:
+        """Return the texts in the prompts of clips, in training; here none.
+
+        captions : of the training set
+        """
+        return [[] for _ in clips]
 
     @classmethod
     def reads_recordings(cls, config: ExperimentsConfig) -> bool:
@@ -138,15 +160,17 @@ class SupervisedSystem(LanguageModelSystem):
         return self.rows(batch.clips)
 
     def examples(self, training_set, captioner, config):
-        clips, texts = training_set.clips, self.training_texts(training_set)
-        rows, count = self.rows(clips), config.training.validation_captions
+        def pairs(clips: Sequence[Clip]) -> PairExamples:
+            texts = self.training_texts(clips, training_set.captions)
+            return PairExamples(clips, captioner.prompts, self.rows(clips), texts)
 
-        def pairs(part: np.ndarray) -> PairExamples:
-            own, prompts = [clips[row] for row in part], [texts[row] for row in part]
-            return PairExamples(own, captioner.prompts, rows[part], prompts)
-
-        training, held_out = hold_out_clips(clips, count, config.seed)
-        return pairs(training), pairs(held_out)
+        clips, captions = training_set.validation, config.training.validation_captions
+        if not clips:
+            raise ConfigError("no validation clip whose recording is here")
+        each = max(1, round(np.mean([len(clip.captions) for clip in clips])))
+        order = np.random.default_rng(config.seed).permutation(len(clips))
+        chosen = sorted(order[: max(1, captions // each)])
+        return pairs(training_set.clips), pairs([clips[row] for row in chosen])
 
 
 class PairExamples(Examples):
@@ -163,16 +187,6 @@ class PairExamples(Examples):
 
     def similar(self, indices: Sequence[int], seed: int) -> list[list[str]]:
         return [self.texts[self.clip_of[index]] for index in indices]
-
-
-def hold_out_clips(
-    clips: Sequence[Clip], captions: int, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Split off the clips of so many captions, at most half: the rows of both parts."""
-    mean = max(1, round(np.mean([len(clip.captions) for clip in clips])))
-    count = min(max(1, captions // mean), len(clips) // 2)
-    order = np.random.default_rng(seed).permutation(len(clips))
-    return np.sort(order[count:]), np.sort(order[:count])
 
 
 class PrefixPrompts(PromptBuilder):

@@ -20,8 +20,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
+from drcap.captioner.mapper import random_layer
 from drcap.captioner.model import Captioner
-from drcap.config import ExperimentsConfig, PrefixAACConfig
+from drcap.config import ExperimentsConfig
 from drcap.data.clip import Clip
 from drcap.joint_space import JointSpace
 from drcap.systems.language_model import (
@@ -58,13 +59,17 @@ def positions(length: int, width: int) -> torch.Tensor:
 class MappingNetwork(nn.Module):
     """A transformer's output at learned tokens: (B, T, C) -> (B, P, H)."""
 
-    def __init__(self, channels: int, width: int, prefix: int, config: PrefixAACConfig):
+    def __init__(self, channels: int, width: int, prefix: int, config, size: float):
         super().__init__()
         self.input = nn.Linear(channels, width)
         self.prefix = nn.Parameter(0.02 * torch.randn(prefix, width))
         self.layers = transformer(width, 2 * width, config)
+        self.words = random_layer(width, width, size / width**0.5)  # ours
 
     def forward(self, sequence: torch.Tensor) -> torch.Tensor:
+        return self.words(self.states(sequence))
+
+    def states(self, sequence: torch.Tensor) -> torch.Tensor:
         tokens = self.input(sequence)
         tokens = tokens + positions(tokens.shape[1], tokens.shape[2]).to(tokens)
         learned = self.prefix.expand(len(tokens), -1, -1)
@@ -79,13 +84,14 @@ class TwoPrefixes(nn.Module):
 
     def __init__(self, shape, classes: int, width: int, config, size: float):
         super().__init__()
-        self.shape, self.group, self.size = tuple(shape), config.label_group, size
+        self.shape, self.group = tuple(shape), config.label_group
         count = -(-classes // config.label_group)
-        self.temporal = MappingNetwork(shape[1], width, config.temporal, config)
-        self.overall = MappingNetwork(config.label_group, width, count, config)
-        size = shape[0] * shape[1] + classes
-        self.register_buffer("mean", torch.zeros(size))
-        self.register_buffer("deviation", torch.ones(size))
+        shared = config, size
+        self.temporal = MappingNetwork(shape[1], width, config.temporal, *shared)
+        self.overall = MappingNetwork(config.label_group, width, count, *shared)
+        numbers = shape[0] * shape[1] + classes
+        self.register_buffer("mean", torch.zeros(numbers))
+        self.register_buffer("deviation", torch.ones(numbers))
 
     def standardise(self, rows: torch.Tensor) -> None:
         """Take mean and deviation of each input from the training recordings' rows."""
@@ -93,13 +99,16 @@ class TwoPrefixes(nn.Module):
         self.deviation.copy_(rows.std(dim=0).clamp(min=1e-6))
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        frames, groups = self.parts(rows)
+        return torch.cat([self.temporal(frames), self.overall(groups)], dim=1)
+
+    def parts(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return standardised frames (B, T, C) and groups of posteriors (B, G, n)."""
         rows = (rows - self.mean) / self.deviation
         frames, posteriors = rows.tensor_split([self.shape[0] * self.shape[1]], dim=1)
         frames = frames.reshape(len(rows), *self.shape)
         missing = -posteriors.shape[1] % self.group
-        groups = F.pad(posteriors, (0, missing)).view(len(rows), -1, self.group)
-        both = torch.cat([self.temporal(frames), self.overall(groups)], dim=1)
-        return self.size * both
+        return frames, F.pad(posteriors, (0, missing)).view(len(rows), -1, self.group)
 
 
 class WordHead(nn.Module):
@@ -134,6 +143,11 @@ class PrefixAACCaptioner(Captioner):
         table = self.llm.get_input_embeddings().weight
         size = table.float().std().item()
         return TwoPrefixes(shape, classes, table.shape[1], own, size)
+
+    def starts(self, inputs):
+        both = self.mapper.temporal, self.mapper.overall
+        parts = zip(both, self.mapper.parts(inputs), strict=True)
+        return [(network.words, network.states(part)) for network, part in parts]
 
     def limit_words(self, tokens: torch.Tensor) -> None:
         """Put the trained head in the place of the language model's own."""

@@ -23,8 +23,8 @@ from drcap.captioner.model import Captioner
 from drcap.captioner.prompt import Prompt, PromptBuilder
 from drcap.config import ExperimentsConfig
 from drcap.data.clip import Clip
-from drcap.systems.base import ClipBatch, Similar, TrainingSet
-from drcap.systems.language_model import FROZEN, SupervisedSystem
+from drcap.systems.base import ClipBatch, Similar
+from drcap.systems.language_model import SupervisedSystem
 
 BEFORE, AFTER = "Similar audios sound like", "This audio sounds like"
 SPARE = 15  # captions fetched for a clip, of which its own are left out
@@ -124,7 +124,7 @@ class RECAP(SupervisedSystem):
 
     settings_of = "recap"
     captioner_class = RECAPCaptioner
-    changes = FROZEN
+    changes = {"captioner": {"mapper_start": "random", "lora": False}}
 
     def settings(self, config: ExperimentsConfig) -> object:
         self.top_k = config.baselines.recap.top_k
@@ -134,12 +134,12 @@ class RECAP(SupervisedSystem):
         """Return the frames of B clips, (B, T * C)."""
         return self.space.frames(clips).flatten(1)
 
-    def training_texts(self, training_set: TrainingSet) -> list[list[str]]:
-        """Return the captions retrieved for the training clips, never their own."""
-        nearest = self.retrieve(training_set.clips, training_set.captions, SPARE)
+    def training_texts(self, clips, captions):
+        """Return the captions retrieved for clips, never their own."""
+        nearest = self.retrieve(clips, captions, SPARE)
         return [
             [m.caption for m in row if m.caption not in clip.captions][: self.top_k]
-            for clip, row in zip(training_set.clips, nearest, strict=True)
+            for clip, row in zip(clips, nearest, strict=True)
         ]
 
     def similar(self, batch: ClipBatch) -> Similar:

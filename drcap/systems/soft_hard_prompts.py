@@ -3,15 +3,15 @@
 A language model reads a hard prompt, the sound events that are near to the embedding,
 then a soft prompt, P tokens of a small network, and writes the caption. In training the
 embedding is that of one of the caption's nearest neighbours, moved by noise, and sound
-events are dropped at random; at inference an audio embedding is replaced by the nearest
-training caption's.
+events are dropped at random; at inference it is the audio embedding as it is, as in the
+authors' public code, or by `replace_audio` the nearest training caption's.
 
 As in its paper: ten soft tokens by a network with one hidden layer and tanh, five
 neighbours (the caption itself among them), three sound events by CLAP similarity with
 the embedding before the noise, dropped with probability 0.4. Not as there: the CLAP
-model, the language model with its adapter and the beam search are the grid's; the state
-that is kept is the one of the lowest validation loss on captions, where the authors
-choose by CIDEr on recordings, which is more than text-only training may see.
+model, the language model with its adapter, the network's start and the beam search are
+the grid's; the state that is kept is the one of the lowest validation loss on captions,
+where the authors choose by CIDEr on recordings, more than text-only training may see.
 """
 
 from collections.abc import Sequence
@@ -22,14 +22,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from drcap.captioner.data import Examples, hold_out, with_noise
+from drcap.captioner.data import Examples, split, with_noise
 from drcap.captioner.model import Captioner
 from drcap.config import SoftHardPromptsConfig
 from drcap.joint_space import JointSpace
+from drcap.retrieval import CaptionDatastore
 from drcap.systems.base import ClipBatch, Similar
 from drcap.systems.language_model import (
     NO_RETRIEVAL,
-    RANDOM_START,
     LanguageModelSystem,
     PrefixPrompts,
 )
@@ -57,6 +57,9 @@ class SoftHardCaptioner(Captioner):
         first = nn.Linear(embedding_dim, width // 2)
         return nn.Sequential(first, nn.Tanh(), nn.Linear(width // 2, width))
 
+    def starts(self, inputs):
+        return [(self.mapper[2], self.mapper[:2](inputs))]
+
 
 class NeighbourExamples(Examples):
     """Captions whose embedding is a neighbour's, with the sound events near to it."""
@@ -64,13 +67,13 @@ class NeighbourExamples(Examples):
     def __init__(
         self,
         captions: Sequence[str],
+        embedded: CaptionDatastore,
         prompts: PrefixPrompts,
-        space: JointSpace,
         events: SoundEvents,
         settings: SoftHardPromptsConfig,
     ):
         super().__init__(captions, prompts)
-        self.embeddings = torch.from_numpy(space.text(self.captions))
+        self.embeddings = torch.from_numpy(embedded.embeddings_of(self.captions))
         self.events, self.settings = events, settings
         self.neighbours = _neighbours(self.embeddings, settings.neighbours)
 
@@ -102,7 +105,7 @@ class SoftHardPrompts(LanguageModelSystem):
 
     settings_of = "soft_hard_prompts"
     captioner_class = SoftHardCaptioner
-    changes = NO_RETRIEVAL | RANDOM_START
+    changes = NO_RETRIEVAL
     remembers = ("memory",)
 
     def __init__(self, space: JointSpace):
@@ -110,13 +113,14 @@ class SoftHardPrompts(LanguageModelSystem):
         self.events = SoundEvents(space)
 
     def examples(self, training_set, captioner, config):
-        count = config.training.validation_captions
-        training, held_out = hold_out(training_set.captions, count, config.seed)
-        shared, own = (captioner.prompts, self.space, self.events), captioner.settings
+        captions, datastore = training_set.captions, self.space.datastore
+        parts = split(captions, datastore, config, self.validation(training_set))
+        training, held_out, embedded = parts
+        shared, own = (captioner.prompts, self.events), captioner.settings
         plain = replace(own, neighbours=1, mask_probability=0.0)  # for validation
         return (
-            NeighbourExamples(training, *shared, own),
-            NeighbourExamples(held_out, *shared, plain),
+            NeighbourExamples(training, datastore, *shared, own),
+            NeighbourExamples(held_out, embedded, *shared, plain),
         )
 
     def inputs(self, batch: ClipBatch) -> torch.Tensor:

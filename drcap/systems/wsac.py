@@ -21,7 +21,6 @@ from safetensors.torch import load_model, save_model
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from drcap import assets
-from drcap.captioner.data import text_only_examples
 from drcap.captioner.model import Captioner
 from drcap.config import Config, ExperimentsConfig, override
 from drcap.modality_gap import mean_shift
@@ -29,7 +28,6 @@ from drcap.projection import project
 from drcap.systems.base import ClipBatch
 from drcap.systems.drcap import DRCap
 from drcap.systems.language_model import (
-    FROZEN,
     NO_RETRIEVAL,
     LanguageModelSystem,
     PrefixPrompts,
@@ -85,7 +83,8 @@ class WSAC(LanguageModelSystem):
 
     settings_of = "wsac"
     captioner_class: type[Captioner] = ScratchCaptioner
-    changes = NO_RETRIEVAL | FROZEN
+    # its decoder knows no words to start the mapper from, and has no adapter
+    changes = NO_RETRIEVAL | {"captioner": {"mapper_start": "random", "lora": False}}
     remembers = ("memory", "audio_mean")
 
     def recipe(self, config: ExperimentsConfig) -> Config:
@@ -111,9 +110,7 @@ class WSAC(LanguageModelSystem):
         if captioner.settings.bridge == "shift":
             audio = self.space.audio(training_set.clips)
             self.audio_mean = audio.mean(dim=0).tolist()
-        read = training_set.captions, self.space.datastore, config
-        variance = captioner.settings.noise_variance
-        return text_only_examples(captioner, *read, variance)
+        return super().examples(training_set, captioner, config)
 
     def inputs(self, batch: ClipBatch) -> torch.Tensor:
         """Return audio embeddings, carried over to text as the settings say."""
