@@ -7,7 +7,7 @@ is refused.
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
@@ -43,6 +43,42 @@ def write_log(folder: Path, rows: list[dict], columns: Sequence[str]) -> None:
     """Write one row a step to log.csv; a column that a row lacks stays empty."""
     with atomic_path(Path(folder) / "log.csv") as path:
         pd.DataFrame(rows).reindex(columns=list(columns)).to_csv(path, index=False)
+
+
+def track(name: str | None, folder: Path, step: int) -> Callable[[list[dict]], None]:
+    """Return what sends the rows of a log beyond `step` to a tracker, each once.
+
+    name : "tensorboard", whose files are in `folder`, or "wandb"; None: nothing is sent
+
+    ConfigError for another name, or if the package is not installed.
+    """
+    if name is None:
+        return lambda rows: None
+    from accelerate import PartialState
+    from accelerate.tracking import TensorBoardTracker, WandBTracker
+
+    if name not in ("tensorboard", "wandb"):
+        raise ConfigError(f"tracker: unknown '{name}'; choose tensorboard or wandb")
+    PartialState()  # which trackers ask whose process writes
+    try:
+        if name == "wandb":
+            tracker = WandBTracker("drcap", name=Path(folder).name)
+        else:
+            tracker = TensorBoardTracker(name, folder)
+        tracker.start()
+    except ImportError:
+        remedy = f"pip install {name}, or leave the tracker out"
+        raise ConfigError(f"tracker: {name} is not installed; {remedy}") from None
+    sent = step or -1  # a log may begin with a row of step 0
+
+    def send(rows: list[dict]) -> None:
+        nonlocal sent
+        for row in rows:
+            if row["step"] > sent:
+                sent = row["step"]
+                tracker.log({key: row[key] for key in row if key != "step"}, sent)
+
+    return send
 
 
 def read_log(folder: Path, integers: Sequence[str] = ("step",)) -> pd.DataFrame:

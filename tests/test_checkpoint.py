@@ -1,4 +1,5 @@
 import json
+import sys
 
 import pandas as pd
 import pytest
@@ -14,6 +15,7 @@ from drcap.checkpoint import (
     saved_step,
     saved_weights,
     timed,
+    track,
     training_seconds,
     write_log,
 )
@@ -95,3 +97,30 @@ def test_another_runs_folder_is_refused_by_what_differs(tmp_path):
     refuse_another_run(tmp_path, description)
     with pytest.raises(ConfigError, match="holds a run of another clips and initial"):
         refuse_another_run(tmp_path, description | {"clips": "def", "initial": "x"})
+
+
+# trackers
+
+
+def test_a_tracker_gets_each_new_row_once(tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    rows = [{"step": step, "loss": 1 / step} for step in range(1, 6)]
+    send = track("tensorboard", tmp_path, step=2)  # a run that was resumed there
+    send(rows[:3])
+    send([*rows[:4], rows[4] | {"validation_loss": 0.5}])
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    losses = [(event.step, event.value) for event in events.Scalars("loss")]
+    assert losses == [(step, pytest.approx(1 / step)) for step in (3, 4, 5)]
+    assert [event.step for event in events.Scalars("validation_loss")] == [5]
+
+
+def test_an_unknown_or_missing_tracker_is_refused_by_name(tmp_path, monkeypatch):
+    with pytest.raises(ConfigError, match="unknown 'neptune'; choose tensorboard or"):
+        track("neptune", tmp_path, 0)
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(ConfigError, match="wandb is not installed; pip install wandb"):
+        track("wandb", tmp_path, 0)
+    track(None, tmp_path, 0)([{"step": 1}])
+    assert not [*tmp_path.iterdir()]

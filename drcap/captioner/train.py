@@ -24,7 +24,14 @@ from drcap.captioner.data import Batch, Examples, text_only_examples
 from drcap.captioner.language_model import checkpoint_activations, shard_blocks
 from drcap.captioner.mapper import fit_mapper
 from drcap.captioner.model import Captioner
-from drcap.checkpoint import load_state, read_log, save_state, saved_step, write_log
+from drcap.checkpoint import (
+    load_state,
+    read_log,
+    save_state,
+    saved_step,
+    track,
+    write_log,
+)
 from drcap.config import Config, TrainingConfig, override
 from drcap.devices import training_dtype
 from drcap.errors import ConfigError
@@ -69,11 +76,13 @@ def train(
     stop_after: int | None = None,
     device: str = "auto",
     progress: bool = True,
+    tracker: str | None = None,
 ) -> TrainingRun:
     """Train DRCap's captioner on captions alone, or resume the run in `folder`.
 
     captions : the training captions, duplicates kept; all of them in `datastore`
     stop_after : stop at this step of the schedule; a later call resumes there
+    tracker : as for `drcap.checkpoint.track`
 
     The number of processes may change when a run is resumed; all must see `folder`.
     Errors of `finished`, `untrained`, `text_only_examples` and `Trainer`.
@@ -82,7 +91,8 @@ def train(
         return run
     captioner = untrained(Captioner, datastore.dim, config, device)
     examples = text_only_examples(captioner, captions, datastore, config)
-    return Trainer(config, captioner, *examples, folder).run(stop_after, progress)
+    trainer = Trainer(config, captioner, *examples, folder, tracker)
+    return trainer.run(stop_after, progress)
 
 
 def finished(config: Config, folder: Path) -> TrainingRun | None:
@@ -126,7 +136,7 @@ class Trainer:
     """One run: its examples, optimiser, log and place in the schedule.
 
     Resumes the run in `folder`. ConfigError if the batch size does not fit the examples
-    or the processes.
+    or the processes, and as `drcap.checkpoint.track`.
     """
 
     config: Config
@@ -134,6 +144,7 @@ class Trainer:
     examples: Examples
     held_out: Examples  # for validation
     folder: Path
+    tracker: str | None = None
 
     def __post_init__(self):
         self.folder = Path(self.folder)
@@ -160,6 +171,7 @@ class Trainer:
         elif self.config.captioner.mapper_start == "least_squares":
             inputs = self.examples.inputs(range(len(self.examples)))
             fit_mapper(self.captioner, inputs, self.examples.captions)
+        self.send = track(self.tracker, self.folder, self.step)
         self.processes.agree(self.parameters.values())
 
     def run(self, stop_after: int | None = None, progress: bool = True) -> TrainingRun:
@@ -239,6 +251,7 @@ class Trainer:
     def _save(self) -> None:
         if self.processes.main:
             write_log(self.folder, self.rows, COLUMNS)
+            self.send(self.rows)
             save_state(self.folder, self.step, self.optimiser, self.parameters)
 
 

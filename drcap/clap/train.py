@@ -100,6 +100,7 @@ def train_clap(
     initial: Path | None = None,
     device: str = "auto",
     progress: bool = True,
+    tracker: str | None = None,
 ) -> CLAPRun:
     """Train a CLAP model on pairs, or resume the run in `folder`.
 
@@ -107,6 +108,7 @@ def train_clap(
         and left out
     validation : clips to measure on before the training and after each epoch
     initial : folder of a CLAP model of the same architecture to start from
+    tracker : as for `drcap.checkpoint.track`
 
     Under a launcher the processes share each batch, and the first of them writes.
     Raises ConfigError if `folder` holds another run or the clips fill no batch,
@@ -135,7 +137,8 @@ def train_clap(
             if validation:
                 held_out = Validation(model, with_audio(validation), progress)
         texts = Texts(model, draws.captions, progress)
-        trainer = Trainer(folder, config, model, micro_batches, texts, held_out)
+        parts = config, model, micro_batches, texts, held_out
+        trainer = Trainer(folder, *parts, tracker)
         if trainer.step == 0 and initial is None:
             model.fit_normalisation(*micro_batches.statistics())
         trainer.run(steps, progress)
@@ -153,6 +156,7 @@ class Trainer:
     micro_batches: MicroBatches
     texts: Texts
     validation: Validation | None
+    tracker: str | None = None
 
     def __post_init__(self):
         self.settings = self.config.training
@@ -170,6 +174,7 @@ class Trainer:
             log = checkpoint.read_log(self.folder, WHOLE)
             # a kill may have come between the log and the state
             self.rows = log[log.step <= self.step].to_dict("records")
+        self.send = checkpoint.track(self.tracker, self.folder, self.step)
 
     def run(self, steps: int, progress: bool = True) -> None:
         """Train from where the run stands up to `steps`, its last one."""
@@ -238,4 +243,5 @@ class Trainer:
         if last:
             TrainedCLAP(self.model).save(self.folder / "model")
         checkpoint.write_log(self.folder, self.rows, COLUMNS)
+        self.send(self.rows)
         checkpoint.save_state(self.folder, self.step, *self.held)
