@@ -5,7 +5,8 @@
 assets -> corpora -> CLAP -> spaces (embeddings, datastore, retrieval) -> captions ->
 scores -> tables and notebooks -> report. Snakemake orders the jobs by their files and
 removes a job's outputs before it starts; `drcap experiment` then does what is missing.
-A job's messages are kept in logs/<profile>/.
+A job's messages are kept in logs/<profile>/. The ten recordings come first, then the
+ablations (Tables III and IV), then the rest.
 """
 
 import os
@@ -16,8 +17,10 @@ workdir: workflow.basedir
 
 sys.path.insert(0, str(workflow.basedir))  # for whoever calls from another folder
 
+from snakemake.logging import logger
+
 from drcap.experiments.grid import TABLES
-from workflow import graph
+from workflow import graph, progress
 
 PLAN = graph.plan(config)  # an unknown profile or part stops here
 SEED, REPORTS, LOGS = PLAN.seeds[0], PLAN.reports, f"logs/{PLAN.profile}"
@@ -35,13 +38,15 @@ MEMORY = graph.MEMORY.get(PLAN.profile, 32_000)  # MB of a job that loads models
 THREADS = 1 if PLAN.profile == "smoke" else workflow._cores or 8
 FIRST = 1_000  # priority of what most of the rest waits for
 
+if workflow.is_main_process:
+    progress.follow(workflow, PLAN, logger)
 shell.prefix("set -o pipefail; export TQDM_MININTERVAL=10; ")
 
 localrules: all, assets, table, report
 
 rule all:
     input:
-        PLAN.results, PLAN.written,
+        PLAN.results, PLAN.written, PLAN.scored(PLAN.experiments),
         [MADE / f"{name}.txt" for name in PLAN.tables],
         [f"{REPORTS}/notebooks/{name}.ipynb" for name in PLAN.notebooks],
         [] if PLAN.only else f"{REPORTS}/summary.md",
@@ -61,7 +66,7 @@ rule datastore:
     message: "Datastore of AudioCaps' captions (log: {log})"
     threads: THREADS
     resources: gpu=GPUS, mem_mb=MEMORY
-    priority: FIRST
+    priority: 3 * FIRST
     shell: f"python -m workflow datastore {{output:q}} {OPTIONS} --seed {SEED} {LOGGED}"
 
 rule corpora:
@@ -102,7 +107,7 @@ for place, batch in enumerate(PLAN.batches):
         input:
             sorted({MADE / f"space-{each.clap}.json" for each in batch.trainings}),
             graph.code("drcap/captioner/", "drcap/projection", "drcap/systems/"),
-        output: PLAN.captions(batch), touch(PLAN.captioned(batch))
+        output: PLAN.captions(batch.experiments), touch(PLAN.captioned(batch))
         params: batch.options
         log: f"{LOGS}/{batch.name}.log"
         message: f"Captioner and captions, {batch.name} (log: {{log}})"
@@ -111,31 +116,33 @@ for place, batch in enumerate(PLAN.batches):
         priority: FIRST - 1 - place
         shell: f"drcap experiment {{params}} --captions-only {OPTIONS} {LOGGED}"
 
-rule scores:
-    input: PLAN.all_captioned, graph.code("drcap/evaluation/")
-    output: PLAN.scores(PLAN.experiments), touch(PLAN.scored)
-    params:
-        experiments=" ".join(each.name for each in PLAN.experiments),
-        lacking=graph.lacking_metrics(),  # a metric that has become available
-    log: f"{LOGS}/scores.log"
-    message: "Scores of all captions, in one process (log: {log})"
-    threads: THREADS
-    resources: mem_mb=MEMORY
-    priority: FIRST
-    shell: f"drcap experiment {{params.experiments}} {OPTIONS} {LOGGED}"
+for scoring, experiments in PLAN.scorings.items():
+    rule:
+        name: f"scores_{scoring}"
+        input: PLAN.captions(experiments), graph.code("drcap/evaluation/")
+        output: touch(PLAN.scored(experiments))
+        params:
+            experiments=" ".join(each.name for each in experiments),
+            lacking=graph.lacking_metrics(),  # a metric that has become available
+        log: f"{LOGS}/scores_{scoring}.log"
+        message: f"Scores, {scoring} (log: {{log}})"
+        threads: 1
+        resources: mem_mb=MEMORY
+        priority: 2 * FIRST
+        shell: f"python -m workflow scores {{params.experiments}} {OPTIONS} {LOGGED}"
 
 rule table:
     input:
-        lambda wildcards: PLAN.scores(TABLES[wildcards.table].experiments(PLAN.seeds)),
-        PLAN.scored, graph.code("drcap/experiments/", "drcap/evaluation/bootstrap"),
+        lambda wildcards: PLAN.scored(TABLES[wildcards.table].experiments(PLAN.seeds)),
+        graph.code("drcap/experiments/", "drcap/evaluation/bootstrap"),
     output:
-        multiext(f"{REPORTS}/tables/{{table}}", ".csv", ".md", ".tex"),
-        f"{REPORTS}/runs/{{table}}/run.json", touch(MADE / "{table}.txt"),
+        multiext(f"{REPORTS}/tables/{{table}}", ".csv", ".md"), touch(MADE / "{table}.txt")
     params: " ".join(f"--seeds {seed}" for seed in PLAN.seeds)
     log: f"{LOGS}/{{table}}.log"
     message: "{output[1]} (log: {log})"
     resources: mem_mb=1_000
     wildcard_constraints: table="|".join(TABLES)
+    priority: 2 * FIRST
     shell: f"python -m workflow table {{wildcards.table}} {{params}} {OPTIONS} {LOGGED}"
 
 for notebook in PLAN.notebooks:
@@ -150,16 +157,16 @@ for notebook in PLAN.notebooks:
         params: PLAN.parameters(notebook)
         log: f"{LOGS}/{notebook}.log"
         message: "{input.notebook} (log: {log})"
-        threads: 1  # as many at once as there are cores
+        threads: THREADS if notebook.startswith("00") else 1
         resources: gpu=GPUS, mem_mb=MEMORY
-        priority: graph.priority(notebook)
+        priority: 3 * FIRST if notebook.startswith("00") else graph.priority(notebook)
         shell:
             "python -m workflow notebook {input.notebook:q} {output.notebook:q} {params}"
             " --log {log:q}"
 
 rule report:
-    input: PLAN.results, PLAN.written, "workflow/summary.py"
-    output: f"{REPORTS}/summary.md"
+    input: PLAN.results, PLAN.written, "workflow/summary.py", "workflow/costs.py"
+    output: [f"{REPORTS}/{name}" for name in ("summary.md", "costs.md", "costs.csv")]
     log: f"{LOGS}/report.log"
     message: "{output} (log: {log})"
     shell: f"python -m workflow summary {REPORTS} {LOGGED}"

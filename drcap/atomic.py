@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock
+
 
 @contextmanager
 def atomic_path(target: Path) -> Iterator[Path]:
@@ -44,6 +46,14 @@ def write_text(target: Path, text: str) -> None:
 def write_json(target: Path, value: object, indent: int | None = 2) -> None:
     """Write `value` to `target` as JSON; on one line where `indent` is None."""
     write_text(target, json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Let one process at a time change the files of a folder."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    with FileLock(Path(folder) / ".lock"):
+        yield
 
 
 def sha256(path: Path) -> str:

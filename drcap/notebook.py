@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from drcap import cache, paths
 from drcap import config as configs
 from drcap.assets import asset_path
-from drcap.atomic import write_json, write_text
+from drcap.atomic import write_text
 from drcap.audio import find_recordings
 from drcap.config import CLAPConfig, Config, override
 from drcap.config.profiles import NAMES
@@ -31,7 +31,7 @@ from drcap.devices import resolve_device
 from drcap.environment import hush
 from drcap.errors import ConfigError
 from drcap.plots import png, save_figure
-from drcap.record import run_record
+from drcap.record import RECORD, keep_records, run_record
 from drcap.retrieval import Match
 from drcap.systems.base import Captioned
 
@@ -104,7 +104,6 @@ class Notebook:
         inputs : files and folders that the results depend on, recorded by checksum
         extra : anything else for the record, under its own name
         """
-        path = self.reports / "runs" / self.name / "run.json"
         record = run_record(
             started=self.started,
             seed=self.config.seed,
@@ -114,9 +113,9 @@ class Notebook:
             profile=self.profile,
             **extra,
         )
-        write_json(path, record)
+        keep_records(self.reports, "notebooks", {self.name: record})
         lines = ["Written to `reports_dir`:", ""]
-        for file in (*self.written, path):
+        for file in (*self.written, self.reports / RECORD):
             lines.append(f"- `{file.relative_to(self.reports).as_posix()}`")
         if following:
             lines += ["", f"Next: [{following}]({following}.ipynb)"]

@@ -30,3 +30,8 @@ def datasets() -> Path:
 def runs() -> Path:
     """Return the folder of training runs."""
     return home() / "runs"
+
+
+def made(profile: str) -> Path:
+    """Return the folder of what the run graph's jobs have made of a profile."""
+    return home() / "reproduce" / profile

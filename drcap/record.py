@@ -1,7 +1,7 @@
-"""The record beside every result: what made it, from what, on which machine.
+"""The record of every result: what made it, from what, on which machine.
 
 A result is up to date where its record was made with the key of now: `made_with` is the
-one place that decides so.
+one place that decides so. Results of one folder have their records in one file.
 """
 
 import json
@@ -10,7 +10,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,10 +18,11 @@ from pathlib import Path
 import psutil
 
 from drcap import paths
-from drcap.atomic import sha256
+from drcap.atomic import locked, sha256, write_text
 from drcap.cache import digest, plain
 
-RECORD = "run.json"  # the record's name in a result's folder
+RECORD = "run.json"  # the file of records
+SHARED = "shared by all"
 PACKAGES = (
     *("drcap", "torch", "transformers", "peft", "numpy", "faiss-cpu", "onnxruntime"),
     *("sentence-transformers", "aac-metrics"),
@@ -65,16 +66,66 @@ def run_record(
     return json.loads(json.dumps(record | extra, default=_plain_or_text))
 
 
-def made_with(folder: Path, key: object) -> bool:
-    """Tell whether the run.json in `folder` was made by `run_record(key=key)`.
-
-    A damaged or missing run.json was not.
-    """
-    try:
-        record = json.loads((Path(folder) / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
+def made_with(record: object, key: object) -> bool:
+    """Tell whether a record was made by `run_record(key=key)`; none was not."""
     return isinstance(record, dict) and record.get("key") == digest(key)
+
+
+def keep_records(
+    folder: Path,
+    group: str,
+    records: Mapping[str, dict],
+    only: Iterable[str] | None = None,
+) -> None:
+    """Put the records of results into the run.json of their folder, a line each.
+
+    group : of results that share most: "experiments", "tables" or "notebooks"; what all
+        of its records have in common is written once
+    only : names in the group whose records stay; None: all
+    """
+    with locked(folder):
+        groups = _read(folder)
+        kept = read_records(folder, group) | dict(records)
+        kept = {
+            name: kept[name] for name in sorted(kept) if only is None or name in only
+        }
+        shared = _shared(list(kept.values()))
+        own = {
+            name: {key: value for key, value in record.items() if key not in shared}
+            for name, record in kept.items()
+        }
+        parts = []
+        for name, entries in (groups | {group: {SHARED: shared} | own}).items():
+            indents = dict.fromkeys(entries) | {SHARED: 1}
+            lines = [
+                f"{json.dumps(key)}: {json.dumps(entry, indent=indents[key])}"
+                for key, entry in entries.items()
+            ]
+            parts.append(f"{json.dumps(name)}: {{\n" + ",\n".join(lines) + "\n}")
+        write_text(Path(folder) / RECORD, "{" + ",\n".join(parts) + "}\n")
+
+
+def read_records(folder: Path, group: str) -> dict[str, dict]:
+    """Return the records of a group by name; none if there is no file."""
+    entries = dict(_read(folder).get(group, {}))
+    shared = entries.pop(SHARED, {})
+    return {name: shared | own for name, own in entries.items()}
+
+
+def _read(folder: Path) -> dict:
+    try:
+        return json.loads((Path(folder) / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # none, or damaged
+        return {}
+
+
+def _shared(records: list[dict]) -> dict:
+    first, *others = records or [{}]
+    return {
+        key: value
+        for key, value in first.items()
+        if all(key in other and other[key] == value for other in others)
+    }
 
 
 def _shown(path: Path) -> str:

@@ -14,7 +14,9 @@ from drcap import load, paths
 from drcap.config import Config, SoundscapesConfig, override, profile
 from drcap.data import corpora
 from drcap.evaluation import metrics
-from drcap.experiments import materials
+from drcap.experiments import materials, run
+from drcap.experiments.grid import named
+from drcap.experiments.results import read_facts
 from drcap.systems.drcap import SHIPPED
 
 TRAINED = "common_caption_cl_to_cl_seed_0"
@@ -50,7 +52,7 @@ def test_a_captioner_is_trained_and_saved(captioner, home, tmp_path):
     [folder] = (home / "runs").glob("captioner-smoke-seed-0-*")
     assert (folder / "best/mapper.safetensors").exists()
     record = json.loads((folder / "run.json").read_text())
-    assert record["processes"] == 1 and not record["sharded"]
+    assert record["processes"] == 1
     assert record["steps_done"] == 4 and len(record["inputs"]) == 2
     saved = {path.name for path in (tmp_path / "model").iterdir()}
     assert saved >= {"config.json", "mapper.safetensors", "log.csv", "run.json"}
@@ -149,14 +151,13 @@ def test_experiments_are_captioned_and_scored_once(grid, drcap, tmp_path):
     given = ["experiment", *names, "--profile", "smoke", "--reports", tmp_path]
     code, out, err = drcap(*given, "--captions-only", "--train", TRAINED)
     assert (code, out) == (0, ""), err
-    runs = tmp_path / "smoke/runs"
-    assert {path.name for path in runs.iterdir()} == {*names}
-    captions = [runs / name / "predictions.jsonl" for name in names]
+    captions = [run.captions_file(named(name), "smoke") for name in names]
+    assert {*captions[0].parent.iterdir()} == {*captions}
     before = [path.stat().st_mtime_ns for path in captions]
     code, out, err = drcap(*given)
     assert code == 0, err
     assert [line.split(":")[0] for line in out.splitlines()] == names
-    assert (runs / names[0] / "scores.json").exists()
+    assert {*read_facts(tmp_path / "smoke")} == {*names}
     assert before == [path.stat().st_mtime_ns for path in captions]
     code, _, err = drcap("experiment", "drcap_ac_to_xy_seed_0")
     assert code == 2 and "unknown 'drcap_ac_to_xy_seed_0'" in err

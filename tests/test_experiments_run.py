@@ -1,6 +1,5 @@
 """From an experiment to its scores, on toy materials: every step but the corpora's."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +11,8 @@ from drcap.checkpoint import saved_weights
 from drcap.config import override
 from drcap.experiments import run
 from drcap.experiments.grid import BASELINES, Experiment, table_experiments
+from drcap.experiments.results import read_facts, read_table
+from drcap.record import read_records
 from drcap.systems.drcap import DRCap
 from drcap.systems.zeraucap import SoundEvents
 
@@ -63,25 +64,22 @@ def words_in_common(systems):
     return scores
 
 
-def contents(folder):
-    names = ("predictions.jsonl", "scores.json")
-    return {
-        path.relative_to(folder): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.name in names
-    }
+def table(folder):
+    return (folder / "predictions.parquet").read_bytes()
 
 
 def test_each_experiment_leaves_captions_scores_and_a_record(reports, materials, home):
+    records = read_records(reports, "experiments")
+    assert [*records] == sorted(each.name for each in ALL)
     for experiment in ALL:
-        folder = run.folder_of(experiment, reports)
         clips = materials.clips(experiment.test, "test")
-        records = run.read_predictions(experiment, reports)
-        assert [r["clip_id"] for r in records] == [clip.clip_id for clip in clips]
-        record = json.loads((folder / "run.json").read_text())
+        predictions = run.read_predictions(experiment, reports)
+        assert [p["clip_id"] for p in predictions] == [clip.clip_id for clip in clips]
+        record = records[experiment.name]
         assert record["seed"] == 0 and record["experiment"]["train"] == experiment.train
-        steps = 2 if experiment.train == "cl" else 3
-        assert record["config"]["training"]["steps"] == steps
+        assert record["config"]["captioner"]["training"]["steps"] == 3
+        fewer = {"training": {"steps": 2}} in record["changes"]
+        assert fewer == (experiment.train == "cl")
         cost, trained = record["cost"], experiment.system != "common_caption"
         assert (cost["trained parameters"] > 0) == trained
         assert (cost["training seconds"] > 0) == trained
@@ -94,67 +92,108 @@ def test_each_experiment_leaves_captions_scores_and_a_record(reports, materials,
     assert len(trainings) == len({each.training for each in ALL}) - 1 == 10
 
 
+def test_the_table_has_a_row_an_experiment_and_clip(reports):
+    frame = read_table(reports)
+    assert (
+        len(frame) == 4 * len(ALL)
+        and not frame.duplicated(["experiment", "clip_id"]).any()
+    )
+    one = read_table(reports, ALL[0].name)
+    assert (one.system == "drcap").all() and one.words.tolist() == (
+        run.read_scores([ALL[0]], reports)[ALL[0]].per_clip["words"]
+    )
+    assert {*one.similar_captions[0][0]} == {"caption", "similarity"}
+    assert not [*reports.glob("runs")]
+
+
 def test_what_is_done_is_not_done_again(reports, materials, monkeypatch):
-    before = contents(reports)
+    before = table(reports)
     for step in ("predict", "score_systems"):
         monkeypatch.setattr(run, step, None)
     run.complete(ALL, materials, reports)
-    assert contents(reports) == before
+    assert table(reports) == before
 
 
-def test_the_same_grid_from_nothing_gives_the_same_bytes(
+def test_committed_results_are_read_where_the_cache_is_empty(
+    reports, home, language_model, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("DRCAP_HOME", str(tmp_path))
+    monkeypatch.setattr(run, "predict", None)
+    clone = toy_materials(home, language_model)
+    assert list(run.complete(ALL, clone, reports)) == ALL
+    assert not run.is_captioned(ALL[0], clone)  # in the cache
+
+
+def test_the_same_grid_from_nothing_in_another_order_gives_the_same_bytes(
     reports, home, language_model, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("DRCAP_HOME", str(tmp_path))
     again = toy_materials(home, language_model)
     some = [ALL[0], ALL[1], Experiment("ac", "cl", ablation="w/o TD"), OTHERS[0]]
-    run.complete(some, again, tmp_path / "reports")
-    made, expected = contents(tmp_path / "reports"), contents(reports)
-    assert made == {path: expected[path] for path in made} and len(made) == 8
+    for each in reversed(some):
+        run.complete([each], again, tmp_path / "parts")
+    run.complete(some, again, tmp_path / "whole")
+    assert table(tmp_path / "parts") == table(tmp_path / "whole")
+    expected = read_table(reports).set_index("experiment")
+    for name, rows in read_table(tmp_path / "whole").groupby("experiment"):
+        same = expected.loc[name, ["candidate", "words"]].to_numpy()
+        assert (rows[["candidate", "words"]].to_numpy() == same).all()
 
 
 def test_another_setting_makes_captions_stale(reports, home, language_model):
     other = toy_materials(home, language_model)
-    assert run.is_captioned(ALL[0], other, reports)
-    assert not run.is_captioned(replace(ALL[0], seed=1), other, reports)
+    assert run.is_captioned(ALL[0], other)
+    assert not run.is_captioned(replace(ALL[0], seed=1), other)
     beams = {"captioner": {"generation": {"num_beams": 1}}}
     other.config = override(other.config, beams)
-    assert not run.is_captioned(ALL[0], other, reports)
+    assert not run.is_captioned(ALL[0], other, read_facts(reports))
 
 
 def test_new_captions_a_fetched_asset_or_a_new_metric_make_scores_stale(
-    reports, materials, tmp_path, monkeypatch
+    materials, tmp_path, monkeypatch, home
 ):
-    folder = run.folder_of(ALL[0], tmp_path)
-    folder.mkdir(parents=True)
-    for name in ("predictions.jsonl", "scores.json", "run.json"):
-        kept = run.folder_of(ALL[0], reports) / name
-        (folder / name).write_bytes(kept.read_bytes())
     scored = []
-    score = words_in_common
 
     def watched(systems):
         scored.append(len(systems))
-        return score(systems)
+        return words_in_common(systems)
 
     monkeypatch.setattr(run, "score_systems", watched)
-    run.complete([ALL[0]], materials, tmp_path)
-    assert not scored
+    for _ in range(2):
+        run.complete([ALL[0]], materials, tmp_path)
+    assert len(scored) == 1  # the captions are in the cache
     monkeypatch.setattr(run.assets, "lacking_metrics", lambda: ["fense-tinybert"])
     run.write_scores([ALL[0]], materials, tmp_path)
     run.complete([ALL[0]], materials, tmp_path)
-    assert len(scored) == 1
-    monkeypatch.setattr(run.assets, "lacking_metrics", lambda: [])  # it was fetched
-    run.complete([ALL[0]], materials, tmp_path)
-    run.complete([ALL[0]], materials, tmp_path)
     assert len(scored) == 2
-    text = (folder / "predictions.jsonl").read_text()
-    (folder / "predictions.jsonl").write_text(text.replace("A ", "One "))
-    run.complete([ALL[0]], materials, tmp_path)
+    monkeypatch.setattr(run.assets, "lacking_metrics", lambda: [])  # it was fetched
+    for _ in range(2):
+        run.complete([ALL[0]], materials, tmp_path)
     assert len(scored) == 3
-    monkeypatch.setattr(run, "METRICS", {"words": None, "letters": None})
+    file = run.captions_file(ALL[0], "smoke")
+    text = file.read_text()
+    file.write_text(text.replace('"candidate": "', '"candidate": "one '))
     run.complete([ALL[0]], materials, tmp_path)
     assert len(scored) == 4
+    file.write_text(text)
+    run.complete([ALL[0]], materials, tmp_path)
+    monkeypatch.setattr(run, "METRICS", {"words": None, "letters": None})
+    run.complete([ALL[0]], materials, tmp_path)
+    assert len(scored) == 6
+
+
+def test_results_of_other_settings_leave_the_table(
+    reports, home, language_model, tmp_path
+):
+    changed = toy_materials(home, language_model)
+    run.complete(OTHERS[-2:], changed, tmp_path)
+    beams = {"captioner": {"retrieval": {"top_k": 2}}}
+    changed.config = override(changed.config, beams)
+    run.complete(OTHERS[-1:], changed, tmp_path)
+    names = {OTHERS[-1].name}
+    assert {*read_table(tmp_path).experiment} == {*read_facts(tmp_path)} == names
+    assert {*read_records(tmp_path, "experiments")} == names
+    run.captions_file(OTHERS[-1], "smoke").unlink()
 
 
 def test_the_configuration_is_the_recipe_with_one_change(materials):

@@ -1,6 +1,5 @@
 """Tables I to IV: every row of the paper, ours beside it, nothing lost or mixed up."""
 
-import json
 import re
 import zlib
 from dataclasses import replace
@@ -21,6 +20,7 @@ from drcap.experiments.grid import (
     table_experiments,
 )
 from drcap.experiments.results import NOT_COMPUTED
+from drcap.record import keep_records
 from drcap.experiments.tables import (
     beside_paper,
     cost_table,
@@ -294,10 +294,8 @@ def test_each_experiment_has_a_line_of_score_and_costs(tmp_path):
     for number, row in enumerate(("DRCap", "w/o PD")):
         experiment = row_experiment(row, "ac", "cl", seed=3)
         results[experiment] = Scores(2, {"cider_d": number / 4})
-        folder = tmp_path / "runs" / experiment.name
-        folder.mkdir(parents=True)
         record = {"cost": {"trained parameters": number, "seconds a caption": 0.5}}
-        (folder / "run.json").write_text(json.dumps(record))
+        keep_records(tmp_path, "experiments", {experiment.name: record})
     table = cost_table(results, tmp_path, domains=DOMAINS)
     assert table.to_dict("records")[1] == {
         "system": "w/o PD",

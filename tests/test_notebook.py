@@ -1,4 +1,3 @@
-import json
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -10,6 +9,7 @@ from drcap import config as configs
 from drcap import notebook, paths
 from drcap.config import override
 from drcap.errors import ConfigError
+from drcap.record import read_records
 from drcap.retrieval import Match
 from drcap.systems.base import Captioned
 
@@ -137,10 +137,10 @@ def test_the_end_lists_the_files_and_records_what_made_them(book, tmp_path):
         "tables/numbers.csv",
         "tables/numbers.md",
         "figures/empty.png",
-        "runs/00_test/run.json",
+        "run.json",
     ]
     assert "(03_next.ipynb)" in shown
-    record = json.loads((book.reports / "runs/00_test/run.json").read_text())
+    record = read_records(book.reports, "notebooks")["00_test"]
     assert record["profile"] == "smoke" and record["seed"] == 3
     assert record["note"] == "hello"
     assert list(record["inputs"]) == [str(source)]

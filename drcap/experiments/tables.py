@@ -5,7 +5,6 @@ Ours and the paper's are scores of different test clips wherever our corpora sta
 for AudioCaps and Clotho: each block names both.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -31,7 +30,7 @@ from drcap.experiments.results import (
     row_scores,
     title,
 )
-from drcap.experiments.run import RECORD, folder_of
+from drcap.record import read_records
 from drcap.systems import SYSTEMS
 
 NONE = "–"
@@ -239,12 +238,12 @@ def cost_table(
     domains : as in `result_table`
 
     Costs are trained weights, seconds of training and seconds a caption, on the machine
-    of the experiment's run.json. FileNotFoundError if a record is missing.
+    that run.json names. KeyError if a record is missing.
     """
+    records = read_records(reports, "experiments")
     names = {place: row for row, place in ROWS.items()}
     lines = []
     for run, scores in results.items():
-        record = (folder_of(run, reports) / RECORD).read_text(encoding="utf-8")
         line = {
             "system": names[run.system, run.ablation],
             "trained on": domains[run.train],
@@ -252,5 +251,5 @@ def cost_table(
             "seed": run.seed,
             title("cider_d"): 100 * scores.corpus["cider_d"],
         }
-        lines.append(line | json.loads(record)["cost"])
+        lines.append(line | records[run.name]["cost"])
     return pd.DataFrame(lines)
