@@ -1,15 +1,20 @@
 """What the notebooks share: set-up, recordings, tables, figures and the final record.
 
-A notebook's parameters become one `Notebook`; printed, it shows the configuration and
-where that differs from the paper's. Tables and figures are shown as they are written.
+A notebook's parameters become one `Notebook`; printed, it says of each setting whether
+the paper, the authors' code or we chose it. Tables and figures are shown as they are
+written.
 """
 
+import os
 import platform
 import re
 import textwrap
 import time
+import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, astuple, dataclass, field
+from functools import cache as cached
+from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,7 +22,7 @@ from typing import Any
 import pandas as pd
 import torch
 from IPython import get_ipython
-from IPython.display import Audio, Image, Markdown
+from IPython.display import Audio, Image, Markdown, display
 from matplotlib.figure import Figure
 
 from drcap import cache, paths
@@ -37,8 +42,24 @@ from drcap.systems.base import Captioned
 
 SMOKE_RECORDINGS = 3  # so many are enough to see that a notebook runs
 VERSIONS = ("torch", "transformers", "peft", "faiss-cpu")
+ORIGINS = {  # whose a setting is -> its line where it is as theirs, where not, and who
+    "paper": ("as the paper", "unlike the paper", "the paper"),
+    "authors": ("authors' code", "unlike the code", "the code"),
+}
+ANIMALS = {  # of the ten recordings -> words that name them, or their calls
+    "cat": "cat|kitten|meow|mewl|purr",
+    "cow": "cow|cattle|moo",
+    "dog": "dog|puppy|puppie|bark|yip",
+    "duck": "duck|quack",
+    "frog": "frog|toad|croak|ribbit",
+    "horse": "horse|pony|ponie|neigh|whinny|whinnie",
+    "owl": "owl|hoot",
+    "pig": "pig|hog|oink",
+    "rooster": "rooster|chicken|hen|crow|cluck",
+    "sheep": "sheep|lamb|bleat|baa",
+}
 PARAMETER = re.compile(r"^(\w+)[ :=]", re.MULTILINE)
-INDENT, WIDTH = 12, 79  # characters of the printed configuration; the least indent
+INDENT, WIDTH = 18, 79  # characters of the printed configuration
 
 Settings = Config | CLAPConfig
 
@@ -56,17 +77,21 @@ class Notebook:
     written: list[Path] = field(default_factory=list)
 
     def __str__(self) -> str:
-        """The configuration, its differences from the paper's, versions and device."""
+        """Profile, device, the settings by whose they are, and versions.
+
+        Of ours, only what is not as in the profile `paper`.
+        """
         versions = [f"{name} {version(name)}" for name in VERSIONS]
+        seed = f"seed {self.config.seed}"
         lines = {
-            "profile": f"{self.profile}, on {resolve_device()}",
-            **_described(asdict(self.config), asdict(self.paper)),
+            "profile": f"{self.profile}, {seed}, on {resolve_device()}",
+            **_by_origin(self.config, self.paper),
             "versions": ", ".join([f"python {platform.python_version()}", *versions]),
         }
-        indent = max(INDENT, *(len(key) + 2 for key in lines))
-        rest = " " * indent
+        rest = " " * INDENT
+        options = {"subsequent_indent": rest, "break_on_hyphens": False}
         return "\n".join(
-            textwrap.fill(f"{key:<{indent}}{text}", WIDTH, subsequent_indent=rest)
+            textwrap.fill(f"{key:<{INDENT}}{text}", WIDTH, **options)
             for key, text in lines.items()
         )
 
@@ -156,9 +181,31 @@ def start(
     return Notebook(name, profile, config, settings("paper"), reports)
 
 
-def play(recording: Path, listen: bool) -> Audio | None:
-    """Return a player of a recording, or nothing: its bytes stay in the notebook."""
-    return Audio(filename=str(recording)) if listen else None
+def live() -> bool:
+    """Tell whether a person runs this kernel: not under papermill, nor outside Jupyter.
+
+    A front end for people lets a cell ask for input; papermill's client does not, and
+    voila, which uses the same client, tells its address in the environment.
+    """
+    message = getattr(get_ipython(), "get_parent", dict)()
+    asks = message.get("content", {}).get("allow_stdin", False)
+    return asks or "VOILA_REQUEST_URL" in os.environ
+
+
+@cached
+def provenance() -> dict[str, Any]:
+    """Return what the paper prints, and what the authors' code adds, by its name."""
+    path = resources.files("drcap.config") / "provenance.toml"
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
+def play(*recordings: Path) -> Markdown | None:
+    """Show players in a live kernel; elsewhere their bytes would stay in the file."""
+    if not live():
+        names = ", ".join(f"`{path.name}`" for path in recordings)
+        return Markdown(f"Run this cell to listen to {names}.")
+    for path in recordings:
+        display(Markdown(f"`{path.name}`"), Audio(filename=str(path)))
 
 
 def show(frame: pd.DataFrame, note: str = "") -> Markdown:
@@ -175,6 +222,12 @@ def show(frame: pd.DataFrame, note: str = "") -> Markdown:
 def picture(figure: Figure) -> Image:
     """Show a figure as it would be written; the inline backend's takes more room."""
     return Image(png(figure), format="png")
+
+
+def names(what: str, caption: str) -> bool:
+    """Tell whether a caption holds one of the words of ANIMALS, or else `what`."""
+    words = ANIMALS.get(what, re.escape(what.lower()))
+    return re.search(rf"\b({words})(s|es|ing|ed)?\b", caption.lower()) is not None
 
 
 def caption_table(results: Iterable[Captioned]) -> pd.DataFrame:
@@ -200,25 +253,33 @@ def _cell(value: object) -> str:
     return str(value).replace("|", "\\|").replace("\n", " ")
 
 
-def _described(values: dict[str, Any], reference: dict[str, Any]) -> dict[str, str]:
-    """Return one line a section, each differing value beside the reference's."""
-    sections = {key: value for key, value in values.items() if isinstance(value, dict)}
-    plain = {key: value for key, value in values.items() if key not in sections}
-    lines = {}
-    for section, settings in {"general": plain, **sections}.items():
-        texts, papers = [], reference.get(section, reference)
-        for key, value in settings.items():
-            remark = f" (paper: {_text(papers[key])})"
-            same = papers[key] in (value, None)
-            if value is not None:  # None leaves a choice to others
-                texts.append(f"{key} {_text(value)}{'' if same else remark}")
-        lines[section] = ", ".join(texts)
-    return lines
+def _by_origin(config: Settings, reference: Settings) -> dict[str, str]:
+    """Return the settings by origin, in lines; of ours, those unlike `reference`."""
+    values, standard = _flat(asdict(config)), _flat(asdict(reference))
+    known, lines = provenance()[type(config).__name__], {}
+    for origin, (same, other, whose) in ORIGINS.items():
+        for name, given in known[origin].items():
+            text, line = f"{name} {_text(values.pop(name))}", same
+            if text != f"{name} {_text(given)}":
+                text, line = f"{text} ({whose}: {_text(given)})", other
+            lines.setdefault(line, []).append(text)
+    lines["ours"] = [
+        f"{name} {_text(value)}"
+        for name, value in values.items()
+        if name == "clap" or value not in (standard[name], None) and name != "seed"
+    ]
+    return {line: ", ".join(texts) for line, texts in lines.items() if texts}
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for key, value in values.items():
+        nested = isinstance(value, dict)
+        flat |= _flat(value, f"{prefix}{key}.") if nested else {prefix + key: value}
+    return flat
 
 
 def _text(value: object) -> str:
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return "+".join(map(str, value))
-    if isinstance(value, dict):
-        return "(" + ", ".join(f"{key} {_text(v)}" for key, v in value.items()) + ")"
     return repr(value) if " " in str(value) else str(value)

@@ -1,3 +1,4 @@
+import functools
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -46,32 +47,49 @@ def test_a_misspelt_parameter_that_papermill_injected_is_refused(monkeypatch):
         notebook.start("00_test", "demo", 0, "")
 
 
-def test_it_prints_every_section_and_what_differs_from_the_paper(book):
-    text = str(book)
-    settings = " ".join(text.split())
-    assert "steps 4 (paper: 40000)" in settings
-    assert "lora_dropout 0.05," in settings  # the paper's own: no remark
-    assert "captions 400," in settings  # the paper's are not counted
-    assert "language_model_blocks 6" in settings  # the paper's: all
-    for section in ("captioner", "retrieval", "training", "versions"):
-        assert f"\n{section} " in text
-    assert max(map(len, text.splitlines())) <= 79
-
-
-def test_a_setting_that_is_left_out_at_its_default_is_printed_beside_the_papers(book):
+def test_it_prints_whose_each_setting_is(book):
+    lines = text_of(book)
+    assert "training.steps 4 (the paper: 40000)" in lines["unlike the paper"]
+    assert "audio_token after_captions (the paper: first)" in lines["unlike the paper"]
+    assert "retrieval.top_k 3" in lines["as the paper"]
+    assert "captioner.lora_dropout 0.05" in lines["authors' code"]
+    assert "generation.num_beams 2 (the code: 4)" in lines["unlike the code"]
+    assert "clap caption-bridge, captions 400" in lines["ours"]
+    assert "quantisation" not in lines["ours"]  # as the profile `paper` has it
     changes = {"captioner": {"quantisation": "nf4"}}
     changed = replace(book, config=override(book.config, changes))
-    assert "quantisation nf4 (paper: none)" in " ".join(str(changed).split())
+    assert "captioner.quantisation nf4" in text_of(changed)["ours"]
+    assert max(map(len, str(book).splitlines())) <= 79
 
 
 def test_the_clap_models_configuration_is_printed_as_well(tmp_path):
     settings = configs.clap_profile
-    text = str(notebook.start("01_test", "demo", 4, str(tmp_path), settings))
-    words = " ".join(text.split())
-    assert "seed 4" in words and "depths 2+2+2+2 (paper: 2+2+6+2)" in words
-    assert "spec_augment (enabled True, roll" in words
-    assert "\naudio_encoder  width 48 (paper: 96)" in text
-    assert max(map(len, text.splitlines())) <= 79
+    book = notebook.start("01_test", "demo", 4, str(tmp_path), settings)
+    lines = text_of(book)
+    assert "seed 4" in lines["profile"]
+    assert "depths 2+2+2+2 (the code: 2+2+6+2)" in lines["unlike the code"]
+    assert "training.warmup_epochs 2" in lines["as the paper"]
+    assert "training.spec_augment.roll True" in lines["ours"]
+
+
+def text_of(book):
+    lines, label = {}, ""
+    for line in str(book).splitlines():
+        label = line[: notebook.INDENT].strip() or label
+        lines[label] = f"{lines.get(label, '')} {line[notebook.INDENT :]}".strip()
+    return lines
+
+
+@pytest.mark.parametrize("settings", (configs.profile, configs.clap_profile))
+def test_the_table_of_origins_agrees_with_the_profile_paper(settings):
+    paper = settings("paper").to_dict()
+    origins = notebook.provenance()[type(settings("paper")).__name__]
+    assert not {*origins["paper"]} & {*origins["authors"]}
+    for name, given in (origins["paper"] | origins["authors"]).items():
+        value = functools.reduce(dict.__getitem__, name.split("."), paper)
+        value = list(value) if isinstance(value, tuple) else value
+        as_given = value == given
+        assert as_given or name == "captioner.audio_token", name
 
 
 def test_smoke_takes_the_first_few_recordings_of_a_folder(book, tmp_path):
@@ -117,11 +135,24 @@ def test_results_are_tabulated_with_their_nearest_caption():
     assert table["caption"].tolist() == ["A dog", "bad.wav: damaged"]
 
 
-def test_a_player_appears_only_if_asked_for(tmp_path):
+def test_a_caption_names_an_animal_by_its_words_alone():
+    assert notebook.names("sheep", "Two lambs are bleating")
+    assert not notebook.names("cow", "A coward moans")
+    assert notebook.names("Train", "Two trains pass")  # a recording of one's own
+
+
+def test_players_appear_where_a_person_runs_the_notebook(tmp_path, monkeypatch):
     clip = tmp_path / "clip.wav"
     clip.write_bytes(b"RIFF")
-    assert notebook.play(clip, listen=False) is None
-    assert notebook.play(clip, listen=True).data == b"RIFF"
+    shown = []
+    monkeypatch.setattr(notebook, "display", lambda *outputs: shown.extend(outputs))
+    assert notebook.play(clip).data == "Run this cell to listen to `clip.wav`."
+    assert shown == []
+    asks = {"content": {"allow_stdin": True}}
+    kernel = SimpleNamespace(get_parent=lambda: asks)
+    monkeypatch.setattr(notebook, "get_ipython", lambda: kernel)
+    assert notebook.play(clip, clip) is None
+    assert [each.data for each in shown[1::2]] == [b"RIFF"] * 2
 
 
 def test_the_end_lists_the_files_and_records_what_made_them(book, tmp_path):
