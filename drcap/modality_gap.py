@@ -1,4 +1,4 @@
-"""The modality gap (Fig. 1): how far apart audio and text embeddings lie, and remedies.
+"""The modality gap (Fig. 1): how far apart audio and text embeddings lie, and bridges.
 
 After Liang et al. (2022): the embeddings of each modality fill a narrow cone, and the
 gap is the vector between the centroids of the two. The paper's own remedy is in
@@ -6,12 +6,9 @@ gap is the vector between the centroids of the two. The paper's own remedy is in
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
-import torch
-
-from drcap.projection import project
 
 
 @dataclass(frozen=True)
@@ -28,10 +25,15 @@ class GapStatistics:
 def gap_statistics(audio: np.ndarray, text: np.ndarray) -> GapStatistics:
     """Measure the gap between N clips and a caption of each, over all pairs.
 
-    audio, text : (N, D), unit rows, N at least 2; row i of both is the same clip
+    audio : (N, D), unit rows, N at least 2
+    text : (N, D), unit rows, row i is of the same clip; or (N, R, D), R captions of
+        each: the mean of what the first captions, the second, ... give
 
     ValueError for arrays that do not fit. Time and memory: O(N x D).
     """
+    if text.ndim == 3:
+        parts = [astuple(gap_statistics(audio, rows)) for rows in text.swapaxes(0, 1)]
+        return GapStatistics(*np.mean(parts, axis=0).tolist())
     audio, text = _check_pairs(audio, text)
     count = len(audio)
     paired = np.sum(audio * text, axis=1)
@@ -47,35 +49,33 @@ def gap_statistics(audio: np.ndarray, text: np.ndarray) -> GapStatistics:
     )
 
 
-def sampled_cosines(
-    audio: np.ndarray, text: np.ndarray, *, pairs: int = 20_000, seed: int = 0
-) -> dict[str, np.ndarray]:
-    """Return cosines of the four kinds of `GapStatistics`, to draw as histograms.
+def fixed_plane(
+    rows: Sequence[np.ndarray], fitted: int | None = None
+) -> list[np.ndarray]:
+    """Reduce embeddings of several kinds to one plane, that of their PCA.
 
-    audio, text : as in `gap_statistics`     pairs : of each kind but the first, drawn
-    returns : kind -> cosines; all N of the paired ones
+    rows : arrays (N, D) of one width, of which the first `fitted` make the plane
+    returns : as many arrays (N, 2)
     """
-    audio, text = _check_pairs(audio, text)
-    draw = np.random.default_rng(seed)
-    one = draw.integers(len(audio), size=pairs)
-    other = (one + draw.integers(1, len(audio), size=pairs)) % len(audio)
-    return {
-        "paired": np.sum(audio * text, axis=1),
-        "unpaired": np.sum(audio[one] * text[other], axis=1),
-        "within audio": np.sum(audio[one] * audio[other], axis=1),
-        "within text": np.sum(text[one] * text[other], axis=1),
-    }
+    together = np.concatenate(rows[:fitted]).astype(np.float64)
+    centre = together.mean(axis=0)
+    axes = np.linalg.svd(together - centre, full_matrices=False)[2][:2]
+    return [(each - centre) @ axes.T for each in rows]
 
 
 def mean_shift(
-    audio: np.ndarray, audio_mean: np.ndarray, text_mean: np.ndarray
+    audio: np.ndarray,
+    audio_mean: np.ndarray,
+    text_mean: np.ndarray,
+    amount: float = 1.0,
 ) -> np.ndarray:
-    """Move the audio embeddings' centroid onto the text embeddings' and renormalise.
+    """Move audio embeddings along the gap, from one centroid to the other.
 
     audio : (B, D), unit rows     audio_mean, text_mean : (D,), of a training set
-    returns : (B, D) float32, unit rows
+    amount : 0 stays, 1 moves the one centroid onto the other
+    returns : (B, D) float32, renormalised
     """
-    return _unit(audio - audio_mean + text_mean)
+    return _unit(audio + amount * (text_mean - audio_mean))
 
 
 def inject_noise(
@@ -92,63 +92,6 @@ def inject_noise(
         raise ValueError(f"std is {std}: it must not be negative")
     noise = np.random.default_rng(seed).standard_normal(text.shape)
     return _unit(text + std * noise)
-
-
-def along_gap(
-    embedding: np.ndarray, direction: np.ndarray, amount: float
-) -> np.ndarray:
-    """Move embeddings by `amount` times `direction` and renormalise.
-
-    embedding : (D,) or (B, D), unit rows     direction : (D,), text less audio centroid
-    amount : 0 stays, 1 crosses the gap     returns : float32, shaped as `embedding`
-    """
-    return _unit(embedding + amount * direction)
-
-
-def bridges(
-    audio: np.ndarray,
-    text: np.ndarray,
-    audio_mean: np.ndarray,
-    text_mean: np.ndarray,
-    support: np.ndarray,
-    temperature: float,
-    seed: int = 0,
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Return audio and text embeddings as each remedy for the gap leaves them.
-
-    audio : (N, D), unit rows     text : (M, D), unit rows
-    audio_mean, text_mean : (D,), of a training set
-    support, temperature : as in `drcap.projection.project`
-    returns : "none", "mean shift", "noise injection" (as long as the gap) and
-        "projection" -> audio (N, D) and text (M, D) float32, unit rows
-    """
-    rows = torch.from_numpy(audio)
-    projected = project(rows, support, temperature, renormalise=True).numpy()
-    gap = float(np.linalg.norm(text_mean - audio_mean))
-    noisy = inject_noise(text, gap / text.shape[1] ** 0.5, seed)
-    return {
-        "none": (audio, text),
-        "mean shift": (mean_shift(audio, audio_mean, text_mean), text),
-        "noise injection": (audio, noisy),
-        "projection": (projected, text),
-    }
-
-
-def planes(
-    audio: np.ndarray, text: np.ndarray, *, seed: int = 0
-) -> dict[str, np.ndarray]:
-    """Reduce paired embeddings to two dimensions, by PCA and by t-SNE.
-
-    audio, text : as in `gap_statistics`
-    returns : "PCA" and "t-SNE" -> points (2N, 2), the N clips and then the N captions
-    """
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
-
-    rows = np.concatenate(_check_pairs(audio, text))
-    perplexity = min(30.0, (len(rows) - 1) / 3)  # scikit-learn's, or what fits
-    tsne = TSNE(metric="cosine", perplexity=perplexity, random_state=seed)
-    return {"PCA": PCA(2).fit_transform(rows), "t-SNE": tsne.fit_transform(rows)}
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

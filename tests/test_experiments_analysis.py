@@ -12,6 +12,7 @@ from drcap.experiments.analysis import (
     origin_shares,
     origins,
     sweep,
+    wording,
 )
 from drcap.experiments.grid import Experiment
 from drcap.retrieval import Match
@@ -105,4 +106,11 @@ def test_the_weak_corpus_is_what_neither_target_holds(tmp_path):
         "scapes-weak": {*WEAK},
         "scapes-ac": {*TRAINING["ac"]},
         "scapes-cl": {*TRAINING["cl"]},
+    }
+
+
+def test_words_are_counted_without_case_and_punctuation():
+    assert wording(["A dog barks.", "A dog, a cat"]) == {
+        "words, mean": 3.5,
+        "different words": 4,
     }

@@ -5,15 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from drcap.modality_gap import (
-    along_gap,
-    bridges,
-    gap_statistics,
-    inject_noise,
-    mean_shift,
-    planes,
-    sampled_cosines,
-)
+from drcap.modality_gap import fixed_plane, gap_statistics, inject_noise, mean_shift
 
 COUNT, DIM = 40, 16
 
@@ -60,25 +52,13 @@ def test_the_same_rows_have_no_gap(pairs):
     assert found.unpaired == pytest.approx(found.within_audio)
 
 
-def test_sampled_cosines_have_the_means_of_all_pairs(pairs):
-    sampled = sampled_cosines(*pairs, pairs=20_000)
-    found = gap_statistics(*pairs)
-    paired = np.sum(pairs[0] * pairs[1], axis=1)
-    np.testing.assert_allclose(sampled["paired"], paired, atol=1e-6)
-    assert sampled["unpaired"].mean() == pytest.approx(found.unpaired, abs=0.01)
-    assert sampled["within audio"].mean() == pytest.approx(found.within_audio, abs=0.01)
-    assert sampled["within text"].mean() == pytest.approx(found.within_text, abs=0.01)
-
-
-def test_no_row_is_sampled_with_itself(pairs):
-    sampled = sampled_cosines(*pairs)
-    assert sampled["within audio"].max() < 1 - 1e-6
-
-
-def test_the_sample_is_a_matter_of_the_seed(pairs):
-    one, same, other = (sampled_cosines(*pairs, seed=seed) for seed in (1, 1, 2))
-    np.testing.assert_array_equal(one["unpaired"], same["unpaired"])
-    assert not np.array_equal(one["unpaired"], other["unpaired"])
+def test_several_captions_of_a_clip_count_one_after_the_other(pairs):
+    audio, text = pairs
+    several = np.stack([text, audio, text[::-1]], axis=1)  # (N, 3, D)
+    each = [vars(gap_statistics(audio, several[:, r])) for r in range(3)]
+    found = vars(gap_statistics(audio, several))
+    for name, value in found.items():
+        assert value == pytest.approx(np.mean([one[name] for one in each]))
 
 
 def test_mean_shift_closes_most_of_the_gap_and_keeps_unit_norms(pairs):
@@ -118,50 +98,37 @@ def test_negative_noise_is_refused(pairs):
 def test_moving_along_the_gap_starts_here_and_ends_at_the_mean_shift(pairs):
     audio, text = pairs
     means = audio.mean(axis=0), text.mean(axis=0)
-    direction = means[1] - means[0]
-    np.testing.assert_allclose(along_gap(audio, direction, 0), audio, atol=1e-6)
-    np.testing.assert_allclose(
-        along_gap(audio, direction, 1), mean_shift(audio, *means), atol=1e-6
-    )
-    one = along_gap(audio[0], direction, 0.5)
-    assert one.shape == (DIM,) and np.linalg.norm(one) == pytest.approx(1, abs=1e-6)
+    np.testing.assert_allclose(mean_shift(audio, *means, 0), audio, atol=1e-6)
+    half = mean_shift(audio, *means, 0.5)
+    np.testing.assert_allclose(half, unit(audio + (means[1] - means[0]) / 2), atol=1e-6)
+    distances = [
+        gap_statistics(mean_shift(audio, *means, amount), text).distance
+        for amount in (0, 0.5, 1)
+    ]
+    assert distances == sorted(distances, reverse=True)
 
 
-def test_each_bridge_moves_one_side_as_its_formula_says(pairs):
-    audio, text = pairs
-    means = audio.mean(axis=0), text.mean(axis=0)
-    found = bridges(audio, text, *means, text, temperature=0.1, seed=5)
-    np.testing.assert_array_equal(found["none"][0], audio)
-    np.testing.assert_array_equal(found["mean shift"][0], mean_shift(audio, *means))
-    gap = np.linalg.norm(means[1] - means[0])
-    noisy = inject_noise(text, gap / DIM**0.5, seed=5)
-    np.testing.assert_array_equal(found["noise injection"][1], noisy)
-    weights = np.exp(audio.astype(float) @ text.T / 0.1)  # eq. 4
-    projected = unit(weights @ text / weights.sum(axis=1, keepdims=True))
-    np.testing.assert_allclose(found["projection"][0], projected, atol=1e-5)
-    for name in ("mean shift", "projection"):
-        np.testing.assert_array_equal(found[name][1], text)
-
-
-def test_the_planes_are_the_same_every_time_and_show_two_cones(pairs):
-    first, again = planes(*pairs), planes(*pairs)
-    assert set(first) == {"PCA", "t-SNE"}
-    for name, points in first.items():
-        assert points.shape == (2 * COUNT, 2)
-        np.testing.assert_array_equal(points, again[name])
-    along = first["PCA"][:, 0]  # the widest spread here is that of the modalities
-    assert max(along[:COUNT]) < min(along[COUNT:]) or min(along[:COUNT]) > max(
-        along[COUNT:]
-    )
+def test_the_plane_is_that_of_the_widest_spread_and_shows_two_cones(pairs):
+    audio, text = fixed_plane(pairs)
+    assert max(audio[:, 0]) < min(text[:, 0]) or min(audio[:, 0]) > max(text[:, 0])
     rows = np.concatenate(pairs).astype(float)
-    axes = np.linalg.svd(rows - rows.mean(axis=0))[2][:2]  # reference
-    expected = (rows - rows.mean(axis=0)) @ axes.T
-    np.testing.assert_allclose(np.abs(first["PCA"]), np.abs(expected), atol=1e-6)
+    values, vectors = np.linalg.eigh(np.cov(rows.T))  # reference
+    expected = (rows - rows.mean(axis=0)) @ vectors[:, ::-1][:, :2]
+    found = np.concatenate([audio, text])
+    np.testing.assert_allclose(np.abs(found), np.abs(expected), atol=1e-6)
+    assert np.var(found, axis=0, ddof=1) == pytest.approx(values[::-1][:2])
 
 
-@pytest.mark.parametrize("measure", (gap_statistics, sampled_cosines, planes))
-def test_arrays_that_are_no_pairs_are_refused(pairs, measure):
+def test_rows_beyond_the_fitted_do_not_turn_the_plane(pairs):
+    alone = fixed_plane(pairs)
+    with_others = fixed_plane([*pairs, 5 * pairs[0][:3]], 2)
+    for one, same in zip(alone, with_others, strict=False):
+        np.testing.assert_array_equal(one, same)
+    assert with_others[2].shape == (3, 2)
+
+
+def test_arrays_that_are_no_pairs_are_refused(pairs):
     audio, text = pairs
     for wrong in ((audio, text[:-1]), (audio[:1], text[:1]), (audio[0], text[0])):
         with pytest.raises(ValueError, match="do not fit"):
-            measure(*wrong)
+            gap_statistics(*wrong)

@@ -5,6 +5,7 @@ shows clips on which two experiments differ most, to be looked at and listened t
 `origins` says from which corpus the captions of a prompt are (sec. III-A).
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -79,6 +80,16 @@ def copied_share(candidates: Sequence[str], prompts: Sequence[Sequence[str]]) ->
 
     pairs = zip(candidates, prompts, strict=True)
     return float(np.mean([plain(text) in map(plain, prompt) for text, prompt in pairs]))
+
+
+def wording(captions: Sequence[str]) -> dict[str, float]:
+    """Return the mean length in words and the number of different words.
+
+    Case and punctuation do not count.
+    """
+    words = [re.findall(r"\w[\w'-]*", text.lower()) for text in captions]
+    mean = sum(map(len, words)) / len(words)
+    return {"words, mean": mean, "different words": len(set().union(*words))}
 
 
 @dataclass(frozen=True)
