@@ -24,6 +24,7 @@ MODULES = {  # command -> its module, imported when it is called
     **dict.fromkeys(("notebook", "publish"), "notebooks"),
     **dict.fromkeys(("ablations", "zero-shot"), "real"),
     "labelled": "labelled",
+    "bands": "bands",
     "summary": "summary",
     "readme": "readme",
 }

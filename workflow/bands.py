@@ -1,0 +1,115 @@
+"""Which band of similarity selection the demo uses: a study on validation clips.
+
+python -m workflow bands --band 0.75 0.85 --band 0.55 0.78 --seed 0 --penalty 1.5
+
+A captioner is trained for each band and seed, as the grid trains DRCap on `ac`. Its
+conditions are those of drcap.experiments.listening. What is there is not made again, so
+bands and seeds can be added.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import typer
+
+from drcap import cache, paths
+from drcap.atomic import write_text
+from drcap.cli.options import Profile
+from drcap.config import override
+
+STEM = "band_study"
+NOTE = (
+    "CIDEr-D of DRCap on the {clips} validation clips of {corpus}, in per cent, the "
+    "mean of {seeds}; a captioner a band and seed. In range: of the datastore's "
+    "captions, for one training caption."
+)
+
+
+def bands(
+    band: Annotated[list[tuple[float, float]], typer.Option(help="S_min and S_max.")],
+    seed: Annotated[list[int], typer.Option(help="Of the training.")],
+    condition: Annotated[list[str] | None, typer.Option(help="Default: all.")] = None,
+    penalty: Annotated[list[float] | None, typer.Option(help="Of length, too.")] = None,
+    profile: Profile = "demo",
+    reports: Path = paths.REPORTS,
+) -> None:
+    """Compare bands of similarity selection on validation clips."""
+    from drcap.experiments.listening import CONDITIONS
+    from drcap.experiments.materials import Materials
+
+    materials, lines = Materials(profile), []
+    for sim_range in band:
+        for number in seed:
+            asked = condition or list(CONDITIONS), penalty or ()
+            lines += _scores(materials, sim_range, number, *asked)
+            frame = pd.DataFrame(lines)
+            tables = reports / profile / "tables"
+            write_text(tables / f"{STEM}.csv", frame.to_csv(index=False))
+            write_text(tables / f"{STEM}.md", to_markdown(frame, materials))
+
+
+def _scores(materials, sim_range, seed, conditions, penalties) -> list[dict]:
+    """Return a line a condition: band, captions in range, seed, score and words."""
+    from drcap.evaluation.metrics import score_systems
+    from drcap.experiments.grid import Experiment
+    from drcap.experiments.listening import listen
+    from drcap.experiments.run import clip_batch, load_system
+    from drcap.retrieval.similarity_selection import counts_in_range
+
+    recipe = materials.config
+    limits = {"retrieval": dict(zip(("sim_min", "sim_max"), sim_range, strict=True))}
+    materials.config = override(recipe, {"captioner": limits})
+    try:
+        experiment = Experiment(seed=seed)
+        model = load_system(experiment, materials)
+        batch = clip_batch(experiment, materials, "val")
+    finally:
+        materials.config = recipe
+    space, texts = model.space, {}
+    penalties = {f"length penalty {value}": value for value in penalties}
+    for name in [*conditions, *penalties]:
+        changed, one = model, name
+        if name in penalties:
+            change = {"generation": {"length_penalty": penalties[name]}}
+            changed, one = model.adjusted(override(model.config, change)), "as it is"
+
+        def captions(changed=changed, one=one) -> list[str]:
+            return listen(changed, batch, conditions=[one])[one].tolist()
+
+        key = [changed.config, str(model.run.folder), one]
+        texts[name] = cache.keep("listening", key, captions)
+    references = [list(clip.captions) for clip in batch.clips]
+    scores = score_systems({n: (t, references) for n, t in texts.items()}, ["cider_d"])
+    queries = space.text(batch.captions)  # its own caption is not in a prompt
+    inside = counts_in_range(queries, space.datastore.embeddings, *sim_range)
+    inside -= sim_range[1] >= 1
+    return [
+        {
+            "band": "[{:.2f}, {:.2f}]".format(*sim_range),
+            "in range, median": float(np.median(inside)),
+            "none": float((inside == 0).mean()),
+            "fewer than 3": float((inside < 3).mean()),
+            "seed": seed,
+            "condition": name,
+            "cider_d": 100 * scores[name].corpus["cider_d"],
+            "words": float(np.mean([len(text.split()) for text in texts[name]])),
+        }
+        for name in texts
+    ]
+
+
+def to_markdown(frame: pd.DataFrame, materials) -> str:
+    """Render the lines: a row a band, a column a condition, means over the seeds."""
+    rows = ["band", "in range, median", "none", "fewer than 3"]
+    table = frame.pivot_table("cider_d", rows, "condition", sort=False)
+    lengths = frame.pivot_table("words", rows, "condition", sort=False)
+    names = ["as it is", *(name for name in lengths if "penalty" in name)]
+    lengths = lengths[names].add_prefix("words, ")
+    seeds = frame.groupby("band", sort=False)["seed"].nunique()
+    table = table.join(lengths).round(1).reset_index()
+    table.insert(4, "seeds", table["band"].map(seeds))
+    clips = materials.clips("ac", "val")
+    facts = {"clips": len(clips), "corpus": materials.names["ac"], "seeds": "the seeds"}
+    return table.to_markdown(index=False) + "\n\n" + NOTE.format(**facts) + "\n"
