@@ -15,8 +15,8 @@ from matplotlib.patches import FancyBboxPatch
 from drcap import plots
 from drcap.evaluation.bootstrap import interval
 from drcap.experiments.effects import effects
-from drcap.experiments.tables import beside_paper, result_table
-from drcap.modality_gap import sampled_cosines
+from drcap.experiments.tables import result_table
+from drcap.modality_gap import fixed_plane
 from drcap.plots import style
 
 SR = 16_000
@@ -25,16 +25,11 @@ TAGS = {"Silence": 0.01, "Dog": 0.9, "Bark": 0.8, **{f"Tag {n}": 0.1 for n in ra
 DRAW = np.random.default_rng(0)
 NOISE = (0.1 * DRAW.standard_normal(10 * SR)).astype(np.float32)
 SIMILARITIES, GAINS = DRAW.uniform(0, 1, 60), DRAW.normal(2, 30, 60)
-TAUS = np.geomspace(0.001, 1, 7)
+SUPPORT = np.eye(4, 6)
+WEIGHTS = {0.1: np.array([0.97, 0.01, 0.01, 0.01]), 9.0: np.full(4, 0.25)}
 COUNTS = {"paper": np.array([0, 0, 1, 9]), "refitted": np.array([3, 4, 5, 6])}
 SHARES = pd.DataFrame({"weak": [0.7, 1.0], "ac": [0.3, 0.0]}, index=["to ac", "to cl"])
 FLOWS = {"training": ["caption", "CLAP", "LM*"], "inference": ["audio", "CLAP"]}
-PLANES = {
-    model: {name: DRAW.random((400, 2)) for name in ("PCA", "tSNE")}
-    for model in ("CLAP", "caption bridge")
-}
-DIRECTIONS = ("audio_to_text", "text_to_audio")
-CHANCE = dict.fromkeys(DIRECTIONS, {"R@1": 0.005, "R@5": 0.025, "R@10": 0.05})
 
 
 def training_log(validated=True):
@@ -69,15 +64,31 @@ def clap_log(steps=40, every=10):
     return pd.DataFrame(columns)
 
 
-def retrieval(value):
-    scores = {"R@1": value / 4, "R@5": value / 2, "R@10": value, "mAP@10": value / 3}
-    return dict.fromkeys(DIRECTIONS, scores)
-
-
 def cones(shift, count=100):
     draw = np.random.default_rng(0)
     rows = draw.standard_normal((2, count, 8)) + np.array([0, shift])[:, None, None]
-    return rows / np.linalg.norm(rows, axis=2, keepdims=True)
+    return tuple(rows / np.linalg.norm(rows, axis=2, keepdims=True))
+
+
+STAGES = {"before": cones(2), "after": cones(0)[:1] * 2}
+CLOUDS = dict(zip(("audio", "text"), cones(1), strict=True))
+HEADS = pd.DataFrame(
+    {
+        "heads": ["fast", "fast", "slow", "slow"],
+        "temperature": [0.01, 0.1] * 2,
+        "gap": [0.5, 0.2, 0.9, 0.3],
+        "paired": 0.4,
+        "R@10": 1.0,
+    }
+)
+CONDITIONS = pd.DataFrame(
+    {
+        "condition": ["as it is", "w/o PD"],
+        "cider_d": [30.0, 20.0],
+        "low": [25.0, 15.0],
+        "high": [35.0, 26.0],
+    }
+)
 
 
 def swept(*copied):
@@ -120,7 +131,7 @@ FIGURES = {
         {"Loss (nats per token)", "Step", "Learning rate"},
     ),
     "clap training": (
-        lambda: plots.plot_clap_training(clap_log()),
+        lambda: plots.plot_training(clap_log()),
         {"Contrastive loss (nats)", "R@10, audio to text", "Step"},
     ),
     "losses": (
@@ -133,34 +144,33 @@ FIGURES = {
         lambda: plots.plot_gap_over_training(clap_log()),
         {"Distance of the centroids", "Mean cosine of pairs"},
     ),
-    "cross-modal": (
-        lambda: plots.plot_cross_modal(
-            {"scapes-ac": retrieval(0.64), "scapes-cl": retrieval(0.48)}, CHANCE
-        ),
-        {"Share of queries", "Audio to text", "Text to audio"},
+    "cones": (lambda: plots.plot_cones(STAGES), {"First axis", "Cosine"}),
+    "heads": (
+        lambda: plots.plot_heads(HEADS, "Colder, further apart", HEADS.iloc[0]),
+        {"Temperature", "Distance of the centroids", "R@10, audio to text"},
     ),
-    "gap": (
-        lambda: plots.plot_modality_gap(PLANES, "Two cones"),
-        {"PCA, first axis", "tSNE, second axis"},
+    "conditions": (
+        lambda: plots.plot_conditions(CONDITIONS, "Projection"),
+        {"CIDEr-D (per cent, lines: 95 % intervals)"},
     ),
-    "cosines": (
-        lambda: plots.plot_cosines(
-            {
-                "far": sampled_cosines(*cones(2)),
-                "near": sampled_cosines(*cones(0)[[0, 0]]),
-            }
-        ),
-        {"Cosine similarity", "Share of pairs"},
+    "point": (
+        lambda: plots.plot_point(CLOUDS, {"here": CLOUDS["text"][:1]}, "A point"),
+        {"First axis", "Second axis"},
     ),
     "similarities": (
         lambda: plots.plot_similarity_histogram([-1.0, 0.76, 0.8, 1.0], (0.75, 0.85)),
         {"Cosine similarity", "Pairs of captions"},
     ),
-    "support": (
-        lambda: plots.plot_effective_support(
-            TAUS, 10_000 * TAUS[:, None] * np.ones(3), 0.1
+    "overview": (plots.plot_overview, set()),
+    "matrices": (
+        lambda: plots.plot_similarity_matrices({"before": np.eye(5)[::-1]}),
+        {"Text", "Clip"},
+    ),
+    "projection": (
+        lambda: plots.plot_projection(
+            *(SUPPORT[0], SUPPORT, WEIGHTS, ["A dog", "A cat", "Rain", "Wind"])
         ),
-        {"Temperature tau", "Effective number of captions"},
+        {"97%: A dog"},
     ),
     "counts": (
         lambda: plots.plot_counts({"with": 8, "without": 0}, 10, "Hits", "Hits"),
@@ -175,9 +185,7 @@ FIGURES = {
         {"Points"},
     ),
     "systems": (
-        lambda: plots.plot_systems(
-            beside_paper(table()), ["METEOR", "CIDEr-D"], "Systems"
-        ),
+        lambda: plots.plot_systems(table(), ["meteor", "cider_d"], "Systems"),
         {"METEOR (per cent)", "CIDEr-D (per cent)"},
     ),
     "sweep": (
@@ -276,12 +284,10 @@ def test_a_tone_lies_at_its_frequency_on_the_axis():
         ("clap training", "from 0.05 to 0.85"),
         ("gap over training", "R@10 from 0.05 to 0.85 and the gap from 1.00 to 0.60"),
         ("losses", "0.50 (DRCap), 1.25 (w/o SS)"),
-        ("cross-modal", "64.0% of scapes-ac, 48.0% of scapes-cl"),
-        ("cosines", "far: a clip is\nnearer to "),
-        ("cosines", "near: a clip is\nnearer to its caption (1.00"),
+        ("cones", "after\ngap 0.00"),
         ("similarities", "50.0% of the similarities lie in [0.75, 0.85]"),
-        ("support", "At tau = 0.1 a caption rests on some 1,000"),
         ("sweep", "60 validation clips"),
+        ("matrices", "before: 1 of 5 clips\nare nearest"),
     ],
 )
 def test_titles_tell_what_the_data_hold(name, title):
@@ -292,17 +298,45 @@ def test_a_training_without_validation_is_drawn():
     assert "Training loss" in title_of(plots.plot_training(training_log(False)))
 
 
-def test_every_recall_is_printed_beside_chance():
-    axes = axes_of("cross-modal")[0]
-    assert texts_of(axes) == ["0.16", "0.32", "0.64", "0.12", "0.24", "0.48"]
-    heights = [line[0, 1] for line in axes.collections[0].get_segments()]
-    assert heights == [0.005, 0.025, 0.05]
+def test_every_pair_is_drawn_in_one_plane_and_some_are_joined():
+    above = axes_of("cones")[:2]  # row by row
+    for axes, audio_and_text in zip(above, _planes(), strict=True):
+        lines, *points = axes.collections
+        assert 0 < len(lines.get_segments()) <= 50
+        for drawn_points, expected in zip(points, audio_and_text, strict=True):
+            np.testing.assert_allclose(drawn_points.get_offsets(), expected)
+    equal = axes_of("cones")[3].patches[0].get_data().values  # pairs of the same rows
+    assert equal[-1] == 1
 
 
-def test_every_pair_is_drawn_and_some_are_joined():
-    lines, audio, text = axes_of("gap")[0].collections
-    assert len(audio.get_offsets()) == len(text.get_offsets()) == 200
-    assert 0 < len(lines.get_segments()) <= 50
+def _planes():
+    points = fixed_plane([rows for pair in STAGES.values() for rows in pair])
+    return points[:2], points[2:]
+
+
+def test_each_way_to_train_heads_is_a_line_and_the_model_in_use_a_star():
+    for axes, column in zip(axes_of("heads"), ("gap", "paired", "R@10"), strict=True):
+        fast, slow, star = (list(line.get_ydata()) for line in axes.lines)
+        assert fast + slow == list(HEADS[column]) and star == [HEADS[column][0]]
+
+
+def test_conditions_are_drawn_from_top_to_bottom_with_their_intervals():
+    [axes] = axes_of("conditions")
+    assert list(axes.lines[0].get_ydata()) == [1, 0]
+    bounds = [segment[:, 0] for segment in axes.collections[0].get_segments()]
+    np.testing.assert_allclose(bounds, CONDITIONS[["low", "high"]])
+
+
+def test_eq_4_is_drawn_with_the_captions_as_large_as_their_weight():
+    first, second = axes_of("projection")
+    for axes, weights in ((first, WEIGHTS[0.1]), (second, WEIGHTS[9.0])):
+        sizes = axes.collections[0].get_sizes()
+        np.testing.assert_allclose(sizes, 4 + 900 * weights)
+    heard, projected = (line.get_xydata()[0] for line in first.lines)
+    points = np.asarray(first.collections[0].get_offsets())
+    np.testing.assert_allclose(heard, points[0], atol=1e-9)  # it is a caption's place
+    mean = WEIGHTS[0.1] @ points  # a plane's mean is the mean's place in the plane
+    np.testing.assert_allclose(projected, mean, atol=1e-9)
 
 
 def test_the_histogram_counts_every_similarity():
@@ -351,7 +385,7 @@ def test_every_system_is_a_row_with_our_score_and_the_papers():
 
 
 def test_a_system_keeps_its_row_where_it_was_not_run():
-    frame = beside_paper(table())
+    frame = table()
     other = frame[frame["system"] != "w/o RAG"].assign(ours_on="elsewhere")
     both = pd.concat([frame, other])
     first, second = plots.plot_systems(both, ["CIDEr-D"], "Systems").axes

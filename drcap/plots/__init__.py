@@ -6,12 +6,12 @@ to pyplot when it is returned, so that a notebook shows it once, as a cell's val
 
 # ruff: noqa: F401
 from drcap.plots.clap import (
-    plot_cosines,
-    plot_cross_modal,
-    plot_effective_support,
-    plot_modality_gap,
+    plot_projection,
     plot_similarity_histogram,
+    plot_similarity_matrices,
 )
+from drcap.plots.gap import plot_conditions, plot_cones, plot_heads, plot_point
+from drcap.plots.overview import plot_overview
 from drcap.plots.recordings import (
     TAGS_SHOWN,
     plot_clip,
@@ -30,7 +30,6 @@ from drcap.plots.results import (
 )
 from drcap.plots.style import png, save_figure
 from drcap.plots.training import (
-    plot_clap_training,
     plot_gap_over_training,
     plot_losses,
     plot_training,

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from drcap.evaluation.bootstrap import interval
+from drcap.evaluation.tables import TITLES
 from drcap.plots.style import (
     COLOURS,
     INK,
@@ -101,7 +102,7 @@ def plot_differences(frame: pd.DataFrame, label: str, title: str) -> Figure:
 def plot_systems(frame: pd.DataFrame, metrics: Sequence[str], title: str) -> Figure:
     """Show the scores of every system: a column a pair of domains, a row a metric.
 
-    frame : what `drcap.experiments.tables.beside_paper` returns, of a table or several
+    frame : what `drcap.experiments.tables.result_table` returns, of a table or several
 
     A system has its row in every panel, also where it was not run; DRCap's stands out.
     """
@@ -123,7 +124,7 @@ def plot_systems(frame: pd.DataFrame, metrics: Sequence[str], title: str) -> Fig
             axes.set(xlim=(0, None), ylim=(-0.6, len(systems) - 0.4))
             place = systems.index("DRCap")
             axes.axhspan(place - 0.5, place + 0.5, color=PALE, alpha=0.5, zorder=0)
-            label = f"{metric} (per cent)"
+            label = f"{TITLES.get(metric, metric)} (per cent)"
             axes.set_xlabel(textwrap.fill(label, 30, break_on_hyphens=False))
     in_paper = frame["paper"].notna().any()
     for axes, ((ours_on, paper_on), _) in zip(grid[0], blocks, strict=True):

@@ -11,50 +11,41 @@ from drcap.plots.style import COLOURS, THOUSANDS, headline, panels, styled
 
 
 @styled
-def plot_training(log: pd.DataFrame, title: str | None = None) -> Figure:
-    """Show a training log: losses in nats per token above, learning rate below.
+def plot_training(log: pd.DataFrame, title: str = "") -> Figure:
+    """Show a log: losses, CLAP's recall on validation clips, and the learning rate.
 
-    log : columns step, train_loss, validation_loss (NaN between validations),
-        learning_rate
+    log : columns step, train_loss (CLAP's: loss), learning_rate, and, NaN between
+        validations, validation_loss and CLAP's recall_at_10
     """
-    figure, (loss, rate) = plt.subplots(
-        2, 1, figsize=(7.2, 4.6), sharex=True, height_ratios=(3, 1)
+    is_clap = "recall_at_10" in log
+    heights = (3, 2, 1) if is_clap else (3, 1)
+    figure, (loss, *between, rate) = plt.subplots(
+        *(len(heights), 1), figsize=(7.2, 4.9), sharex=True, height_ratios=heights
     )
     measured = log.dropna(subset="validation_loss")
-    smooth = _draw_loss(loss, log["step"], log["train_loss"], measured)
-    if len(measured):
+    steps = log.rename(columns={"loss": "train_loss"}).dropna(subset="train_loss")
+    smooth = _draw_loss(loss, steps["step"], steps["train_loss"], measured)
+    for axes in between:
+        recall = measured["recall_at_10"]
+        axes.plot(measured["step"], recall, ".-", color=COLOURS[2])
+        axes.set(ylabel="R@10, audio to text", ylim=(0, 1))
+        axes.grid(axis="y")
+        first, last = recall.iloc[[0, -1]]
+        title = title or f"R@10 on validation clips goes from {first:.2f} to {last:.2f}"
+    if len(measured) and not is_clap:
         best = measured.loc[measured["validation_loss"].idxmin()]
         loss.plot(best.step, best.validation_loss, "*", color=COLOURS[3], markersize=14)
-        title = title or (
-            f"Validation loss is lowest, {best.validation_loss:.3f}, "
-            f"at step {best.step:,.0f}"
-        )
+        lowest = f"{best.validation_loss:.3f}, at step {best.step:,.0f}"
+        title = title or f"Validation loss is lowest, {lowest}"
     top = max(smooth.quantile(0.98), measured["validation_loss"].max()) * 1.08
-    loss.set(ylabel="Loss (nats per token)", title=title or "Training loss")
+    name = "Contrastive loss (nats)" if is_clap else "Loss (nats per token)"
+    loss.set(ylabel=name, title=title or "Training loss")
     loss.set_ylim(top=top)  # the first, untrained steps would flatten the rest
-    _draw_rate(rate, log)
-    return figure
-
-
-@styled
-def plot_clap_training(log: pd.DataFrame) -> Figure:
-    """Show a CLAP training log: losses, the recall on validation and learning rate.
-
-    log : columns step, loss, learning_rate and, NaN within epochs, validation_loss and
-        recall_at_10
-    """
-    figure, (loss, recall, rate) = plt.subplots(
-        3, 1, figsize=(7.2, 5.6), sharex=True, height_ratios=(3, 2, 1)
-    )
-    steps, measured = log.dropna(subset="loss"), log.dropna(subset="recall_at_10")
-    _draw_loss(loss, steps["step"], steps["loss"], measured)
-    recall.plot(measured["step"], measured["recall_at_10"], ".-", color=COLOURS[2])
-    first, last = measured["recall_at_10"].iloc[[0, -1]]
-    loss.set_title(f"R@10 on validation clips goes from {first:.2f} to {last:.2f}")
-    loss.set(ylabel="Contrastive loss (nats)")
-    recall.set(ylabel="R@10, audio to text", ylim=(0, 1))
-    recall.grid(axis="y")
-    _draw_rate(rate, steps)
+    rate.plot(steps["step"], steps["learning_rate"], color=COLOURS[5])
+    rate.set(xlabel="Step", ylabel="Learning rate", ylim=(0, None))
+    rate.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
+    rate.xaxis.set_major_formatter(THOUSANDS)
+    rate.grid(axis="y")
     return figure
 
 
@@ -72,14 +63,6 @@ def _draw_loss(
     axes.legend()
     axes.grid(axis="y")
     return smooth
-
-
-def _draw_rate(axes: Axes, log: pd.DataFrame) -> None:
-    axes.plot(log.step, log.learning_rate, color=COLOURS[5])
-    axes.set(xlabel="Step", ylabel="Learning rate", ylim=(0, None))
-    axes.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
-    axes.xaxis.set_major_formatter(THOUSANDS)
-    axes.grid(axis="y")
 
 
 @styled
