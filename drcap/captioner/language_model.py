@@ -2,13 +2,14 @@
 
 Vicuna, Llama, Qwen, Mistral and similar models load by asset name, folder or hub id
 (sec. II-A; LoRA: II-B, IV-B). What the captioner cannot work with is refused here.
+The default, SmolLM2-135M, comes from a package index, where only its 4-bit weights are
+(GGUF, Q4_1): they are de-quantised to bfloat16, and rounding is not undone.
 """
 
 from functools import cache
 
 import torch
 from peft import LoraConfig, get_peft_model
-from torch import nn
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -20,7 +21,6 @@ from transformers import (
 from drcap import assets
 from drcap.config import CaptionerConfig
 from drcap.errors import AssetError, ConfigError
-from drcap.processes import Processes
 
 _tokenizer = cache(AutoTokenizer.from_pretrained)
 
@@ -125,32 +125,6 @@ def checkpoint_activations(llm: PreTrainedModel) -> None:
     names = ("activation_checkpointing_enable", "gradient_checkpointing_enable")
     enable = next(getattr(llm, name) for name in names if hasattr(llm, name))
     enable({"use_reentrant": False})  # works with inputs that need no gradient, too
-
-
-def shard_blocks(
-    llm: PreTrainedModel, processes: Processes, whole: set[nn.Parameter]
-) -> None:
-    """Divide each block's weights among the processes; it is whole only in use (FSDP2).
-
-    whole : parameters that every process keeps, besides the token embeddings, which
-        are read outside of the forward pass
-
-    ConfigError if the model does not tell its blocks, or is in 4 bit.
-    """
-    from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard
-
-    remedy = "cannot be sharded; launch without --use_fsdp"
-    quantised = getattr(llm, "hf_quantizer", None)
-    _require(not quantised, f"captioner.quantisation: weights in 4 bit {remedy}")
-    kinds = set(llm._no_split_modules or ())
-    blocks = [module for module in llm.modules() if type(module).__name__ in kinds]
-    _require(blocks, f"{type(llm).__name__}: names no blocks, so it {remedy}")
-    for layer in (llm.get_input_embeddings(), llm.get_output_embeddings()):
-        whole = whole | set(layer.parameters())
-    mesh = init_device_mesh(processes.device.type, (processes.count,))
-    for module in (*blocks, llm.base_model):
-        fully_shard(module, mesh=mesh, reshard_after_forward=True, ignored_params=whole)
 
 
 def _shortened(source: str, blocks: int):
