@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import torch
 from accelerate import PartialState
-from accelerate.utils import broadcast, gather_object, parse_flag_from_env, reduce
+from accelerate.utils import broadcast, gather_object, reduce
 from torch import nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
@@ -36,18 +36,11 @@ class Processes:
             state = PartialState(cpu=cpu, timeout=PATIENCE)
             self.count, self.index = state.num_processes, state.process_index
             self.device = state.device
-        if self.sharded:  # every process reads all weights: nobody sends them later
-            os.environ["FSDP_CPU_RAM_EFFICIENT_LOADING"] = "false"
 
     @property
     def main(self) -> bool:
         """Whether this is the process that writes files and draws bars."""
         return self.index == 0
-
-    @property
-    def sharded(self) -> bool:
-        """Whether they divide the frozen weights: `accelerate launch --use_fsdp`."""
-        return self.count > 1 and parse_flag_from_env("ACCELERATE_USE_FSDP")
 
     def wait(self) -> None:
         """Return when all processes have called this."""

@@ -23,8 +23,7 @@ SMALL = {
     "zeraucap": {"candidates": 3, "max_new_tokens": 4},
     "prefix_aac": {"temporal": 3, "label_group": 4, "layers": 1, "heads": 2},
     "enclap": {
-        **{"codec": "", "codebooks": 2, "bits": 2, "frames": 5},
-        **{"layers": 1, "heads": 2},
+        **{"codebooks": 2, "bits": 2, "frames": 5, "layers": 1, "heads": 2},
     },
 }
 

@@ -19,7 +19,6 @@ from drcap.config import (
     TrainingConfig,
     override,
 )
-from drcap.processes import Processes
 from drcap.retrieval import CaptionDatastore
 
 CAPTIONS = [*TOY_CAPTIONS, *TOY_CAPTIONS[:6]]  # some of them twice
@@ -60,15 +59,14 @@ def free_port():
         return listener.getsockname()[1]
 
 
-def launched(index, port, folder, language_model, changes, stop_after, sharded):
+def launched(index, port, folder, language_model, changes, stop_after):
     """Train and caption as one of two processes, as accelerate starts them."""
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     os.environ |= {"WORLD_SIZE": "2", "RANK": str(index), "LOCAL_RANK": str(index)}
-    os.environ |= {"LOCAL_WORLD_SIZE": "2", "ACCELERATE_USE_FSDP": str(sharded)}
+    os.environ["LOCAL_WORLD_SIZE"] = "2"
     torch.set_num_threads(1)
     config = override(toy_config(language_model), changes)
     result = run(config, Path(folder), stop_after)
-    processes = Processes("cpu")
-    report = {"log": result.log.train_loss.tolist(), "sharded": processes.sharded}
+    report = {"log": result.log.train_loss.tolist()}
     report["captions"] = captions_of(result, config)
     Path(f"{folder}-{index}.json").write_text(json.dumps(report))

@@ -290,9 +290,9 @@ def launch(language_model, monkeypatch):
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["launched_captioner"])  # imported once for all
 
-    def launch(folder, changes, stop_after=None, sharded=False):
+    def launch(folder, changes, stop_after=None):
         port = launched_captioner.free_port()
-        settings = (port, str(folder), language_model, changes, stop_after, sharded)
+        settings = (port, str(folder), language_model, changes, stop_after)
         processes = [
             context.Process(target=launched, args=(index, *settings))
             for index in range(2)
@@ -332,11 +332,3 @@ def test_a_run_goes_on_with_another_number_of_processes(
     launch(tmp_path / "run", PARTS, stop_after=9)
     assert len(checkpoint.read_log(tmp_path / "run")) == 9
     assert_same_curve(run(config, tmp_path / "run").log, in_parts.log)
-
-
-def test_a_sharded_language_model_follows_the_same_curve(launch, tmp_path, in_parts):
-    changes = {"training": {"micro_batch": 2, "gradient_checkpointing": True}}
-    reports = launch(tmp_path / "two", changes, sharded=True)
-    assert all(report["sharded"] for report in reports)
-    assert_same_curve(checkpoint.read_log(tmp_path / "two"), in_parts.log)
-    assert contents(tmp_path / "two").keys() == contents(in_parts.folder).keys()

@@ -13,7 +13,7 @@ def processes():
 
 
 def test_alone_a_process_is_the_main_one_and_changes_nothing(processes):
-    assert processes.main and processes.count == 1 and not processes.sharded
+    assert processes.main and processes.count == 1
     tensor, weight = torch.ones(2), nn.Parameter(torch.ones(2))
     weight.grad = torch.full((2,), 3.0)
     assert processes.sum(tensor) is tensor
@@ -24,17 +24,6 @@ def test_alone_a_process_is_the_main_one_and_changes_nothing(processes):
     processes.wait()
     with processes.main_first():
         pass
-
-
-def test_weights_are_sharded_for_a_launcher_that_asks_and_two_processes(
-    processes, monkeypatch
-):
-    monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
-    assert not processes.sharded
-    processes.count = 2
-    assert processes.sharded
-    monkeypatch.setenv("ACCELERATE_USE_FSDP", "false")
-    assert not processes.sharded
 
 
 @pytest.mark.parametrize(("count", "total"), [(1, 5), (2, 0), (3, 1), (3, 5), (4, 8)])

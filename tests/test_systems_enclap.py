@@ -7,13 +7,10 @@ import pytest
 import torch
 from doubles_systems import fitted_system, toy_space, toy_training_set
 from torch.nn import functional as F
-from transformers import EncodecConfig, EncodecModel
 
-from drcap import audio
 from drcap.captioner.model import Captioner
 from drcap.config import EnCLAPConfig
-from drcap.errors import ConfigError
-from drcap.systems.enclap import CodeEncoder, LogMelCodec, PretrainedCodec, masks
+from drcap.systems.enclap import CodeEncoder, LogMelCodec, masks
 
 SMALL = EnCLAPConfig(codebooks=2, bits=2, layers=1, heads=2, dropout=0.0)
 
@@ -129,40 +126,16 @@ def test_inputs_hold_the_embedding_and_the_codes(fitted):
     assert (given[:, 32:].view(2, -1, 2).numpy() == codes).all()
 
 
-# the codecs
+# the codec
 
 
-CODEC = EnCLAPConfig(codec="", codebooks=3, bits=3, frames=4)
+CODEC = EnCLAPConfig(codebooks=3, bits=3, frames=4)
 
 
 @pytest.fixture
 def clips(tmp_path, monkeypatch):
     monkeypatch.setenv("DRCAP_HOME", str(tmp_path))
     return toy_training_set(tmp_path / "clips").clips
-
-
-@pytest.fixture(scope="module")
-def encodec(tmp_path_factory):
-    """A random EnCodec: 3 codebooks of 16 at 100 tokens a second of 16 kHz."""
-    torch.manual_seed(0)
-    config = EncodecConfig(
-        sampling_rate=16_000,
-        target_bandwidths=[0.4, 1.2],
-        upsampling_ratios=[8, 5, 4],
-        num_filters=4,
-        hidden_size=8,
-        codebook_size=16,
-        codebook_dim=8,
-        num_lstm_layers=1,
-    )
-    folder = tmp_path_factory.mktemp("codec") / "encodec"
-    EncodecModel(config).save_pretrained(folder)
-    return str(folder)
-
-
-def pretrained(encodec, **changes):
-    settings = EnCLAPConfig(codec=encodec, codebooks=2, bits=4, frames=5)
-    return PretrainedCodec(toy_space(), replace(settings, **changes))
 
 
 def test_a_code_is_the_nearest_to_what_those_before_it_left(clips, tmp_path):
@@ -187,22 +160,3 @@ def test_a_trained_codec_is_that_of_the_seed_and_is_read_again(clips, tmp_path):
     np.testing.assert_array_equal(codec.centroids(), again.centroids())
     loaded.load(tmp_path / "one")
     np.testing.assert_array_equal(codec.encode(clips), loaded.encode(clips))
-
-
-def test_a_named_codec_gives_its_first_codebooks_once(encodec, clips, monkeypatch):
-    codec = pretrained(encodec)
-    codes = codec.encode(clips)
-    assert codes.shape == (12, 300, 2) == (12, codec.length, codec.codebooks)
-    wave = audio.fit_length(audio.load(clips[1].path, 16_000), 48_000)
-    model = EncodecModel.from_pretrained(encodec).eval()
-    with torch.inference_mode():
-        expected = model.encode(torch.tensor(wave)[None, None], bandwidth=1.2)
-    np.testing.assert_array_equal(codes[1], expected.audio_codes[0, 0, :2].T)
-    monkeypatch.setattr(codec, "_codes", None)
-    np.testing.assert_array_equal(codec.encode(clips), codes)
-
-
-def test_a_codec_of_another_shape_is_refused(encodec, clips):
-    for changes in ({"bits": 5}, {"bits": 3}, {"codebooks": 33}):
-        with pytest.raises(ConfigError, match="codebooks of 16"):
-            pretrained(encodec, **changes)

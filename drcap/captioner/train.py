@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from drcap.atomic import atomic_folder, write_json
 from drcap.captioner.data import Batch, Examples, text_only_examples
-from drcap.captioner.language_model import checkpoint_activations, shard_blocks
+from drcap.captioner.language_model import checkpoint_activations
 from drcap.captioner.mapper import fit_mapper
 from drcap.captioner.model import Captioner
 from drcap.checkpoint import (
@@ -122,12 +122,8 @@ def untrained(
     torch.manual_seed(config.seed)
     dtype = training_dtype(config.training.dtype, processes.device)
     captioner = kind.create(embedding_dim, config.captioner, dtype, settings)
-    llm = captioner.causal_lm()
     if config.training.gradient_checkpointing:
-        checkpoint_activations(llm)
-    if processes.sharded:
-        # what is trained stays whole: state and checkpoints are those of one process
-        shard_blocks(llm, processes, set(captioner.trainable().values()))
+        checkpoint_activations(captioner.causal_lm())
     return captioner.to(processes.device)
 
 

@@ -30,6 +30,7 @@ app = typer.Typer(
 )
 RUNS = "below runs/ in drcap's cache"
 NAMES = "As drcap_ac_to_cl_wo_pd_seed_0: system, train to test, ablation, seed."
+Tracker = option(str | None, "Log to tensorboard or wandb as well.")
 Output = option(Path | None, "Folder of the run.", default=RUNS)
 
 
@@ -42,6 +43,7 @@ def clap(
     output: Output = None,
     initial: option(Path | None, "A CLAP model's folder to start from.") = None,
     device: options.Device = "auto",
+    tracker: Tracker = None,
 ) -> None:
     """Train a profile's CLAP model on weak captions, the targets' clips removed.
 
@@ -60,7 +62,8 @@ def clap(
     data = datasets.corpora(profile, corpora)
     clips, validation = data.pairs, data.clips("ac", "val")
     name, key = f"clap-{profile}-seed-{seed}", run_key(config, clips, initial)
-    folder, more = output or run_folder(name, key), {"initial": initial}
+    folder = output or run_folder(name, key)
+    more = {"initial": initial, "tracker": tracker}
     run = train_clap(
         config, clips, folder, validation=validation, device=device, **more
     )
@@ -89,6 +92,7 @@ def captioner(
     output: Output = None,
     save: option(Path | None, "Folder of the model, for --checkpoint.") = None,
     device: options.Device = "auto",
+    tracker: Tracker = None,
 ) -> None:
     """Train a captioner on captions alone.
 
@@ -115,7 +119,8 @@ def captioner(
     texts, datastore = _data(plan, captions, processes)
     key = [override(plan, FREE).to_dict(), datastore.fingerprint, digest(texts)]
     folder = output or run_folder(f"captioner-{profile}-seed-{seed}", key)
-    run = train(plan, texts, datastore, folder, stop_after=stop_after, device=device)
+    more = {"stop_after": stop_after, "device": device, "tracker": tracker}
+    run = train(plan, texts, datastore, folder, **more)
     if not processes.main:  # one of the processes reports
         return
     losses = run.log.validation_loss.dropna()
@@ -125,7 +130,6 @@ def captioner(
         config=plan,
         inputs=[folder / "config.json", *filter(None, [captions])],
         processes=processes.count,
-        sharded=processes.sharded,
         steps_scheduled=plan.training.steps,
         steps_done=len(run.log),
         best_step=int(run.log.step[losses.idxmin()]) if len(losses) else None,

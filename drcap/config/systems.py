@@ -82,10 +82,9 @@ class RECAPConfig:
 class EnCLAPConfig:
     """EnCLAP (Kim et al., 2024), the large one."""
 
-    codec: str = "facebook/encodec_24khz"  # name or folder; "": one is trained here
     codebooks: PositiveInt = 16
     bits: PositiveInt = 10  # of a code; a codebook has 2 ** bits entries
-    frames: PositiveInt = 4  # log-mel frames in one token of a codec that is trained
+    frames: PositiveInt = 4  # log-mel frames in one token
     layers: PositiveInt = 12  # of the encoder
     heads: PositiveInt = 16
     dropout: Fraction = 0.1

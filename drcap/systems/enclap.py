@@ -1,23 +1,23 @@
 """EnCLAP: codec tokens and a CLAP embedding through an encoder (Kim et al., 2024).
 
 A bidirectional encoder reads the CLAP embedding and then the recording as codes of a
-neural codec; the language model reads the encoder's output and writes the caption. In
+codec; the language model reads the encoder's output and writes the caption. In
 training codes are masked, and the encoder must also say which they were (masked codec
 modelling). Supervised: trained on the recordings of the source corpus.
 
 As in its paper: the CLAP token first, a token of time the sum of its codes' embeddings,
 masks of 10 tokens in each codebook, masked codec modelling at weight 0.7 with the later
-codebooks counting half as much each, label smoothing of 0.2, EnCodec. Not as there: the
-decoder is the grid's language model with its adapter, which reads the encoder's output
-as a prefix, in the place of BART; schedule and beam search are the grid's, and no
-checkpoint is chosen on recordings. In smoke and demo the codec is a small residual
-quantiser that is trained on the same recordings; in the demo the loss is not smoothed,
-since two hundred steps are too few to teach a language model of 49,000 tokens that.
+codebooks counting half as much each, label smoothing of 0.2. Not as there: the decoder
+is the grid's language model with its adapter, which reads the encoder's output as a
+prefix, in the place of BART; the codec is a residual quantiser of log-mels, trained on
+the same recordings, in the place of EnCodec; the CLAP token starts from captions' words
+as DRCap's does; schedule and beam search are the grid's, and no checkpoint is chosen by
+its captions. In the demo the loss is not smoothed, since two hundred steps are too few
+to teach a language model of 49,000 tokens that.
 """
 
 import shutil
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 
 import faiss
@@ -26,28 +26,22 @@ import torch
 from safetensors.numpy import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
-from tqdm import tqdm
-from transformers import EncodecModel
 
-from drcap import assets, audio, cache
 from drcap.atomic import atomic_path
 from drcap.captioner.mapper import random_layer
 from drcap.captioner.model import Captioner
 from drcap.config import EnCLAPConfig, ExperimentsConfig
 from drcap.data.clip import Clip
-from drcap.devices import resolve_device
-from drcap.errors import ConfigError
-from drcap.joint_space import WINDOWS, JointSpace
+from drcap.joint_space import JointSpace
 from drcap.systems.language_model import NO_RETRIEVAL, PrefixPrompts, SupervisedSystem
 from drcap.systems.prefix_aac import positions, transformer
 
-MOST_TOKENS = 1021  # of a recording that EnCLAP reads; a rest is left out
 TRAINED_ON = 100_000  # tokens at most, drawn from the recordings
 CODEC = "codec.safetensors"
 
 
 class LogMelCodec:
-    """The quantiser of log-mels that is trained here; T is its `length`."""
+    """A residual quantiser of log-mels; a recording has T tokens, its `length`."""
 
     def __init__(self, space: JointSpace, config: EnCLAPConfig):
         frames, mels = space.log_mel_shape
@@ -57,7 +51,7 @@ class LogMelCodec:
         width = mels * config.frames
         self.quantiser = faiss.ResidualQuantizer(width, self.codebooks, self.bits)
         self.quantiser.train_type = faiss.ResidualQuantizer.Train_default
-        self.quantiser.max_beam_size = 1  # the nearest code each time, as EnCodec's
+        self.quantiser.max_beam_size = 1  # the nearest code each time
 
     def fit(self, clips: Sequence[Clip], seed: int, folder: Path) -> None:
         """Learn the codebooks by k-means, one after another, and write them."""
@@ -95,51 +89,6 @@ class LogMelCodec:
         """Return the codebooks, (Q, 2 ** bits, frames * mels)."""
         flat = faiss.vector_to_array(self.quantiser.codebooks)
         return flat.reshape(self.codebooks, -1, self.quantiser.d)
-
-
-class PretrainedCodec:
-    """EnCodec by Hugging Face name or folder; its first Q codebooks.
-
-    ConfigError if it has fewer, or codes of another size than the settings say.
-    """
-
-    def __init__(self, space: JointSpace, config: EnCLAPConfig):
-        self.name, self.codebooks = config.codec, config.codebooks
-        own, most = self.model.config, self.model.quantizer.num_quantizers
-        if own.codebook_size != 2**config.bits or most < self.codebooks:
-            raise ConfigError(
-                f"enclap.codec: {config.codec} has {most} codebooks of "
-                f"{own.codebook_size} entries; set enclap.codebooks and enclap.bits "
-                "to fit"
-            )
-        seconds = WINDOWS * space.clap.window_seconds
-        self.samples = round(seconds * own.sampling_rate)
-        self.length = min(int(np.ceil(seconds * own.frame_rate)), MOST_TOKENS)
-
-    @cached_property
-    def model(self) -> EncodecModel:
-        """The codec, frozen."""
-        source = assets.resolve_model(self.name)
-        return EncodecModel.from_pretrained(source).to(resolve_device()).eval()
-
-    def encode(self, clips: Sequence[Clip]) -> np.ndarray:
-        """Return the codes of clips, (B, T, Q) int64; computed once."""
-        recordings = [str(clip.path) for clip in clips]
-        key = [self.name, self.codebooks, self.samples, recordings]
-        return cache.keep("codes", key, lambda: self._codes(recordings))
-
-    @torch.inference_mode()
-    def _codes(self, recordings: Sequence[str]) -> np.ndarray:
-        # the first codes of the widest bandwidth are those of any
-        widest = max(self.model.config.target_bandwidths)
-        rows = []
-        for path in tqdm(recordings, desc="codec", unit="recording", delay=2):
-            wave = audio.load(path, self.model.config.sampling_rate)
-            wave = torch.from_numpy(audio.fit_length(wave, self.samples))
-            wave = wave[None, None].to(self.model.device)
-            codes = self.model.encode(wave, bandwidth=widest).audio_codes[0, 0]
-            rows.append(codes[: self.codebooks, : self.length].T.cpu().numpy())
-        return np.ascontiguousarray(np.stack(rows))
 
 
 class CodeEncoder(nn.Module):
@@ -254,27 +203,21 @@ class EnCLAP(SupervisedSystem):
         return self.space.clap.dim + self.codec.length * self.codec.codebooks
 
     def fit(self, training_set, config, folder, *, progress=True) -> None:
-        """Train the codec, unless it is pretrained, and then the captioner."""
-        self.load_codec(folder, config)
-        if not (config.baselines.enclap.codec or (folder / CODEC).exists()):
+        """Train the codec and then the captioner."""
+        self.codec = LogMelCodec(self.space, config.baselines.enclap)
+        if not (Path(folder) / CODEC).exists():
             self.codec.fit(training_set.clips, config.captioner.seed, folder)
+        self.codec.load(folder)
         super().fit(training_set, config, folder, progress=progress)
 
     def keep(self, folder: Path) -> None:
-        if (trained := folder.parent / CODEC).exists():
-            shutil.copyfile(trained, folder / CODEC)
+        shutil.copyfile(folder.parent / CODEC, folder / CODEC)
         super().keep(folder)
 
     def load(self, folder: Path, config: ExperimentsConfig) -> None:
-        self.load_codec(folder, config)
+        self.codec = LogMelCodec(self.space, config.baselines.enclap)
+        self.codec.load(folder)
         super().load(folder, config)
-
-    def load_codec(self, folder: Path, config: ExperimentsConfig) -> None:
-        """Take the codec that the settings name, else the one trained in `folder`."""
-        own = config.baselines.enclap
-        self.codec = (PretrainedCodec if own.codec else LogMelCodec)(self.space, own)
-        if not own.codec and (folder / CODEC).exists():
-            self.codec.load(folder)
 
     def rows(self, clips: Sequence[Clip]) -> torch.Tensor:
         """Return CLAP embedding and codes of B clips, (B, D + T * Q)."""
