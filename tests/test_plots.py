@@ -388,7 +388,7 @@ def test_a_system_keeps_its_row_where_it_was_not_run():
     frame = table()
     other = frame[frame["system"] != "w/o RAG"].assign(ours_on="elsewhere")
     both = pd.concat([frame, other])
-    first, second = plots.plot_systems(both, ["CIDEr-D"], "Systems").axes
+    first, second = plots.plot_systems(both, ["cider_d"], "Systems").axes
     rows = [len(axes.lines[0].get_ydata()) for axes in (first, second)]
     assert rows == [5, 4]
     assert {*second.lines[0].get_ydata()} < {*first.lines[0].get_ydata()}
