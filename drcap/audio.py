@@ -48,9 +48,8 @@ MP3_SLACK = 4 * 1152  # frames by which an encoder's count may be too high
 SHORT_DATA = re.compile(
     r"^\s*(?:data|SSND|Data Size)\s*: (\d+) \(should be (\d+)\)", re.MULTILINE
 )
-MELS, FLOOR_DB = 64, -100.0
-WINDOW_SECONDS, HOP_SECONDS = 0.032, 0.010
 
+File = str | os.PathLike
 _log = logging.getLogger(__name__)
 
 
@@ -263,7 +262,7 @@ def _windows(
         yield pending
 
 
-def load(path: str | os.PathLike, sr: int) -> np.ndarray:
+def load(path: File, sr: int) -> np.ndarray:
     """Return a whole recording as mono (n,) float32 at `sr` Hz.
 
     Raises AudioError, as all readers here do, if the file cannot be trusted.
@@ -271,16 +270,14 @@ def load(path: str | os.PathLike, sr: int) -> np.ndarray:
     return np.concatenate([*_resampled(_mono(Path(path)), sr)])
 
 
-def measure(path: str | os.PathLike) -> float:
+def measure(path: File) -> float:
     """Decode a whole recording, checked as in `load`; return its length in seconds."""
     blocks = ((len(frames), rate) for rate, frames in _blocks(Path(path)))
     counts, rates = zip(*blocks, strict=True)
     return sum(counts) / rates[0]
 
 
-def windows(
-    path: str | os.PathLike, sr: int, seconds: float = 10.0
-) -> Iterator[np.ndarray]:
+def windows(path: File, sr: int, seconds: float = 10.0) -> Iterator[np.ndarray]:
     """Yield consecutive windows of a recording, each (<= seconds * sr,) float32.
 
     A tail under LEAST_TAIL seconds is dropped unless it is all there is. A fault late
@@ -289,9 +286,7 @@ def windows(
     return _windows(_resampled(_mono(Path(path)), sr), sr, seconds)
 
 
-def first_seconds(
-    path: str | os.PathLike, sr: int, seconds: float = 10.0
-) -> np.ndarray:
+def first_seconds(path: File, sr: int, seconds: float = 10.0) -> np.ndarray:
     """Return the beginning of a recording's first channel, (<= seconds * sr,) float32.
 
     The authors' code reads no more. The rest is not decoded, so not checked either.
@@ -344,9 +339,7 @@ def is_silent(waveform: np.ndarray) -> bool:
     return bool(peak < 10 ** (SILENCE_DBFS / 20))
 
 
-def find_recordings(
-    paths: Iterable[str | os.PathLike], recursive: bool = False
-) -> list[Path]:
+def find_recordings(paths: Iterable[File], recursive: bool = False) -> list[Path]:
     """Return the recordings meant by `paths`, in order, each once.
 
     A file stays as given even if it does not exist: whoever reads it reports it. A
@@ -388,25 +381,3 @@ def _inside(folder: Path, recursive: bool) -> list[Path]:
             + ("" if recursive else "; subfolders are searched only if asked for")
         )
     return sorted(recordings)
-
-
-def log_mel(waveform: np.ndarray, sr: int) -> np.ndarray:
-    """Return the log-mel spectrogram of a mono waveform -> (MELS, T) float32, in dB.
-
-    Columns are HOP_SECONDS apart, the first centred on the first sample. 0 dB is a sine
-    of full scale at the centre of a mel band; nothing is below FLOOR_DB.
-    """
-    import librosa
-
-    window = round(WINDOW_SECONDS * sr)
-    power = librosa.feature.melspectrogram(
-        y=fit_length(waveform, max(len(waveform), window)),
-        sr=sr,
-        n_fft=window,
-        hop_length=round(HOP_SECONDS * sr),
-        n_mels=MELS,
-        norm=None,
-    )
-    full_scale = (window / 4) ** 2  # a full-scale sine's peak under a Hann window
-    quietest = np.float32(1e-30)  # keeps the logarithm finite
-    return np.maximum(10 * np.log10(power / full_scale + quietest), FLOOR_DB)

@@ -18,6 +18,7 @@ from drcap.experiments.effects import effects
 from drcap.experiments.tables import result_table
 from drcap.modality_gap import fixed_plane
 from drcap.plots import style
+from drcap.plots.recordings import FLOOR_DB, MELS, log_mel
 
 SR = 16_000
 DOMAINS = {"ac": "scapes-ac", "cl": "scapes-cl"}
@@ -426,3 +427,13 @@ def test_every_box_of_a_diagram_is_named_and_coloured_if_trained():
     colours = [to_hex(box.get_facecolor()) for box in boxes]
     pale, trained = style.PALE, style.COLOURS[0]
     assert colours == [pale, pale, trained, pale, pale]
+
+
+def test_a_spectrogram_is_in_decibels_of_full_scale():
+    tone = np.sin(2 * np.pi * 1_000 * np.arange(SR) / SR).astype(np.float32)
+    decibels = log_mel(tone, SR)
+    assert decibels.shape == (MELS, 101) and abs(decibels[:, 50].max()) < 2.5
+    halved = log_mel(tone / 2, SR)
+    assert decibels.max() - halved.max() == pytest.approx(6.02, abs=0.01)
+    assert (log_mel(np.zeros(SR, np.float32), SR) == FLOOR_DB).all()
+    assert np.isfinite(log_mel(np.ones(1, np.float32), SR)).all()

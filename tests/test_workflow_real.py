@@ -1,19 +1,26 @@
 """The tables of real recordings: each system trained on captions alone, once."""
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
-from doubles import TOY_CAPTIONS
+import torch
+from doubles import TOY_CAPTIONS, ToyCLAP
 from doubles_cli import FakeDRCap
 from doubles_experiments import clips_of
 from doubles_systems import toy_config, toy_events, toy_space
 
+from drcap.clap import bridge
+from drcap.config import Config
 from drcap.data.clip import Subset
+from drcap.errors import ConfigError
 from drcap.evaluation import engine, metrics
 from drcap.experiments.grid import ROWS, SUPERVISED
+from drcap.retrieval import CaptionDatastore, default
 from drcap.systems import drcap
 from drcap.systems.base import ClipBatch
+from drcap.systems.drcap import DRCap
 from drcap.systems.zeraucap import SoundEvents
 from workflow import real
 
@@ -44,28 +51,56 @@ def test_the_ablations_stand_beside_the_first_retrieved_caption(
 ):
     clips = tuple(clips_of(tmp_path / "clips", "ac", "val", 3))
     monkeypatch.setattr(real, "read_audiocaps", lambda *_: Subset(clips))
-    monkeypatch.setattr(drcap.DRCap, "from_pretrained", FakeDRCap().from_pretrained)
+    fake = FakeDRCap()
+    fake.embed = lambda path: ToyCLAP().encode_text([Path(path).stem])[0]
+    monkeypatch.setattr(drcap.DRCap, "from_pretrained", fake.from_pretrained)
     monkeypatch.setattr(engine, "ptb_tokenise", lambda texts: [*map(str.lower, texts)])
     quick = {name: metrics.METRICS[name] for name in ("cider_d", "rouge_l")}
     monkeypatch.setattr(metrics, "METRICS", quick)
-    real.ablations(tmp_path, "val", name="mine", reports=tmp_path)
+    anew = [f"DRCap w/o SS={tmp_path}"]
+    real.ablations(tmp_path, "val", trained=anew, name="mine", reports=tmp_path)
     table = pd.read_csv(tmp_path / "real/audiocaps_val_mine.csv")
-    assert [*table.system] == [real.HUMAN, *real.SWITCHES, real.FLOOR]
+    systems = [*real.SWITCHES, "DRCap w/o SS, trained anew", real.FLOOR]
+    assert [*table.system] == [real.HUMAN, *systems]
     assert table[real.SHARE][0] == 1
+    clips_made = pd.read_csv(tmp_path / "real/audiocaps_val_mine_clips.csv")
+    assert [*clips_made.clip_id] == [clip.clip_id for clip in clips]
+    mean = clips_made["DRCap: CIDEr-D"].mean()
+    assert mean == pytest.approx(table.cider_d[1], abs=1e-6)
+    gap = pd.read_csv(tmp_path / "real/audiocaps_val_mine_gap.csv")
+    assert [*gap.bridge] == ["shipped"] and gap.distance[0] > 0
     record = json.loads((tmp_path / "real/audiocaps_val_mine_run.json").read_text())
     assert record["development"] == real.DEVELOPMENT and record["clips"] == 3
 
 
-def test_people_are_scored_one_against_the_others(monkeypatch):
-    monkeypatch.setattr(engine, "ptb_tokenise", lambda texts: [*map(str.lower, texts)])
-    quick = {name: metrics.METRICS[name] for name in ("rouge_l",)}
-    monkeypatch.setattr(metrics, "METRICS", quick)
-    references = [["a dog barks", "a dog barks", "rain"], ["wind", "wind", "wind"]]
-    scores = real.scores_beside_people({"ours": ["rain", "wind"]}, references)
-    people = scores[real.HUMAN]
-    assert people.per_clip["rouge_l"] == pytest.approx([2 / 3, 1])
-    assert people.corpus["rouge_l"] == pytest.approx(5 / 6)
-    assert scores["ours"].per_clip["rouge_l"] == pytest.approx([1, 1])
+def test_another_fit_of_the_bridge_needs_the_same_text_space(monkeypatch):
+    captioner = DRCap(ToyCLAP(), config=Config())
+    captioner.clap.text_mean = torch.zeros(2)
+    fits = {"same": torch.zeros(2), "other": torch.ones(2)}
+
+    class Fit(ToyCLAP):
+        def __init__(self, file):
+            self.text_mean = fits[file]
+            self.fingerprint = file
+
+    own = CaptionDatastore.build(TOY_CAPTIONS, captioner.clap)
+    monkeypatch.setattr(bridge, "CaptionBridge", Fit)
+    monkeypatch.setattr(default, "default_datastore", lambda clap: own)
+    other = real.with_bridge(captioner, "same")
+    assert other.clap.fingerprint == other.datastore.encoder == "same"
+    assert other.datastore is other.support
+    assert other.datastore.embeddings is own.embeddings
+    with pytest.raises(ConfigError, match="other: fitted to other captions"):
+        real.with_bridge(captioner, "other")
+
+
+def test_other_models_are_named_and_there(tmp_path):
+    assert real.named_paths(None, "--trained") == {}
+    given = [f"DRCap w/o SS={tmp_path}"]
+    assert real.named_paths(given, "--trained") == {"DRCap w/o SS": tmp_path}
+    for wrong in ("no path", f"={tmp_path}", f"gone={tmp_path}/gone"):
+        with pytest.raises(ConfigError, match="--trained .*expected NAME=PATH"):
+            real.named_paths([wrong], "--trained")
 
 
 def test_the_recipe_gives_every_captioner_as_many_steps():

@@ -3,7 +3,9 @@
     python -m workflow ablations --root DIR --split val
     python -m workflow zero-shot --root DIR --split val
 
-`ablations`: people, the shipped captioner, what is switched off at inference, a floor.
+`ablations`: people, the shipped captioner, what is switched off at inference,
+captioners trained anew without it, other fits of the bridge, a floor; beside it the
+caption of each clip and the modality gap.
 `zero-shot`: every zero-shot system trained on AudioCaps' training captions alone, in
 the space of the caption bridge, by the demo's recipe. All that share the language model
 take as many steps; WSAC's own decoder takes those that the demo gives it.
@@ -11,20 +13,25 @@ take as many steps; WSAC's own decoder takes those that the demo gives it.
 
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
+import pandas as pd
 import typer
 
 from drcap import paths
-from drcap.atomic import write_json
+from drcap.atomic import write_json, write_text
 from drcap.cache import run_folder
 from drcap.config import ExperimentsConfig, experiments_profile, override, profile
 from drcap.data.audiocaps import read_audiocaps
 from drcap.environment import hush
-from drcap.evaluation.metrics import Scores, score, score_systems
+from drcap.errors import ConfigError
+from drcap.evaluation.metrics import Scores, score
+from drcap.evaluation.people import HUMAN, scores_beside_people
 from drcap.evaluation.tables import save_table, score_table
+from drcap.modality_gap import gap_statistics
 from drcap.record import run_record
 from drcap.systems import SYSTEMS, load_class
 from drcap.systems.base import ClipBatch, TrainingSet
@@ -37,10 +44,12 @@ SWITCHES = {
     "DRCap w/o PD": FIRST | {"projection": False},
     "DRCap w/o RAG and PD": FIRST | {"retrieval": False, "projection": False},
 }
-HUMAN = "human captions, leave-one-out"
 SHARE = "share of human CIDEr-D"
 DEVELOPMENT = "settings were chosen on clips of AudioCaps' validation split"
 FLOOR = "first retrieved caption"
+CHOICES = ("DRCap", "DRCap, mbr")
+TRAINED = "NAME=FOLDER: a captioner trained without a part, such as 'DRCap w/o SS'."
+BRIDGE = "NAME=FILE: another fit of the caption bridge, by `drcap train bridge --seed`."
 ZERO_SHOT = (  # in the order of the table
     *("common_caption", "nearest_caption", "zeraucap", "wsac", "wsac_shared"),
     *("soft_hard_prompts", "drcap_noise", "drcap"),
@@ -53,19 +62,30 @@ def ablations(
     root: Root,
     split: Split = "val",
     model: Annotated[Path | None, typer.Option(help="A captioner's folder.")] = None,
+    trained: Annotated[list[str] | None, typer.Option(help=TRAINED)] = None,
+    bridge: Annotated[list[str] | None, typer.Option(help=BRIDGE)] = None,
     name: Annotated[str, typer.Option(help="Added to the names of the files.")] = "",
     reports: Path = paths.REPORTS,
 ) -> None:
-    """Write reports/real/audiocaps_<split>.{csv,md} and the run's record."""
+    """Write reports/real/audiocaps_<split>.{csv,md}, _clips.csv, _gap.csv, record."""
     from drcap.systems.drcap import SHIPPED, DRCap
     from drcap.systems.predictions import caption_dataset
 
     hush()
     started, listed = time.time(), read_audiocaps(root, split)
     captioner = DRCap.from_pretrained(model)
-    candidates = {}
-    for system, settings in SWITCHES.items():
-        predictions = caption_dataset(captioner, listed.clips, **settings)
+    anew, fits = named_paths(trained, "--trained"), named_paths(bridge, "--bridge")
+    runs = {system: (captioner, settings) for system, settings in SWITCHES.items()}
+    for system, folder in anew.items():
+        runs[f"{system}, trained anew"] = DRCap.from_pretrained(folder), FIRST
+    candidates, gaps = {}, {}
+    for fit, file in fits.items():
+        other = with_bridge(captioner, file)
+        gaps[fit] = gap(other, listed.clips)
+        for choice in CHOICES:
+            runs[f"{choice}, {fit}"] = other, SWITCHES[choice]
+    for system, (own, settings) in runs.items():
+        predictions = caption_dataset(own, listed.clips, **settings)
         candidates[system] = predictions.candidates
         if system == "DRCap":
             similar = [result.similar_captions for result in predictions.captioned]
@@ -76,7 +96,7 @@ def ablations(
         started=started,
         seed=captioner.config.seed,
         config=captioner.config,
-        inputs=[model or SHIPPED],
+        inputs=[model or SHIPPED, *anew.values(), *fits.values()],
         clap=captioner.clap.fingerprint,
         clips=len(predictions.clips),
         missing_clips=len(listed.missing),
@@ -85,34 +105,53 @@ def ablations(
     )
     stem = "_".join(filter(None, ["audiocaps", split, name]))
     _save(scores, reports / "real" / stem, record)
+    clips = pd.DataFrame({"clip_id": [clip.clip_id for clip in predictions.clips]})
+    for system, captions in candidates.items():
+        clips[system] = captions
+        clips[f"{system}: CIDEr-D"] = scores[system].per_clip["cider_d"]
+    write_text(reports / "real" / f"{stem}_clips.csv", clips.to_csv(index=False))
+    gaps = {"shipped": gap(captioner, predictions.clips)} | gaps
+    frame = pd.DataFrame.from_dict(gaps, orient="index").rename_axis("bridge")
+    write_text(reports / "real" / f"{stem}_gap.csv", frame.to_csv())
 
 
-def scores_beside_people(
-    candidates: dict[str, list[str]], mult_references: list[list[str]]
-) -> dict[str, Scores]:
-    """Score systems, and first people: each caption of a clip against its others.
+def named_paths(given: Sequence[str] | None, option: str) -> dict[str, Path]:
+    """Read NAME=PATH; ConfigError unless each has a name and is there."""
+    pairs = [text.partition("=")[::2] for text in given or ()]
+    for name, path in pairs:
+        if not (name and path and Path(path).exists()):
+            raise ConfigError(
+                f"{option} {name}={path}: expected NAME=PATH of what is here"
+            )
+    return {name: Path(path) for name, path in pairs}
 
-    HUMAN is the mean of as many scorings as every clip has captions: the k-th captions
-    are the candidates, the others their references. Systems have all as references.
+
+def with_bridge(captioner, file: Path):
+    """Return the captioner with another fit of the caption bridge to the same captions.
+
+    ConfigError if the fit has another text space, so that nothing fits any more.
     """
-    turns = {}
-    for k in range(min(map(len, mult_references))):
-        others = [texts[:k] + texts[k + 1 :] for texts in mult_references]
-        turns[f"{HUMAN}, {k}"] = [texts[k] for texts in mult_references], others
-    systems = {name: (texts, mult_references) for name, texts in candidates.items()}
-    scores = score_systems(turns | systems)
-    people = [scores.pop(name) for name in turns]
-    return {HUMAN: mean_scores(people)} | scores
+    from drcap.clap.bridge import CaptionBridge
+    from drcap.retrieval import CaptionDatastore
+    from drcap.retrieval.default import default_datastore
+    from drcap.systems.drcap import DRCap
+
+    clap, own = CaptionBridge(file), default_datastore(captioner.clap)
+    if not np.allclose(clap.text_mean, captioner.clap.text_mean, atol=1e-5):
+        raise ConfigError(
+            f"{file}: fitted to other captions than the captioner's space"
+        )
+    captions = CaptionDatastore(own.captions, own.embeddings, clap.fingerprint)
+    both = {"datastore": captions, "support": captions}
+    return DRCap(clap, captioner.captioner, captioner.config, **both)
 
 
-def mean_scores(turns: Sequence[Scores]) -> Scores:
-    """Return the mean of several scorings of the same clips, metric by metric."""
-    corpus, per_clip = dict(turns[0].corpus), {}
-    for metric in turns[0].per_clip:
-        corpus[metric] = float(np.mean([scores.corpus[metric] for scores in turns]))
-        clips = [scores.per_clip[metric] for scores in turns]
-        per_clip[metric] = np.mean(clips, axis=0).tolist()
-    return Scores(turns[0].clips, corpus, per_clip, turns[0].unavailable)
+def gap(captioner, clips) -> dict[str, float]:
+    """Measure the modality gap of clips and their captions in the captioner's space."""
+    audio = np.stack([captioner.embed(clip.path).numpy() for clip in clips])
+    count = min(len(clip.captions) for clip in clips)
+    text = [captioner.clap.encode_text(clip.captions[:count]).numpy() for clip in clips]
+    return asdict(gap_statistics(audio, np.stack(text)))
 
 
 def zero_shot(

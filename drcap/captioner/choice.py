@@ -11,6 +11,7 @@ datastore's. Checked against aac-metrics' CIDEr-D and against brute force.
 """
 
 import re
+import sys
 from collections.abc import Collection, Sequence
 from itertools import chain
 from typing import NamedTuple
@@ -29,6 +30,7 @@ ORDERS = 4  # CIDEr-D compares one to four words in a row
 SIGMA = 6.0  # words, of its penalty for another length
 WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 BITS = np.uint64(16)  # of a word's number within an n-gram's code
+WORDS = np.uint64(0xFFFF)  # numbers that there are
 BLOCK = 8_192  # captions compared at once
 
 
@@ -125,26 +127,30 @@ class ExpectedCIDErD:
 
 def words(caption: str) -> tuple[str, ...]:
     """Return the words of a caption in lower case, without punctuation."""
-    return tuple(WORD.findall(caption.lower()))
+    return tuple(
+        map(sys.intern, WORD.findall(caption.lower()))
+    )  # one of each in memory
 
 
 def count_ngrams(texts: Sequence[tuple[str, ...]], numbers: dict[str, int]) -> NGrams:
     """Count the n-grams of texts; words without a number get the next one, from 1."""
     flat = [numbers.setdefault(w, len(numbers) + 1) for w in chain.from_iterable(texts)]
-    word = np.array(flat, np.uint64)
+    word = np.array(flat, np.uint64) % WORDS + np.uint64(1)
     row = np.repeat(np.arange(len(texts)), [len(text) for text in texts])
-    starting, codes, rows = word, [word], [row]  # n-grams by their first word
-    for order in range(1, ORDERS):
-        starting = (starting[:-1] << BITS) | word[order:]
+    starting, found, known = word, [], 0  # n-grams by their first word
+    for order in range(ORDERS):  # codes of a higher order are larger
+        if order:
+            starting = (starting[:-1] << BITS) | word[order:]
         inside = row[order:] == row[: len(row) - order]
-        codes.append(starting[inside])
-        rows.append(row[order:][inside])
-    distinct, columns = np.unique(np.concatenate(codes), return_inverse=True)
-    pairs = np.concatenate(rows) * len(distinct) + columns
-    pairs, counts = np.unique(pairs, return_counts=True)
-    return NGrams(
-        len(texts), *np.divmod(pairs, max(len(distinct), 1)), counts, distinct
-    )
+        codes, columns = np.unique(starting[inside], return_inverse=True)
+        pairs = row[order:][inside] * max(len(codes), 1) + columns
+        pairs, counts = np.unique(pairs, return_counts=True)
+        rows, columns = np.divmod(pairs, max(len(codes), 1))
+        found.append(
+            (*(a.astype(np.int32) for a in (rows, columns + known, counts)), codes)
+        )
+        known += len(codes)
+    return NGrams(len(texts), *map(np.concatenate, zip(*found, strict=True)))
 
 
 def _lengths(texts: Sequence[tuple[str, ...]]) -> np.ndarray:

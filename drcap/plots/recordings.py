@@ -10,10 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from drcap.audio import FLOOR_DB, HOP_SECONDS, MELS, log_mel
+from drcap.audio import fit_length
 from drcap.plots.style import COLOURS, PALE, headline, panels, styled
 
 TAGS_SHOWN = 8
+MELS, FLOOR_DB = 64, -100.0  # of a spectrogram
+WINDOW_SECONDS, HOP_SECONDS = 0.032, 0.010
 SPECTROGRAM_RANGE_DB = 70
 SPECTROGRAM_COLOURS = 28  # steps of 2.5 dB: as clear to the eye, and a far smaller file
 FREQUENCY_TICKS = (500, 1_000, 2_000, 4_000, 8_000, 16_000)  # Hz
@@ -101,6 +103,28 @@ def plot_encoder_input(
         f"{seconds:g} s become {pieces} pieces of {side} frames, in {patches:,} patches"
     )
     return figure
+
+
+def log_mel(waveform: np.ndarray, sr: int) -> np.ndarray:
+    """Return the log-mel spectrogram of a mono waveform -> (MELS, T) float32, in dB.
+
+    Columns are HOP_SECONDS apart, the first centred on the first sample. 0 dB is a sine
+    of full scale at the centre of a mel band; nothing is below FLOOR_DB.
+    """
+    import librosa
+
+    window = round(WINDOW_SECONDS * sr)
+    power = librosa.feature.melspectrogram(
+        y=fit_length(waveform, max(len(waveform), window)),
+        sr=sr,
+        n_fft=window,
+        hop_length=round(HOP_SECONDS * sr),
+        n_mels=MELS,
+        norm=None,
+    )
+    full_scale = (window / 4) ** 2  # a full-scale sine's peak under a Hann window
+    quietest = np.float32(1e-30)  # keeps the logarithm finite
+    return np.maximum(10 * np.log10(power / full_scale + quietest), FLOOR_DB)
 
 
 def _draw_spectrogram(axes: Axes, waveform: np.ndarray, sr: int) -> AxesImage:
