@@ -1,7 +1,7 @@
 import pytest
 from transformers import AutoTokenizer
 
-from drcap.captioner.prompt import PromptBuilder, pad, prompt_builder
+from drcap.captioner.prompt import PromptBuilder, pad
 from drcap.config import CaptionerConfig
 
 INSTRUCTION = "USER : Describe the audio you hear . ASSISTANT :"
@@ -120,7 +120,7 @@ STYLES = [
 
 @pytest.mark.parametrize(("style", "captions", "prompt", "target"), STYLES)
 def test_a_style_letter_by_letter(letters, style, captions, prompt, target):
-    builder = prompt_builder(letters, CaptionerConfig(style=style))
+    builder = PromptBuilder(letters, CaptionerConfig(style=style))
     layout = builder.prompt(captions)
     spelled = letters.convert_ids_to_tokens(layout.ids)
     spelled[layout.slot] = "<a>"

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from drcap.atomic import atomic_path
 from drcap.captioner.language_model import load_language_model, with_adapter
 from drcap.captioner.mapper import untrained_mapper
-from drcap.captioner.prompt import Prompt, PromptBuilder, pad, prompt_builder
+from drcap.captioner.prompt import Prompt, PromptBuilder, pad
 from drcap.config import CaptionerConfig, Config
 from drcap.errors import CheckpointError, ConfigError
 
@@ -55,7 +55,7 @@ class Captioner(nn.Module):
         self.mapper = self.make_mapper(embedding_dim)
 
     def make_prompts(self) -> PromptBuilder:
-        return prompt_builder(self.tokenizer, self.config)
+        return PromptBuilder(self.tokenizer, self.config)
 
     def make_mapper(self, embedding_dim: int) -> nn.Module:
         """Return m, (B, D) -> (B, H); for P soft tokens (B, D) -> (B, P, H)."""

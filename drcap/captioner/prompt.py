@@ -28,10 +28,12 @@ class PromptBuilder:
     def __init__(self, tokenizer, config: CaptionerConfig):
         self.tokenizer = tokenizer
         self.first = config.audio_token == "first"
+        self.authors = config.style == "authors"
         self.end_id = tokenizer.eos_token_id
         start = tokenizer.bos_token_id
         self.start = [] if start is None else [start]
-        self.request = self._request(config.instruction)
+        blank = " " if self.authors else ""
+        self.request = f"USER: {config.instruction}{blank}\n ASSISTANT:"
         self.instruction = self.start + self._tokens(self.request)
 
     def _tokens(self, text: str) -> list[int]:
@@ -39,8 +41,11 @@ class PromptBuilder:
 
     def prompt(self, similar_captions: Sequence[str]) -> Prompt:
         """Build the prompt of one clip from its retrieved captions (possibly none)."""
-        captions = self._tokens(self._joined(similar_captions))
-        retrieved = [*self.start, *captions, self.end_id]
+        if self.authors:
+            joined = "".join(f"{text}. " for text in similar_captions)
+        else:
+            joined = " ".join(f"{text.rstrip('. ')}." for text in similar_captions)
+        retrieved = [*self.start, *self._tokens(joined), self.end_id]
         slot = [self.end_id]  # any id: its embedding is replaced by e_t
         if self.first:
             return Prompt(slot + retrieved + self.instruction, 0)
@@ -48,34 +53,11 @@ class PromptBuilder:
 
     def target(self, caption: str) -> list[int]:
         """Return the tokens that the loss sees: the caption's and the end token."""
-        return [*self._tokens(f" {caption}"), self.end_id]
-
-    def _request(self, instruction: str) -> str:
-        return f"USER: {instruction}\n ASSISTANT:"
-
-    def _joined(self, similar_captions: Sequence[str]) -> str:
-        return " ".join(f"{text.rstrip('. ')}." for text in similar_captions)
-
-
-class AuthorsPrompts(PromptBuilder):
-    """Builds prompts from the exact strings of the authors' code."""
-
-    def target(self, caption: str) -> list[int]:
+        if not self.authors:
+            return [*self._tokens(f" {caption}"), self.end_id]
         # no blank after the colon: the caption's first token depends on it
         whole, before = self._tokens(self.request + caption), self._tokens(self.request)
         return [*whole[len(before) :], self.end_id]
-
-    def _request(self, instruction: str) -> str:
-        return f"USER: {instruction} \n ASSISTANT:"
-
-    def _joined(self, similar_captions: Sequence[str]) -> str:
-        return "".join(f"{text}. " for text in similar_captions)
-
-
-def prompt_builder(tokenizer, config: CaptionerConfig) -> PromptBuilder:
-    """Return the builder of the configured style."""
-    authors = config.style == "authors"
-    return (AuthorsPrompts if authors else PromptBuilder)(tokenizer, config)
 
 
 def pad(

@@ -19,19 +19,12 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
+from drcap import checkpoint
 from drcap.atomic import atomic_folder, write_json
 from drcap.captioner.data import Batch, Examples, text_only_examples
 from drcap.captioner.language_model import checkpoint_activations
 from drcap.captioner.mapper import fit_mapper
 from drcap.captioner.model import Captioner
-from drcap.checkpoint import (
-    load_state,
-    read_log,
-    save_state,
-    saved_step,
-    track,
-    write_log,
-)
 from drcap.config import Config, TrainingConfig, override
 from drcap.devices import training_dtype
 from drcap.errors import ConfigError
@@ -105,9 +98,12 @@ def finished(config: Config, folder: Path) -> TrainingRun | None:
             f"{folder}: holds a run of another configuration; "
             "name another folder, or delete this one"
         )
-    if saved_step(folder) < config.training.steps or not (folder / "best").exists():
+    if (
+        checkpoint.saved_step(folder) < config.training.steps
+        or not (folder / "best").exists()
+    ):
         return None
-    return TrainingRun(folder, read_log(folder))
+    return TrainingRun(folder, checkpoint.read_log(folder))
 
 
 def untrained(
@@ -158,16 +154,16 @@ class Trainer:
         self.optimiser = torch.optim.Adam(self.captioner.rates())
         self.best_loss = float("inf")
         self.rows: list[dict] = []  # of the log
-        self.step = load_state(self.folder, self.optimiser, self.parameters)
+        self.step = checkpoint.load_state(self.folder, self.optimiser, self.parameters)
         if self.step:
-            log = read_log(self.folder)
+            log = checkpoint.read_log(self.folder)
             log = log[log.step <= self.step]  # a kill may have come before the state
             self.best_loss = min(log.validation_loss.dropna(), default=self.best_loss)
             self.rows = log.to_dict("records")
         elif self.config.captioner.mapper_start == "least_squares":
             inputs = self.examples.inputs(range(len(self.examples)))
             fit_mapper(self.captioner, inputs, self.examples.captions)
-        self.send = track(self.tracker, self.folder, self.step)
+        self.send = checkpoint.track(self.tracker, self.folder, self.step)
         self.processes.agree(self.parameters.values())
 
     def run(self, stop_after: int | None = None, progress: bool = True) -> TrainingRun:
@@ -189,7 +185,7 @@ class Trainer:
                 elif self.step == final or self.step % self.settings.save_every == 0:
                     self._save()
         self.processes.wait()
-        return TrainingRun(self.folder, read_log(self.folder))
+        return TrainingRun(self.folder, checkpoint.read_log(self.folder))
 
     def _batches(self, final: int) -> Iterator[Batch]:
         """Yield the batches from the current step to `final`, epoch after epoch."""
@@ -246,9 +242,11 @@ class Trainer:
 
     def _save(self) -> None:
         if self.processes.main:
-            write_log(self.folder, self.rows, COLUMNS)
+            checkpoint.write_log(self.folder, self.rows, COLUMNS)
             self.send(self.rows)
-            save_state(self.folder, self.step, self.optimiser, self.parameters)
+            checkpoint.save_state(
+                self.folder, self.step, self.optimiser, self.parameters
+            )
 
 
 def shares(

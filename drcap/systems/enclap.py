@@ -16,18 +16,15 @@ its captions. In the demo the loss is not smoothed, since two hundred steps are 
 to teach a language model of 49,000 tokens that.
 """
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import faiss
 import numpy as np
 import torch
-from safetensors.numpy import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
-from drcap.atomic import atomic_path
 from drcap.captioner.mapper import random_layer
 from drcap.captioner.model import Captioner
 from drcap.config import EnCLAPConfig, ExperimentsConfig
@@ -37,7 +34,6 @@ from drcap.systems.language_model import NO_RETRIEVAL, PrefixPrompts, Supervised
 from drcap.systems.prefix_aac import positions, transformer
 
 TRAINED_ON = 100_000  # tokens at most, drawn from the recordings
-CODEC = "codec.safetensors"
 
 
 class LogMelCodec:
@@ -48,25 +44,27 @@ class LogMelCodec:
         self.space, self.frames = space, config.frames
         self.codebooks, self.bits = config.codebooks, config.bits
         self.length = frames // config.frames
-        width = mels * config.frames
-        self.quantiser = faiss.ResidualQuantizer(width, self.codebooks, self.bits)
+        self.shape = config.codebooks, 2**config.bits, mels * config.frames
+        self.quantiser = faiss.ResidualQuantizer(
+            self.shape[2], self.codebooks, self.bits
+        )
         self.quantiser.train_type = faiss.ResidualQuantizer.Train_default
         self.quantiser.max_beam_size = 1  # the nearest code each time
 
-    def fit(self, clips: Sequence[Clip], seed: int, folder: Path) -> None:
-        """Learn the codebooks by k-means, one after another, and write them."""
+    def fit(self, clips: Sequence[Clip], seed: int) -> torch.Tensor:
+        """Learn the codebooks by k-means, one after another: (Q, 2 ** bits, width)."""
         rows = self.tokens(clips).reshape(-1, self.quantiser.d)
         if len(rows) > TRAINED_ON:
             chosen = np.random.default_rng(seed).choice(len(rows), TRAINED_ON, False)
             rows = rows[np.sort(chosen)]
         self.quantiser.cp.seed = seed
         self.quantiser.train(rows)
-        with atomic_path(Path(folder) / CODEC) as aside:
-            save_file({"codebooks": self.centroids()}, aside)
+        flat = faiss.vector_to_array(self.quantiser.codebooks)
+        return torch.from_numpy(flat.reshape(self.shape))
 
-    def load(self, folder: Path) -> None:
-        """Read what `fit` wrote."""
-        flat = load_file(Path(folder) / CODEC)["codebooks"].ravel()
+    def use(self, codebooks: torch.Tensor) -> None:
+        """Take the codebooks that `fit` made."""
+        flat = codebooks.cpu().numpy().ravel()
         faiss.copy_array_to_vector(flat, self.quantiser.codebooks)
         self.quantiser.is_trained = True
 
@@ -85,20 +83,17 @@ class LogMelCodec:
         codes = faiss.unpack_bitstrings(packed, self.codebooks, self.bits)
         return codes.reshape(-1, self.length, self.codebooks).astype(np.int64)
 
-    def centroids(self) -> np.ndarray:
-        """Return the codebooks, (Q, 2 ** bits, frames * mels)."""
-        flat = faiss.vector_to_array(self.quantiser.codebooks)
-        return flat.reshape(self.codebooks, -1, self.quantiser.d)
-
 
 class CodeEncoder(nn.Module):
     """Rows of a CLAP embedding and codes to P tokens: (B, D + T * Q) -> (B, 1 + T, H).
 
     dim : D      width : H      size : a typical token's standard deviation
+    shape : of the codec's codebooks, which are kept with the weights
     """
 
-    def __init__(self, dim: int, width: int, config: EnCLAPConfig, size: float):
+    def __init__(self, dim: int, width: int, config, size: float, shape=(0,)):
         super().__init__()
+        self.register_buffer("codebooks", torch.zeros(shape))
         self.dim, self.config, self.size = dim, config, size
         entries = 2**config.bits
         self.mask = entries  # the code that hides another
@@ -166,14 +161,15 @@ class EnCLAPCaptioner(Captioner):
     """A language model that reads the encoder's output as a prefix."""
 
     def make_prompts(self) -> PrefixPrompts:
-        length = 1 + self.settings[1]  # the CLAP token and T tokens of codes
+        length = 1 + self.settings[1].length  # the CLAP token and T tokens of codes
         return PrefixPrompts(self.tokenizer, self.config, length)
 
     def make_mapper(self, embedding_dim: int) -> CodeEncoder:
-        own, length = self.settings
-        dim = embedding_dim - length * own.codebooks
+        own, codec = self.settings
+        dim = embedding_dim - codec.length * own.codebooks
         table = self.llm.get_input_embeddings().weight
-        return CodeEncoder(dim, table.shape[1], own, table.float().std().item())
+        size = table.float().std().item()
+        return CodeEncoder(dim, table.shape[1], own, size, codec.shape)
 
     def starts(self, inputs):
         states = self.mapper.encode(*self.mapper.parts(inputs))
@@ -195,29 +191,22 @@ class EnCLAP(SupervisedSystem):
     changes = NO_RETRIEVAL
 
     def settings(self, config: ExperimentsConfig) -> object:
-        return config.baselines.enclap, self.codec.length
+        self.codec = LogMelCodec(self.space, config.baselines.enclap)
+        return config.baselines.enclap, self.codec
 
     @property
     def width(self) -> int:
         """Numbers in a row: the CLAP embedding and all codes."""
         return self.space.clap.dim + self.codec.length * self.codec.codebooks
 
-    def fit(self, training_set, config, folder, *, progress=True) -> None:
-        """Train the codec and then the captioner."""
-        self.codec = LogMelCodec(self.space, config.baselines.enclap)
-        if not (Path(folder) / CODEC).exists():
-            self.codec.fit(training_set.clips, config.captioner.seed, folder)
-        self.codec.load(folder)
-        super().fit(training_set, config, folder, progress=progress)
-
-    def keep(self, folder: Path) -> None:
-        shutil.copyfile(folder.parent / CODEC, folder / CODEC)
-        super().keep(folder)
+    def examples(self, training_set, captioner, config):
+        codebooks = self.codec.fit(training_set.clips, config.seed)
+        captioner.mapper.codebooks.copy_(codebooks)
+        return super().examples(training_set, captioner, config)
 
     def load(self, folder: Path, config: ExperimentsConfig) -> None:
-        self.codec = LogMelCodec(self.space, config.baselines.enclap)
-        self.codec.load(folder)
         super().load(folder, config)
+        self.codec.use(self.captioner.mapper.codebooks)
 
     def rows(self, clips: Sequence[Clip]) -> torch.Tensor:
         """Return CLAP embedding and codes of B clips, (B, D + T * Q)."""

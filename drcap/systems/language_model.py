@@ -104,8 +104,9 @@ class LanguageModelSystem(System):
         run = finished(recipe, folder)
         if run is None or not (run.best / MEMORY).exists():  # written when all else is
             self.memory = list(training_set.captions)
-            built = self.width, recipe, "auto", self.settings(config)
-            captioner = untrained(self.captioner_class, *built)
+            settings = self.settings(config)  # which `width` may depend on
+            built = self.captioner_class, self.width, recipe
+            captioner = untrained(*built, settings=settings)
             examples = self.examples(training_set, captioner, recipe)
             run = Trainer(recipe, captioner, *examples, folder).run(progress=progress)
             self.keep(run.best)

@@ -1,8 +1,7 @@
 """The captions of a data set: made by one process or several, kept as JSON lines.
 
-predictions.jsonl holds a record a clip, from the grid and from `drcap evaluate` alike:
-`clip_id`, `candidate` (the caption) and `similar_captions`, those in the prompt with
-their similarities.
+predictions.jsonl holds a record a clip: `clip_id`, `candidate` (the caption) and
+`similar_captions`, those in the prompt with their similarities.
 """
 
 import json
@@ -86,9 +85,3 @@ def write_predictions(
         record["similar_captions"] = similar
         lines.append(json.dumps(record, ensure_ascii=False) + "\n")
     write_text(Path(path), "".join(lines))
-
-
-def read_predictions(path: Path | str) -> list[dict[str, Any]]:
-    """Read the records that `write_predictions` wrote."""
-    text = Path(path).read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines()]

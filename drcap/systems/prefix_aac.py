@@ -9,7 +9,9 @@ temporal; 11 global from 527 classes in groups of 48), a frozen language model, 
 trained head over the words of the training captions. Not as there: frames are those of
 the grid's CLAP audio encoder, which stays frozen (PANNs, fine-tuned), posteriors a
 softmax of CLAP similarities to the classes' names; both are standardised by the
-training recordings in the place of batch normalisation; training is the grid's.
+training recordings in the place of batch normalisation; either network ends in a
+linear layer that starts from captions' words, as DRCap's mapper does; the head knows
+the words of the validation captions, too; training is the grid's.
 """
 
 from collections.abc import Sequence
