@@ -40,7 +40,7 @@ def test_bands_are_compared_on_validation_clips_once(
     monkeypatch.setattr(listening, "listen", listen)
     asked = {"condition": ["as it is", "w/o PD"], "penalty": [1.5], "reports": tmp_path}
     for _ in range(2):
-        bands(BANDS, [0, 1], profile="smoke", **asked)
+        bands(["0.3,0.8", "0.9,0.95"], [0, 1], profile="smoke", **asked)
     limits = [(c.retrieval.sim_min, c.retrieval.sim_max, c.seed) for c in trained]
     assert limits == [(*band, seed) for band in BANDS for seed in (0, 1)]
     assert heard == 4 * [(1.0, "as it is"), (1.0, "w/o PD"), (1.5, "as it is")]

@@ -1,6 +1,6 @@
 """Which band of similarity selection the demo uses: a study on validation clips.
 
-python -m workflow bands --band 0.75 0.85 --band 0.55 0.78 --seed 0 --penalty 1.5
+python -m workflow bands --band 0.75,0.85 --band 0.55,0.78 --seed 0 --penalty 1.5
 
 A captioner is trained for each band and seed, as the grid trains DRCap on `ac`. Its
 conditions are those of drcap.experiments.listening. What is there is not made again, so
@@ -28,7 +28,7 @@ NOTE = (
 
 
 def bands(
-    band: Annotated[list[tuple[float, float]], typer.Option(help="S_min and S_max.")],
+    band: Annotated[list[str], typer.Option(help="S_min,S_max, as 0.75,0.85.")],
     seed: Annotated[list[int], typer.Option(help="Of the training.")],
     condition: Annotated[list[str] | None, typer.Option(help="Default: all.")] = None,
     penalty: Annotated[list[float] | None, typer.Option(help="Of length, too.")] = None,
@@ -40,7 +40,8 @@ def bands(
     from drcap.experiments.materials import Materials
 
     materials, lines = Materials(profile), []
-    for sim_range in band:
+    for limits in band:
+        sim_range = [float(limit) for limit in limits.split(",")]
         for number in seed:
             asked = condition or list(CONDITIONS), penalty or ()
             lines += _scores(materials, sim_range, number, *asked)
