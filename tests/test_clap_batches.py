@@ -1,3 +1,5 @@
+from threading import Event
+
 import numpy as np
 import pytest
 import soundfile
@@ -88,6 +90,24 @@ def test_the_windows_of_a_recording_may_come_one_by_one(clap):
     rows = encode_windows([(0, silence), (2, sound), (0, silence)], 3, clap)
     assert not rows[:2].any()
     torch.testing.assert_close(rows[2], clap.encode_audio([sound])[0])
+
+
+def test_the_next_batch_is_decoded_while_one_is_encoded(clap):
+    waiting, encode_audio = Event(), clap.encode_audio
+
+    def windows():
+        yield 0, tone(1, 300)
+        waiting.set()  # reached before the first batch is encoded to its end
+        yield 1, tone(1, 500)
+
+    def encode_while_waiting(waveforms):
+        assert waiting.wait(30)
+        return encode_audio(waveforms)
+
+    clap.encode_audio = encode_while_waiting
+    rows = encode_windows(windows(), 2, clap)
+    expected = encode_audio([tone(1, 300), tone(1, 500)])
+    torch.testing.assert_close(rows, expected)
 
 
 def test_an_unreadable_recording_is_named(clap, recordings, tmp_path):

@@ -71,6 +71,17 @@ def test_an_embedding_does_not_depend_on_its_batch(clap, waveforms):
         torch.testing.assert_close(encode(batch), alone, atol=1e-5, rtol=0)
 
 
+def test_bfloat16_moves_an_embedding_little_and_none_with_its_batch(clap, waveforms):
+    halved = TrainedCLAP(clap.model, "bfloat16")
+    rows = halved.encode_audio(waveforms)
+    assert rows.dtype == torch.float32
+    assert 0.99 < (rows * clap.encode_audio(waveforms)).sum(1).min() < 1 - 1e-7
+    for row, waveform in zip(rows, waveforms, strict=True):
+        assert torch.equal(halved.encode_audio([waveform])[0], row)
+    texts = [each.encode_text(CAPTIONS) for each in (halved, clap)]
+    assert 0.99 < (texts[0] * texts[1]).sum(1).min()
+
+
 def test_a_clip_is_followed_by_zeros_and_cropped(clap, waveforms):
     _, short, long = waveforms
     padded = np.concatenate([short, np.zeros(270_000, np.float32)])

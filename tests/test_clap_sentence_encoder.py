@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from drcap import assets
-from drcap.clap.sentence_encoder import SentenceEncoder
+from drcap.clap.text_encoder import SentenceEncoder
 
 CAPTIONS = [
     "A dog barks",

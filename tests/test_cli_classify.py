@@ -80,7 +80,7 @@ def test_each_file_is_a_line_and_bad_files_are_reported(clap, esc50, labels, drc
     gone, given = esc50 / "gone.wav", ["--labels", labels, "--device", "cpu"]
     code, out, err = drcap("classify", esc50 / "audio", gone, *given, "--top", 2)
     lines = [line.split("\t") for line in out.splitlines()]
-    assert code == 2 and clap.asked == [("caption-bridge", "cpu")]
+    assert code == 2 and clap.asked == [("caption-bridge", "cpu", "fastest")]
     files = ("1-church_bells", "1-dog", "1-rain", "3-silent")
     assert [line[0] for line in lines] == [f"{esc50}/audio/{n}.wav" for n in files]
     best = [[label.split()[0] for label in line[1:]] for line in lines]
@@ -102,7 +102,7 @@ def test_the_accuracy_on_esc50_is_over_the_clips_that_can_be_read(clap, esc50, d
     code, out, err = drcap("classify", "--esc50", esc50, "--json", "--clap", "mine")
     assert json.loads(out) == {"accuracy": 0.5, "clips": 2, "failed_clips": 1}
     assert code == 2 and "1-rain.wav: no such file" in err
-    assert clap.asked[-1] == ("mine", "auto")
+    assert clap.asked[-1] == ("mine", "auto", "fastest")
 
 
 @pytest.mark.parametrize(

@@ -21,13 +21,13 @@ def test_a_folder_of_a_trained_model_is_loaded(tmp_path):
 
 @pytest.mark.parametrize("name", ["folder", "laion/clap-htsat-unfused"])
 def test_another_folder_or_a_hub_id_is_one_of_laion_s(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(laion, "LaionCLAP", lambda name, device: (str(name), device))
+    monkeypatch.setattr(laion, "LaionCLAP", lambda *given: given)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
     for content in (None, "no JSON", json.dumps([]), json.dumps({"kind": "other"})):
         if content is not None:
             (tmp_path / "folder" / "config.json").write_text(content)
-        assert load_clap(name, "cpu") == (name, "cpu")
+        assert load_clap(name, "cpu", "fastest") == (name, "cpu", "fastest")
 
 
 def test_the_authors_file_is_known_by_its_suffix(tmp_path):

@@ -61,6 +61,7 @@ def load_authors(
     config: CLAPConfig | None = None,
     text_architecture: RobertaConfig | None = None,
     device: str = "auto",
+    dtype: str = "auto",
 ) -> TrainedCLAP:
     """Load the authors' checkpoint; no network, save for a tokenizer not yet here.
 
@@ -92,7 +93,7 @@ def load_authors(
     text_encoder = TextEncoder(config.text_encoder, roberta, tokenizer)
     model = CLAPModel(config, text_encoder)
     model.load_state_dict(_translate(path, theirs, model), strict=False)
-    return TrainedCLAP(model.to(resolve_device(device)))
+    return TrainedCLAP(model.to(resolve_device(device)), dtype)
 
 
 def _translate(path: Path, theirs: Tensors, model: CLAPModel) -> Tensors:

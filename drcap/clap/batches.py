@@ -5,6 +5,7 @@ of those that are not silent, weighted by duration and scaled to unit norm.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -54,7 +55,7 @@ def embed_clips(
 
 
 def encode_captions(
-    captions: Sequence[str], clap: CLAP, *, batch_size: int = 512, progress: bool = True
+    captions: Sequence[str], clap: CLAP, *, batch_size: int = 64, progress: bool = True
 ) -> np.ndarray:
     """Encode N captions -> (N, D) float32, unit rows, in the order given."""
     embeddings = np.empty((len(captions), clap.dim), dtype=np.float32)
@@ -93,11 +94,14 @@ def encode_windows(
     """
     totals = torch.zeros(count, clap.dim)
     audible = (pair for pair in windows if not audio.is_silent(pair[1]))
-    while batch := list(islice(audible, batch_size)):
-        rows, waveforms = zip(*batch, strict=True)
-        lengths = torch.tensor([[len(waveform)] for waveform in waveforms])
-        weighted = lengths * clap.encode_audio(waveforms).cpu()
-        totals.index_add_(0, torch.tensor(rows), weighted)
+    with ThreadPoolExecutor(1) as thread:  # decodes a batch while another is encoded
+        following = thread.submit(list, islice(audible, batch_size))
+        while batch := following.result():
+            following = thread.submit(list, islice(audible, batch_size))
+            rows, waveforms = zip(*batch, strict=True)
+            lengths = torch.tensor([[len(waveform)] for waveform in waveforms])
+            weighted = lengths * clap.encode_audio(waveforms).cpu()
+            totals.index_add_(0, torch.tensor(rows), weighted)
     return F.normalize(totals, dim=1)
 
 

@@ -19,6 +19,7 @@ AudioCaps' validation split.
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +32,8 @@ from tqdm import trange
 from drcap import assets, paths
 from drcap.atomic import atomic_path, sha256
 from drcap.clap.encoder import CLAP
-from drcap.clap.sentence_encoder import SentenceEncoder
 from drcap.clap.simulated_tags import Simulator, class_probabilities, plain_names
+from drcap.clap.text_encoder import SentenceEncoder
 from drcap.clap.voice import sexes_named, speakers
 from drcap.clap.yamnet import SILENCE, SR, YAMNet, pooled
 from drcap.errors import CheckpointError
@@ -88,8 +89,13 @@ class CaptionBridge(CLAP):
         except (KeyError, RuntimeError) as error:
             raise _unreadable(fitted, error) from None
         self.silence = self.tagger.class_names.index(SILENCE)
-        self.sentences = SentenceEncoder(assets.resolve_model("all-minilm-l6-v2"))
+        self.text_model = assets.resolve_model("all-minilm-l6-v2")
         self.fingerprint = f"caption-bridge-{sha256(fitted)[:12]}"
+
+    @cached_property
+    def sentences(self) -> SentenceEncoder:
+        """MiniLM, loaded when a text is embedded: a kept datastore needs none."""
+        return SentenceEncoder(self.text_model)
 
     def tags(self, waveform: np.ndarray) -> np.ndarray:
         """Return class probabilities of a waveform (n,) at 16 kHz: (521,) in [0, 1]."""

@@ -8,15 +8,13 @@ followed by zeros instead of repeats, and a long one is never cropped at random.
 from collections.abc import Sequence
 from functools import cached_property
 
-import numpy as np
 import torch
 from torch.nn import functional as F
 from transformers import AutoTokenizer, ClapFeatureExtractor, ClapModel
 
 from drcap.assets import resolve_model
-from drcap.clap.encoder import CLAP
-from drcap.clap.front_end import LogMel, fixed_length
-from drcap.clap.model import autocast, fingerprint
+from drcap.clap.front_end import LogMel
+from drcap.clap.model import TorchCLAP, fingerprint
 from drcap.config import FrontEndConfig
 from drcap.devices import resolve_device
 from drcap.errors import CheckpointError
@@ -25,17 +23,17 @@ MAX_TOKENS = 77
 COUNTED = ("position_ids", "token_type_ids")  # 0, 1, 2 ...; some files have them
 
 
-class LaionCLAP(CLAP):
+class LaionCLAP(TorchCLAP):
     """A `ClapModel` of transformers, by hub id or from a local folder.
 
     Raises CheckpointError if it cannot be loaded, lacks weights, or fuses random crops.
     """
 
-    def __init__(self, name: str, device: str = "auto"):
+    def __init__(self, name: str, device: str = "auto", dtype: str = "auto"):
         self.source = resolve_model(name)
-        self.model, extractor, self.tokenizer = _read(self.source)
-        self.model.requires_grad_(False).eval().to(resolve_device(device))
-        self.settings = FrontEndConfig(
+        model, extractor, self.tokenizer = _read(self.source)
+        model.requires_grad_(False).to(resolve_device(device))
+        settings = FrontEndConfig(
             sr=extractor.sampling_rate,
             seconds=extractor.max_length_s,
             window=extractor.fft_window_size,
@@ -45,38 +43,26 @@ class LaionCLAP(CLAP):
             high=extractor.frequency_max,
             floor=1e-10,
         )
-        self.front_end = LogMel(self.settings).to(self.model.device)
-        self.dim = self.model.config.projection_dim
-        self.sr = self.settings.sr
-        self.window_seconds = self.settings.seconds
-        self.temperature = float((-self.model.logit_scale_a).exp())
+        front_end = LogMel(settings).to(model.device)
+        super().__init__(model, front_end, model.config.projection_dim, dtype)
+        self.temperature = float((-model.logit_scale_a).exp())
 
     @cached_property
     def fingerprint(self) -> str:
         """Hash of every weight and of the front end's settings."""
-        return fingerprint("laion-clap", self.model, [self.settings])
+        return fingerprint("laion-clap", self.model, [self.front_end.config])
 
-    @torch.inference_mode()
-    def encode_audio(self, waveforms: Sequence[np.ndarray]) -> torch.Tensor:
-        if not len(waveforms):
-            return torch.zeros(0, self.dim)
-        fitted = fixed_length(waveforms, self.settings).to(self.model.device)
-        log_mels = self.front_end(fitted)[:, None]
-        with autocast(self.model.device):
-            features = self.model.get_audio_features(log_mels)
-        return F.normalize(features.pooler_output.float(), dim=-1).cpu()
+    def embed_log_mels(self, log_mels: torch.Tensor) -> torch.Tensor:
+        features = self.model.get_audio_features(log_mels[:, None])
+        return F.normalize(features.pooler_output.float(), dim=-1)
 
-    @torch.inference_mode()
-    def encode_text(self, captions: Sequence[str]) -> torch.Tensor:
-        if not len(captions):
-            return torch.zeros(0, self.dim)
+    def embed_text(self, captions: Sequence[str]) -> torch.Tensor:
         cut = {"truncation": True, "max_length": MAX_TOKENS, "padding": "longest"}
         tokens = self.tokenizer(list(captions), **cut, return_tensors="pt")
         tokens = tokens.to(self.model.device)
         inputs = (tokens["input_ids"], tokens["attention_mask"])
-        with autocast(self.model.device):
-            features = self.model.get_text_features(*inputs)
-        return F.normalize(features.pooler_output.float(), dim=-1).cpu()
+        features = self.model.get_text_features(*inputs)
+        return F.normalize(features.pooler_output.float(), dim=-1)
 
 
 def _read(source: str) -> tuple[ClapModel, ClapFeatureExtractor, object]:

@@ -1,8 +1,7 @@
 """Batches of training pairs in micro-batches, and the gradient of a whole batch.
 
 The micro-batches of a step lie in its batch one after the other; each process gets some
-that follow one another. Waveforms are decoded in the background and turned into
-log-mels on the device; cached log-mels come as they are. Then SpecAugment.
+that follow one another. Log-mels that are not kept are computed in the background.
 
 A contrastive loss needs all embeddings of its batch, but not all activations at once:
 `backpropagate` computes them twice (Gao et al., 2021).
@@ -90,7 +89,7 @@ class MicroBatches:
             parts = []
             for rows in shares:
                 clips, captions, crops = next(drawn)
-                log_mels = self._log_mels(crops)
+                log_mels = crops.to(self.processes.device)
                 place = {"seed": self.config.seed, "step": step, "first": rows.start}
                 spec_augment(log_mels, settings, blank, **place)
                 names = self.draws.identities[clips].to(log_mels.device)
@@ -106,7 +105,7 @@ class MicroBatches:
         requests = [[(0, clip) for clip in sample[n : n + size]] for n in starts]
         sums = torch.zeros(2, self.config.front_end.mels, dtype=torch.float64)
         for _, _, crops in self._load(requests):
-            frames = self._log_mels(crops).cpu().double()
+            frames = crops.double()
             powers = torch.stack([frames, frames.square()])
             sums += powers.mean(dim=2).sum(dim=1)  # of frames, then of clips
         mean, square = sums / len(sample)
@@ -114,15 +113,9 @@ class MicroBatches:
 
     def _load(self, requests: Iterable[list[tuple[int, int]]]) -> DataLoader:
         cores = (os.cpu_count() or 1) // self.processes.count
-        workers = min(MOST_WORKERS, max(1, cores - 1))
-        if self.draws.front_end is not None:  # log-mels are only read
-            workers = 0
+        # kept log-mels are only read
+        workers = 0 if self.draws.keep else min(MOST_WORKERS, max(1, cores - 1))
         return DataLoader(self.draws, batch_sampler=requests, num_workers=workers)
-
-    @torch.no_grad()
-    def _log_mels(self, crops: torch.Tensor) -> torch.Tensor:
-        crops = crops.to(self.processes.device)
-        return crops if crops.dim() == 3 else self.model.front_end(crops)
 
 
 def backpropagate(

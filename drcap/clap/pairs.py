@@ -21,7 +21,6 @@ from tqdm import tqdm
 
 from drcap import audio, cache
 from drcap.clap.front_end import LogMel
-from drcap.config import FrontEndConfig
 from drcap.data.clip import Clip
 from drcap.errors import AudioError, DatasetError
 
@@ -67,12 +66,13 @@ def batches(
 
 
 @torch.inference_mode()
-def kept_log_mel(path: Path, front_end: LogMel) -> np.ndarray:
+def log_mel_of(path: Path, front_end: LogMel, keep: bool = True) -> np.ndarray:
     """Return a recording's log-mel, (at least config.frames, mels) float16, in dB.
 
-    It is computed once and kept in the cache folder. A recording shorter than
-    `config.seconds` is followed by zeros up to it. Raises AudioError if it cannot be
-    read.
+    keep : compute it once, and keep it in the cache folder
+
+    A recording shorter than `config.seconds` is followed by zeros up to it. Raises
+    AudioError if it cannot be read.
     """
     settings = front_end.config
 
@@ -82,6 +82,8 @@ def kept_log_mel(path: Path, front_end: LogMel) -> np.ndarray:
         waveform = torch.from_numpy(audio.fit_length(waveform, samples))
         return front_end(waveform[None])[0].numpy().astype(np.float16)
 
+    if not keep:
+        return compute()
     key = [VERSION, asdict(settings), audio.state(path)]
     return cache.keep("log-mels", key, compute)
 
@@ -91,7 +93,7 @@ def keep_log_mels(paths: Sequence[Path], front_end: LogMel, progress: bool) -> N
 
     def attempt(path: Path) -> None:
         with suppress(AudioError):  # reported when it is drawn
-            kept_log_mel(path, front_end)
+            log_mel_of(path, front_end)
 
     bar = {"total": len(paths), "unit": "clip", "disable": not progress}
     # decoding, resampling and the FFT release Python's lock
@@ -104,18 +106,17 @@ def keep_log_mels(paths: Sequence[Path], front_end: LogMel, progress: bool) -> N
 class Draws(Dataset):
     """What an epoch draws of each clip, by (epoch, clip).
 
-    An item is the clip, the row of its caption in `captions`, and a crop: of a kept
-    log-mel (frames, mels) if there is a `front_end`, else a waveform (samples,),
-    float32. The next clip takes the place of one that cannot be read, which is named on
-    stderr. `identities` (N,) are equal for records of the same clip.
+    An item is the clip, the row of its caption in `captions`, and a crop of its log-mel
+    (frames, mels) float32. The next clip takes the place of one that cannot be read,
+    which is named on stderr. `identities` (N,) are equal for records of the same clip.
 
     Raises DatasetError if no clip can be read.
     """
 
     clips: Sequence[Clip]
-    settings: FrontEndConfig
+    front_end: LogMel
     seed: int
-    front_end: LogMel | None = None
+    keep: bool = True  # whether log-mels are computed once
 
     def __post_init__(self):
         self.captions = [text for clip in self.clips for text in clip.captions]
@@ -146,13 +147,7 @@ class Draws(Dataset):
         random = np.random.default_rng((self.seed, DRAW, epoch, clip))
         caption = random.integers(len(self.clips[clip].captions))
         row = int(self.first_captions[clip] + caption)
-        path = self.clips[clip].path
-        if self.front_end is not None:
-            whole = kept_log_mel(path, self.front_end)
-            frames = self.settings.frames
-            start = random.integers(len(whole) - frames + 1)
-            return row, whole[start : start + frames].astype(np.float32)
-        samples = self.settings.samples
-        waveform = audio.load(path, self.settings.sr)
-        start = random.integers(max(0, len(waveform) - samples) + 1)
-        return row, audio.fit_length(waveform[start:], samples)
+        whole = log_mel_of(self.clips[clip].path, self.front_end, self.keep)
+        frames = self.front_end.config.frames
+        start = random.integers(len(whole) - frames + 1)
+        return row, whole[start : start + frames].astype(np.float32)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from drcap.clap.sentence_encoder import SentenceEncoder
+from drcap.clap.text_encoder import SentenceEncoder
 from drcap.clap.voice import SPEECH
 from drcap.clap.yamnet import CLASSES, PLAIN_NAMES, SILENCE, UMBRELLAS, pooled
 

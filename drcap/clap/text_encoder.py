@@ -1,15 +1,18 @@
 """The text encoder of a CLAP model (sec. II-A): any of transformers', by name.
 
 In: captions; out: one pooled state a caption, before the projection head. Captions are
-cut at `max_tokens` and padded to the longest of their batch; padding is masked.
+cut at `max_tokens` and padded to the longest of their batch; padding is masked. Below
+it the sentence encoder of the caption bridge, checked against sentence-transformers.
 """
 
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional as F
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from drcap.assets import resolve_model
@@ -76,6 +79,36 @@ class TextEncoder(nn.Module):
             return states[:, 0]
         weights = attention_mask[..., None].to(states.dtype)
         return (states * weights).sum(1) / weights.sum(1)
+
+
+class SentenceEncoder:
+    """Embed texts with a model such as all-MiniLM-L6-v2: mean token state, unit norm.
+
+    source : asset, folder or hub id; AssetError if it cannot be loaded
+    """
+
+    def __init__(self, source: str):
+        settings = {"pooling": "mean", "max_tokens": 128, "trained": False}
+        self.model = TextEncoder(TextEncoderConfig(source, **settings)).eval()
+        self.dim = self.model.width
+
+    @torch.inference_mode()
+    def encode(self, texts: Sequence[str], batch_size: int = 64) -> torch.Tensor:
+        """Embed B texts -> (B, dim) float32, unit rows.
+
+        Batches have texts of like length, so that they pad little, and fit the caches
+        of a CPU.
+        """
+        embeddings = torch.zeros(len(texts), self.dim)
+        if not texts:
+            return embeddings
+        tokens = self.model.tokenizer(list(texts))["input_ids"]
+        by_length = np.argsort([len(row) for row in tokens], kind="stable")
+        for start in range(0, len(texts), batch_size):
+            rows = by_length[start : start + batch_size]
+            tokens = self.model.tokenize([texts[row] for row in rows])
+            embeddings[rows] = F.normalize(self.model(**tokens), dim=-1)
+        return embeddings
 
 
 def _read(kind: type, name: str, **options):

@@ -125,11 +125,11 @@ def train_clap(
         model = CLAPModel(config).to(processes.device)
         if initial is not None:
             model.load(Path(initial) / WEIGHTS)
-        front_end = LogMel(config.front_end) if settings.cache_log_mels else None
-        if front_end is not None:
+        front_end, keep = LogMel(config.front_end), settings.cache_log_mels
+        if keep:
             with processes.main_first():
                 keep_log_mels([clip.path for clip in clips], front_end, progress)
-        draws = Draws(clips, config.front_end, config.seed, front_end)
+        draws = Draws(clips, front_end, config.seed, keep)
         micro_batches = MicroBatches(config, model, draws, processes)
         held_out = None
         if processes.main:

@@ -46,7 +46,7 @@ def classify(
     else:
         recordings = find_recordings(paths)
         known = list(dict.fromkeys(read_captions(labels)))
-    results = classify(recordings, known, load_clap(clap, device), template)
+    results = classify(recordings, known, load_clap(clap, device, "fastest"), template)
 
     def line(result: "Classified") -> str | None:
         if esc50 or (result.error and not as_json):

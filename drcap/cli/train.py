@@ -181,13 +181,11 @@ def bridge(
     from drcap import assets
     from drcap.atomic import write_json
     from drcap.clap.bridge import FITTED, FOLDER, STATISTICS, fit, read_statistics, save
-    from drcap.clap.sentence_encoder import SentenceEncoder
+    from drcap.clap.text_encoder import SentenceEncoder
     from drcap.clap.yamnet import YAMNet
-    from drcap.environment import hush
     from drcap.record import RECORD, run_record
     from drcap.retrieval.default import default_captions
 
-    hush()
     started, folder = time.time(), options.writable(output or FOLDER)
     statistics = read_statistics()
     class_names = YAMNet(assets.asset_path("yamnet")).class_names
@@ -211,12 +209,10 @@ def _add_system(name: str) -> None:
         seed: options.Seed = 0,
         save: option(Path | None, "Write the result to this folder as well.") = None,
     ) -> None:
-        from drcap.environment import hush
         from drcap.experiments.grid import Experiment
         from drcap.experiments.materials import Materials
         from drcap.experiments.run import load_system
 
-        hush()
         experiment = Experiment(domain, domain, name, ablation, seed)
         target = save and options.writable(save)
         trained = load_system(experiment, Materials(profile))
@@ -241,13 +237,11 @@ def experiment(
     Results are in reports/<profile>: predictions.parquet, a row an experiment and
     clip, and run.json. A killed training resumes.
     """
-    from drcap.environment import hush
     from drcap.experiments import run
     from drcap.experiments.grid import named
     from drcap.experiments.materials import Materials
     from drcap.experiments.results import read_facts
 
-    hush()
     experiments = [named(name) for name in names or ()]
     trainings = [named(name) for name in train or ()]
     folder = options.writable(reports / profile)
