@@ -1,11 +1,13 @@
 # Two commands do all their own set-up: `make reproduce` and `make test`.
 # `make help` lists the rest. Python, profile, seeds and a part may be given:
 #     make reproduce PYTHON=python3.12 PROFILE=smoke SEEDS="0 1 2" ONLY=table3
+# SPICE=0 leaves out what SPICE needs: 0.4 GB of other licences.
 
 PYTHON ?= python3
 PROFILE ?= demo
 SEEDS ?= 0
 ONLY ?=
+SPICE ?= 1
 CORES ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu)
 
 VENV := .venv
@@ -24,7 +26,7 @@ MEMORY ?= $(shell $(BIN)/python -c "from drcap.doctor import memory_facts; \
     print(int(1024 * memory_facts()['available_gib']))" 2>/dev/null || echo 8000)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup reproduce test test-graph test-all lint notebooks bench clean
+.PHONY: help setup reproduce test test-graph test-all lint notebooks site bench clean
 .DELETE_ON_ERROR:
 
 help:  ## list what can be made
@@ -44,6 +46,8 @@ $(READY): pyproject.toml constraints.txt requirements-no-deps.txt
 	@touch $@
 
 reproduce: setup  ## run what is stale of the run graph; fills reports/$(PROFILE)
+	@for group in $(if $(filter 0,$(SPICE)),,spice) judge; do \
+	    $(BIN)/drcap assets fetch $$group || echo "It goes on without $$group."; done
 	# No lock: a killed run would leave it behind, and every file is placed whole.
 	$(IN_VENV) snakemake --cores $(CORES) --resources gpu=1 mem_mb=$(MEMORY) \
 	    --config profile=$(PROFILE) seeds='"$(SEEDS)"' only='"$(ONLY)"' \
@@ -63,6 +67,9 @@ lint: $(READY)  ## check style and format
 
 notebooks: reproduce  ## keep the outputs of that run in notebooks/
 	$(BIN)/python -m workflow publish reports/$(PROFILE)/notebooks
+
+site: setup  ## render notebooks, docs and reports as a site in build/site
+	$(BIN)/python site/build.py --profile $(PROFILE)
 
 bench: setup  ## measure speed and memory beside plain references
 	set -e; for benchmark in $(filter-out %/scale.py,$(wildcard benchmarks/*.py)); do \

@@ -19,7 +19,7 @@ sys.path.insert(0, str(workflow.basedir))  # for whoever calls from another fold
 
 from snakemake.logging import logger
 
-from drcap.experiments.grid import TABLES
+from drcap.experiments.grid import SEEN, TABLES
 from workflow import graph, progress
 
 PLAN = graph.plan(config)  # an unknown profile or part stops here
@@ -34,10 +34,10 @@ LOGGED = "2>&1 | tee {log:q}"  # on the terminal and kept
 LAUNCH = os.environ.get("LAUNCH", "python -m")
 GPUS = graph.gpus()  # of a job: 1 where torch sees a GPU
 MEMORY = graph.MEMORY.get(PLAN.profile, 32_000)  # MB of a job that loads models
-# of jobs that use all cores; in smoke, most of a job is its start, and two can share
-THREADS = 1 if PLAN.profile == "smoke" else workflow._cores or 8
+# of jobs that use all cores; others take one thread, as two jobs at once are faster than
+# one with two threads; in smoke, most of a job is its start
+THREADS = 1 if PLAN.small else workflow._cores or 8
 FIRST = 1_000  # priority of what most of the rest waits for
-
 if workflow.is_main_process:
     progress.follow(workflow, PLAN, logger)
 shell.prefix("set -o pipefail; export TQDM_MININTERVAL=10; ")
@@ -50,20 +50,17 @@ rule all:
         [MADE / f"{name}.txt" for name in PLAN.tables],
         [f"{REPORTS}/notebooks/{name}.ipynb" for name in PLAN.notebooks],
         [] if PLAN.only else f"{REPORTS}/summary.md",
-    message: f"Results: {REPORTS}/"
 
 rule assets:
     input: "drcap/assets/assets.toml"
     output: CACHE / "assets.txt"
     log: f"{LOGS}/assets.log"
-    message: "Weights and data (log: {log})"
     shell: f"drcap assets fetch {LOGGED} && drcap assets list > {{output:q}}"
 
 rule datastore:
     input: rules.assets.output, CHECKPOINTS
     output: CACHE / f"datastore-{PLAN.profile}.json"
     log: f"{LOGS}/datastore.log"
-    message: "Datastore of AudioCaps' captions (log: {log})"
     threads: THREADS
     resources: gpu=GPUS, mem_mb=MEMORY
     priority: 3 * FIRST
@@ -73,7 +70,6 @@ rule corpora:
     input: rules.assets.output, graph.code("drcap/data/", "soundscapes/"), PLAN.prepared
     output: CACHE / f"corpora-{PLAN.profile}.txt"
     log: f"{LOGS}/corpora.log"
-    message: "Corpora (log: {log})"
     threads: THREADS
     resources: mem_mb=MEMORY
     priority: FIRST
@@ -83,7 +79,6 @@ rule clap:
     input: rules.corpora.output, graph.code("drcap/clap/")
     output: CLAP
     log: f"{LOGS}/clap-seed-{{seed}}.log"
-    message: "CLAP model (log: {log})"
     threads: THREADS
     resources: gpu=GPUS, mem_mb=MEMORY
     priority: FIRST
@@ -91,15 +86,16 @@ rule clap:
         f"{LAUNCH} drcap.cli train clap {OPTIONS} --seed {{wildcards.seed}}"
         " 2>&1 >{output:q} | tee {log:q}"
 
-rule space:
-    input: CLAP.format(seed=0), graph.code("drcap/retrieval/", "drcap/joint_space")
-    output: MADE / "space-{system}.json"
-    log: f"{LOGS}/space-{{system}}.log"
-    message: "Embeddings, datastore and retrieval of {wildcards.system} (log: {log})"
-    threads: THREADS
-    resources: gpu=GPUS, mem_mb=MEMORY
-    priority: FIRST
-    shell: f"python -m workflow space {{wildcards.system}} {{output:q}} {OPTIONS} {LOGGED}"
+for system in ("drcap", SEEN):
+    rule:
+        name: f"space_{system}"
+        input: CLAP.format(seed=0), graph.code("drcap/retrieval/", "drcap/joint_space")
+        output: MADE / f"space-{system}.json"
+        log: f"{LOGS}/space-{system}.log"
+        threads: THREADS if system == "drcap" else 1  # beside the ablations' jobs
+        resources: gpu=GPUS, mem_mb=MEMORY
+        priority: FIRST
+        shell: f"python -m workflow space {system} {{output:q}} {OPTIONS} {LOGGED}"
 
 for place, batch in enumerate(PLAN.batches):
     rule:
@@ -110,10 +106,8 @@ for place, batch in enumerate(PLAN.batches):
         output: PLAN.captions(batch.experiments), touch(PLAN.captioned(batch))
         params: batch.options
         log: f"{LOGS}/{batch.name}.log"
-        message: f"Captioner and captions, {batch.name} (log: {{log}})"
-        threads: 1  # two at once are faster than one with two threads
         resources: gpu=GPUS, mem_mb=MEMORY
-        priority: FIRST - 1 - place
+        priority: FIRST * (2 if PLAN.is_early(batch) else 1) - 1 - place
         shell: f"drcap experiment {{params}} --captions-only {OPTIONS} {LOGGED}"
 
 for scoring, experiments in PLAN.scorings.items():
@@ -125,9 +119,7 @@ for scoring, experiments in PLAN.scorings.items():
             experiments=" ".join(each.name for each in experiments),
             lacking=graph.lacking_metrics(),  # a metric that has become available
         log: f"{LOGS}/scores_{scoring}.log"
-        message: f"Scores, {scoring} (log: {{log}})"
-        threads: 1
-        resources: mem_mb=MEMORY
+        resources: mem_mb=max(MEMORY, graph.SPICE)
         priority: 2 * FIRST
         shell: f"python -m workflow scores {{params.experiments}} {OPTIONS} {LOGGED}"
 
@@ -139,7 +131,6 @@ rule table:
         multiext(f"{REPORTS}/tables/{{table}}", ".csv", ".md"), touch(MADE / "{table}.txt")
     params: " ".join(f"--seeds {seed}" for seed in PLAN.seeds)
     log: f"{LOGS}/{{table}}.log"
-    message: "{output[1]} (log: {log})"
     resources: mem_mb=1_000
     wildcard_constraints: table="|".join(TABLES)
     priority: 2 * FIRST
@@ -149,17 +140,16 @@ for notebook in PLAN.notebooks:
     rule:
         name: f"notebook_{notebook}"
         input:
-            rules.datastore.output if notebook < "05" else [],
+            [] if "05" <= notebook < "13" else rules.datastore.output,
             CLAP.format(seed=SEED) if "01" <= notebook < "03" else [],
             PLAN.needs(notebook), graph.code("drcap/", "soundscapes/"), CHECKPOINTS,
             notebook=f"notebooks/{notebook}.ipynb",
         output: graph.outputs(notebook, REPORTS), notebook=f"{REPORTS}/notebooks/{notebook}.ipynb"
         params: PLAN.parameters(notebook)
         log: f"{LOGS}/{notebook}.log"
-        message: "{input.notebook} (log: {log})"
-        threads: THREADS if notebook.startswith("00") else 1
+        threads: THREADS if notebook in graph.FIRST else 1
         resources: gpu=GPUS, mem_mb=MEMORY
-        priority: 3 * FIRST if notebook.startswith("00") else graph.priority(notebook)
+        priority: 3 * FIRST if notebook in graph.FIRST else graph.priority(notebook)
         shell:
             "python -m workflow notebook {input.notebook:q} {output.notebook:q} {params}"
             " --log {log:q}"
@@ -168,5 +158,4 @@ rule report:
     input: PLAN.results, PLAN.written, "workflow/summary.py", "workflow/costs.py"
     output: [f"{REPORTS}/{name}" for name in ("summary.md", "costs.md", "costs.csv")]
     log: f"{LOGS}/report.log"
-    message: "{output} (log: {log})"
     shell: f"python -m workflow summary {REPORTS} {LOGGED}"

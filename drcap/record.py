@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 
 import psutil
 
@@ -54,6 +55,7 @@ def run_record(
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
         "seconds": round(time.time() - started, 1),
+        "peak_memory_gib": _peak_memory(),
         "git": git_state(paths.REPOSITORY),
         "seed": seed,
         "config": config,
@@ -141,12 +143,23 @@ def git_state(folder: Path) -> dict | None:
     """Return the commit that `folder` stands at and whether tracked files differ."""
     if not (folder / ".git").exists():  # a repository further up is not this project's
         return None
-    commit = _git(folder, "rev-parse", "HEAD")
     # a run renews reports/, which says nothing about the code that ran
-    status = _git(
-        folder, "status", "--porcelain", "--untracked-files=no", "--", ".", ":!reports"
+    options = (
+        "--porcelain=v2",
+        "--branch",
+        "--untracked-files=no",
+        "--",
+        ".",
+        ":!reports",
     )
-    return commit and {"commit": commit, "changed": bool(status)}
+    command = ["git", "-C", str(folder), "status", *options]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    header, *_, last = done.stdout.splitlines()  # "# branch.oid COMMIT", then changes
+    commit = header.split()[-1]
+    return {"commit": commit, "changed": not last.startswith("#")}
 
 
 def digests(path: Path) -> str | dict[str, str]:
@@ -173,6 +186,12 @@ def machine() -> dict:
     }
 
 
+def _peak_memory() -> float:
+    """Return the most memory that this process has held so far."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return round(getrusage(RUSAGE_SELF).ru_maxrss * unit / 2**30, 2)
+
+
 def _cpu_name() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -180,15 +199,6 @@ def _cpu_name() -> str:
         return platform.processor()
     names = [line.split(":", 1)[1].strip() for line in lines if "model name" in line]
     return names[0] if names else platform.machine()
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    command = ["git", "-C", str(folder), *arguments]
-    try:
-        result = subprocess.run(command, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return result.stdout.strip()
 
 
 def _version(package: str) -> str | None:

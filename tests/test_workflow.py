@@ -32,8 +32,9 @@ NOTEBOOK_RULES = [f"notebook_{name}" for name in NOTEBOOKS]
 PLAN = graph.plan({})
 CAPTIONS = sorted(f"captions_{batch.name}" for batch in PLAN.batches)
 SCORES = ["scores_ablations", "scores_rest"]
+SPACES = ["space_drcap", "space_drcap_seen"]
 RULES = sorted(
-    [*("assets", "clap", "corpora", "datastore"), *CAPTIONS, *SCORES, "space", "table"]
+    [*("assets", "clap", "corpora", "datastore"), *CAPTIONS, *SCORES, *SPACES, "table"]
     + [*NOTEBOOK_RULES, "report"]
 )
 
@@ -131,9 +132,9 @@ def test_what_is_done_is_not_done_again(finished):
     ("changed", "stale", "fresh"),
     [
         ("notebooks/03_text_only_training.ipynb", {"report"}, {*SCORES, "table"}),
-        ("drcap/projection.py", {*CAPTIONS, "table", *NOTEBOOK_RULES}, {"space"}),
-        ("drcap/evaluation/metrics.py", {*SCORES, "table"}, {*CAPTIONS, "space"}),
-        ("soundscapes/dsp.py", {"corpora", "clap", "space", *CAPTIONS}, {"assets"}),
+        ("drcap/projection.py", {*CAPTIONS, "table", *NOTEBOOK_RULES}, {*SPACES}),
+        ("drcap/evaluation/metrics.py", {*SCORES, "table"}, {*CAPTIONS, *SPACES}),
+        ("soundscapes/dsp.py", {"corpora", "clap", *SPACES, *CAPTIONS}, {"assets"}),
         ("drcap/plots/style.py", {*NOTEBOOK_RULES, "report"}, {*SCORES, "table"}),
         ("drcap/cli/machine.py", set(), {*RULES}),
     ],
@@ -170,21 +171,22 @@ def test_one_table_needs_its_own_experiments_alone(copy):
         "corpora",
         "clap",
         *CAPTIONS,
-        "space",
+        "space_drcap",
         "scores_ablations",
         "table",
     }
     assert len({*jobs} & {*CAPTIONS}) == 4
-    assert jobs["space"] == jobs["table"] == 1
+    assert jobs["space_drcap"] == jobs["table"] == 1
 
 
 def test_seeds_and_profiles_are_experiments_of_their_own(finished):
     jobs = Counter(job.name for job in finished.jobs(force=True, seeds="0 1"))
-    assert (jobs["clap"], jobs["space"]) == (1, 2)  # one CLAP model for all seeds
+    assert [jobs[name] for name in ("clap", *SPACES)] == [1, 1, 1]  # for all seeds
     plan = graph.plan({"seeds": "0 1"})
     assert {*table_experiments(seeds=(0, 1))} <= {*plan.experiments}
-    second = [each.training for each in plan.experiments if each.seed == 1]
-    assert {f"captions_{each.name}" for each in second} <= {*jobs}
+    assert {f"captions_{batch.name}" for batch in plan.batches} <= {*jobs}
+    trained = {each for batch in plan.batches for each in batch.trainings}
+    assert {each.training for each in plan.experiments} <= trained
     in_smoke = {"captions_trained_on_ac", "captions_trained_on_cl"}
     expected = {*RULES} - {"assets", *CAPTIONS, *SCORES} | in_smoke | {"scores_rest"}
     assert {*finished.pending(profile="smoke")} == expected
@@ -271,10 +273,10 @@ def test_a_notebook_writes_what_its_text_says(monkeypatch):
 
 def test_a_job_takes_memory_and_a_gpu_where_torch_sees_one(finished, monkeypatch):
     resources = {job.name: job.resources for job in finished.jobs(profile="smoke")}
-    heavy = {"clap", "space", "scores_rest", "captions_trained_on_ac"}
-    heavy |= {*NOTEBOOK_RULES}
+    heavy = {"clap", "space_drcap", "captions_trained_on_ac", *NOTEBOOK_RULES}
     assert {resources[name]["mem_mb"] for name in heavy} == {graph.MEMORY["smoke"]}
-    assert resources["table"]["mem_mb"] < graph.MEMORY["smoke"]
+    table, scores = (resources[name]["mem_mb"] for name in ("table", "scores_rest"))
+    assert table < graph.MEMORY["smoke"] < scores == graph.SPICE
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setenv("GPUS", "")
     monkeypatch.delenv("GPUS")

@@ -12,6 +12,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from drcap import paths
 from workflow.__main__ import main
 from workflow.notebooks import (
+    INJECTED,
     LARGEST,
     WIDGET,
     NotebookError,
@@ -157,6 +158,15 @@ def test_outputs_are_those_of_the_run_and_cells_those_of_the_source(run, tmp_pat
     assert source.stat().st_mtime_ns == before  # the graph must not run it again
     assert [cell.execution_count for cell in code_cells(source)] == [1, 2]
     assert code_cells(source)[-1].outputs[0].text == "0\n"
+    made = nbformat.read(copies / "plain.ipynb", as_version=4)
+    made.cells = [cell for cell in made.cells if cell.id != INJECTED]
+    made.cells[1].source = "seeds: list = [0]  # of the captioners"
+    nbformat.write(made, tmp_path / "seeded.ipynb")
+    given = new_code_cell("# Parameters\nseeds = [0, 1]", metadata={"tags": [INJECTED]})
+    made.cells.insert(2, given)
+    nbformat.write(made, copies / "seeded.ipynb")
+    cell = published(tmp_path / "seeded.ipynb", copies / "seeded.ipynb").cells[1]
+    assert cell.source == "seeds: list = [0, 1]  # of the captioners"
     with pytest.raises(NotebookError, match="run with seed = 7, not 0"):
         published(run / "noisy.ipynb", run / "first.ipynb")
     write_notebook(tmp_path / "plain.ipynb", "print('changed')")

@@ -15,7 +15,8 @@ from drcap.record import machine
 
 GROWTH = paths.REPORTS / "benchmarks" / "growth" / "result.csv"
 KINDS = {  # a job's name begins so -> what it does
-    "datastore": "datastore of the ten recordings",
+    "assets": "weights and data fetched",
+    "datastore": "AudioCaps' captions embedded, for the ten recordings",
     "corpora": "procedural corpora",
     "clap": "CLAP trained",
     "space": "embeddings and retrieval",
@@ -23,12 +24,19 @@ KINDS = {  # a job's name begins so -> what it does
     "scores": "captions scored",
     "table": "tables written",
     "notebook": "notebooks",
+    "report": "summary.md",
+    "all": "done",
 }
 
 
 def job_name(job) -> str:
     """Name a job of Snakemake's: its rule, then its wildcards."""
     return "_".join([job.rule.name, *map(str, job.wildcards)])
+
+
+def kind(name: str) -> str:
+    """Say what a job does."""
+    return next((text for start, text in KINDS.items() if name.startswith(start)), name)
 
 
 def keep(made: Path, name: str, **facts: float) -> None:
@@ -70,8 +78,7 @@ def write_costs(reports: Path, made: Path) -> None:
     write_text(reports / "costs.csv", jobs[["seconds", "threads", "speed"]].to_csv())
     ended_before = jobs["ended"].cummax().shift(fill_value=0.0)
     elapsed = (jobs["ended"] - jobs["began"].clip(ended_before)).clip(0.0).sum()
-    kinds = jobs.index.str.extract(rf"^({'|'.join(KINDS)})", expand=False).map(KINDS)
-    groups = jobs.groupby(kinds.fillna("the rest"), sort=False)["seconds"]
+    groups = jobs.groupby(kind, sort=False)["seconds"]  # by the job's name
     rows = groups.agg(["count", "sum", "max"]).astype(int)
     rows.columns = ["jobs", "seconds", "of the longest"]
     here = machine()

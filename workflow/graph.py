@@ -22,9 +22,11 @@ from drcap.experiments.grid import (
     row_experiment,
     table_experiments,
 )
+from drcap.systems import SYSTEMS
 
 FOLDER = paths.REPOSITORY / "notebooks"
 NOTEBOOKS = [path.stem for path in sorted(FOLDER.glob("*.ipynb"))]  # in reading order
+FIRST = ("00_quickstart",)  # run before all else
 EARLY = ("table3_ablation_in_domain", "table4_ablation_cross_domain")  # scored first
 PAIRS = (("ac", "ac"), ("ac", "cl"))  # in-domain, cross-domain
 READS = {  # notebook -> the tables whose experiments it reads, or rows beside DRCap's
@@ -38,10 +40,16 @@ READS = {  # notebook -> the tables whose experiments it reads, or rows beside D
     "11_baselines": ("table1_in_domain", "table2_cross_domain", "table_shared_lm"),
     "12_report": tuple(TABLES),
 }
-RANGES = ("range 0.65-0.75", "range 0.85-0.95")  # trained for notebook 06
+EXTRA = {  # notebook -> ablations that are trained for its sweeps alone
+    "06_ablation_similarity_selection": (
+        *("range 0.65-0.75", "range 0.85-0.95", "w/o SS, own caption excluded"),
+    ),
+    "10_ablation_target_domain": ("w/o TD in training, too",),
+}
 LONGEST = ("01", "03", "06", "09", "11")  # notebooks that start before the others
 UNUSED = ("drcap/cli/", "drcap/doctor.py", "drcap/estimate.py")  # by the notebooks
 MEMORY = {"smoke": 2_500, "demo": 5_000}  # MB that a job takes; other profiles: more
+SPICE = 4_000  # MB that scoring takes at least
 
 
 @dataclass(frozen=True)
@@ -86,13 +94,15 @@ class Plan:
 
         In smoke, to start a job takes longer than its work.
         """
-        ranges = "06_ablation_similarity_selection" in self.notebooks
         trainings = [each.training for each in self.experiments]
+        trainings += [each for name in self.notebooks for each in self.extra(name)]
         jobs: dict[str, list[Experiment]] = {}
-        for each in dict.fromkeys([*trainings, *(self.ranges() if ranges else ())]):
+        for each in dict.fromkeys(trainings):
             name = re.sub(r"\W", "_", each.name)  # names a rule
             if self.small:
                 name = f"trained_on_{each.train}"
+            elif SYSTEMS[each.system].setting == "floor":
+                name = f"floors_{each.train}"
             jobs.setdefault(name, []).append(each)
         batches = []
         for name, made in jobs.items():
@@ -103,8 +113,11 @@ class Plan:
     def _place(self, batch: Batch) -> tuple[bool, int, bool]:
         """Place those of EARLY first; in either part, those that caption most."""
         without_captions = all(each.ablation == "w/o RAG" for each in batch.trainings)
-        late = not {*batch.experiments} & {*self.scorings.get("ablations", ())}
-        return late, -len(batch.experiments), without_captions
+        return not self.is_early(batch), -len(batch.experiments), without_captions
+
+    def is_early(self, batch: Batch) -> bool:
+        """Tell whether a batch captions for the first job that scores."""
+        return not {*batch.experiments}.isdisjoint(self.scorings.get("ablations", ()))
 
     @property
     def small(self) -> bool:
@@ -120,9 +133,12 @@ class Plan:
         jobs["rest"] = [each for each in self.experiments if each not in first]
         return {name: experiments for name, experiments in jobs.items() if experiments}
 
-    def ranges(self) -> list[Experiment]:
-        """Return the trainings of notebook 06 beyond those of its experiments."""
-        return [Experiment(ablation=name, seed=self.seeds[0]) for name in RANGES]
+    def extra(self, notebook: str) -> list[Experiment]:
+        """Return what a notebook trains beyond the experiments that it reads."""
+        seed = self.seeds[0]
+        return [
+            Experiment(ablation=name, seed=seed) for name in EXTRA.get(notebook, ())
+        ]
 
     def read_by(self, notebook: str) -> list[Experiment]:
         """Return the experiments whose scores a notebook reads."""
@@ -159,13 +175,9 @@ class Plan:
 
     def needs(self, notebook: str) -> list[Path]:
         """Return what says that a notebook's scores and trainings are there."""
-        files = self.scored(self.read_by(notebook))
-        if notebook == "06_ablation_similarity_selection":
-            ranges = {*self.ranges()}
-            files += [
-                self.captioned(b) for b in self.batches if {*b.trainings} & ranges
-            ]
-        return files
+        trained = {*self.extra(notebook)}
+        jobs = [batch for batch in self.batches if trained & {*batch.trainings}]
+        return self.scored(self.read_by(notebook)) + [*map(self.captioned, jobs)]
 
     @property
     def written(self) -> list[str]:

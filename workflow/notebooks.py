@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import re
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -94,7 +93,7 @@ def execute(
         raise NotebookError(
             f"{source}: unknown parameter '{unknown[0]}'; known are {', '.join(known)}"
         )
-    with _logging_to(log, source.stem), patch.dict(os.environ, ENVIRONMENT):
+    with _logging_to(log), patch.dict(os.environ, ENVIRONMENT):
         executed = cleaned(_run(source, parameters, log))
     if faults := problems(executed):
         raise NotebookError(f"{source}: has {'; '.join(faults)}: see {log}")
@@ -135,33 +134,17 @@ def _run(source: Path, parameters: dict, log: Path) -> NotebookNode:
 
 
 @contextmanager
-def _logging_to(path: Path, name: str) -> Iterator[None]:
+def _logging_to(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     logger = logging.getLogger("papermill")
-    handlers = [logging.FileHandler(path, "w", encoding="utf-8"), _ProgressBars(name)]
+    handler = logging.FileHandler(path, "w", encoding="utf-8")
     logger.setLevel(logging.INFO)
-    for handler in handlers:
-        logger.addHandler(handler)
+    logger.addHandler(handler)
     try:
         yield
     finally:
-        for handler in handlers:
-            logger.removeHandler(handler)
-            handler.close()
-
-
-class _ProgressBars(logging.Handler):
-    """Shows the latest state of the notebook's progress bars on stderr, as lines."""
-
-    def __init__(self, name: str):
-        super().__init__()
-        self.name = name
-
-    def emit(self, record: logging.LogRecord) -> None:
-        text = record.getMessage()
-        states = [state for state in re.split(r"[\r\n]", text) if state.strip()]
-        if "\r" in text and states:
-            print(f"{self.name}: {states[-1]}", file=sys.stderr, flush=True)
+        logger.removeHandler(handler)
+        handler.close()
 
 
 def cleaned(executed: NotebookNode) -> NotebookNode:
@@ -228,8 +211,8 @@ def publish(
 def published(source: Path, copy: Path) -> NotebookNode:
     """Return the executed copy as if it had been run without parameters.
 
-    Raises NotebookError if its parameters are not the defaults, or its cells not the
-    source's; FileNotFoundError if there is no copy.
+    Its seeds become the notebook's own. Raises NotebookError if other parameters are
+    not the defaults, or its cells not the source's; FileNotFoundError without a copy.
     """
     made, plain = (nbformat.read(path, nbformat.NO_CONVERT) for path in (copy, source))
     given = [c for c in made.cells if INJECTED in c.metadata.get("tags", [])]
@@ -239,7 +222,14 @@ def published(source: Path, copy: Path) -> NotebookNode:
     defaults = _defaults(source)
     for line in "\n".join(cell.source for cell in given).splitlines():
         name, equals, value = line.partition(" = ")
-        if equals and value != (default := defaults[name]["default"]):
+        if name == "seeds":
+            [cell] = (
+                c for c in made.cells if "parameters" in c.metadata.get("tags", [])
+            )
+            cell.source = re.sub(
+                r"(?m)^(seeds\b.*?= )\[.*?\]", rf"\1{value}", cell.source
+            )
+        elif equals and value != (default := defaults[name]["default"]):
             raise NotebookError(f"{copy}: run with {line}, not {default}")
     code = [cell for cell in made.cells if cell.cell_type == "code"]
     for count, cell in enumerate(code, 1):

@@ -5,6 +5,7 @@ the estimate.
 """
 
 import logging
+import re
 import sys
 import time
 from pathlib import Path
@@ -17,7 +18,8 @@ REPLACED = {  # Snakemake's own lines about the same
     *(LogEvent.RUN_INFO, LogEvent.JOB_INFO, LogEvent.JOB_STARTED, LogEvent.SHELLCMD),
     *(LogEvent.JOB_FINISHED, LogEvent.PROGRESS, LogEvent.RESOURCES_INFO),
 }
-TRUSTED = 120  # core-seconds of ended jobs from which on they correct the estimate
+CHATTER = ("Select jobs to execute", "Execute ", "Touching output file")
+TRUSTED = 100  # core-seconds of ended jobs from which on they correct the estimate
 
 
 class Progress(logging.Handler):
@@ -37,12 +39,14 @@ class Progress(logging.Handler):
             self._begin()
         elif event == LogEvent.JOB_INFO and record.jobid in self.waiting:
             self.running[record.jobid] = time.time()
-            self._say(f"[{self._state()}] {record.rule_msg or record.rule_name}")
+            name = costs.job_name(self.waiting[record.jobid])
+            logs = ", ".join(record.log)
+            self._say(f"[{self._state()}] {name}: {costs.kind(name)} (log: {logs})")
         elif event == LogEvent.JOB_FINISHED and record.job_id in self.running:
             self._end(record.job_id)
 
     def _begin(self) -> None:
-        self.started, self.speed = time.time(), costs.core_speed()
+        self.started, self.speed = time.time(), round(costs.core_speed(), -9)
         self.waiting = {job.jobid: job for job in self.workflow.dag.needrun_jobs()}
         self.count = len(self.waiting)
         self.expected = costs.expected(Path(self.plan.reports), self.speed)
@@ -78,7 +82,9 @@ class Progress(logging.Handler):
         return total / self.workflow.cores
 
     def _reckoned(self, job) -> float:
-        return self.expected.get(costs.job_name(job), 0.0)
+        name = costs.job_name(job)
+        same = re.sub(r"seed_\d+", "seed_0", name)  # takes what another seed takes
+        return self.expected.get(name) or self.expected.get(same, 0.0)
 
     def _state(self) -> str:
         step = self.count - len(self.waiting) + len(self.running)
@@ -94,7 +100,10 @@ def follow(workflow, plan, logger: logging.Logger) -> None:
     """Let `Progress` speak in Snakemake's place, but for errors and dry runs."""
 
     def rest(record: logging.LogRecord) -> bool:
-        return workflow.dryrun or getattr(record, "event", None) not in REPLACED
+        replaced = getattr(record, "event", None) in REPLACED
+        return (
+            workflow.dryrun or not replaced and not str(record.msg).startswith(CHATTER)
+        )
 
     for handler in logger.handlers:
         handler.addFilter(rest)
