@@ -4,14 +4,14 @@ python -m workflow readme
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from math import nan
 
 import pandas as pd
 
 from drcap import paths
 from drcap.atomic import write_text
-from drcap.evaluation.metrics import SBERT_SIM
 from drcap.experiments.results import paper_score
 from drcap.retrieval.index import INDEXES
 from workflow.real import SHARE
@@ -25,6 +25,7 @@ PAPER_ROWS = {
     "w/o RAG": "paper: DRCap w/o RAG",
     "w/o PD": "paper: DRCap w/o PD",
 }
+HEADLINE = ("human captions, leave-one-out", "DRCap", "DRCap, mbr", "paper: DRCap")
 DEMO = paths.REPORTS / "demo" / "tables"
 ABLATIONS = {  # the demo's table -> what it measures, ours and the paper's
     "table3_ablation_in_domain": ("in-domain, scapes-ac", "AudioCaps"),
@@ -46,20 +47,26 @@ def demo_table() -> str:
     return _markdown(frame)
 
 
-def real_table() -> str:
+def example_table() -> str:
+    """Return a recording of notebook 00 with its caption, as Markdown."""
+    captions = pd.read_csv(DEMO / "quickstart_captions.csv", index_col="file")
+    return _markdown(captions.loc[["dog.mp3"]].iloc[:, :2], "recording")
+
+
+def real_table(rows: Sequence[str] = (), metrics: Sequence[str] = ()) -> str:
     """Return the scores on real recordings as Markdown: people, ours, the paper's rows.
 
-    In brackets: 95 % intervals over clips.
+    rows, metrics : those shown, else all; in brackets: 95 % intervals over clips
     """
     ours = pd.read_csv(REAL, index_col="system", na_values="n/a")
     columns = {}
-    for metric, title in REAL_COLUMNS.items():
+    for metric in metrics or REAL_COLUMNS:
         paper = {label: _of_paper(row, metric) for row, label in PAPER_ROWS.items()}
         cells = ours.apply(_bounded, axis=1, metric=metric)
-        columns[title] = pd.concat([cells, pd.Series(paper)])
+        columns[REAL_COLUMNS[metric]] = pd.concat([cells, pd.Series(paper)])
     columns["of human CIDEr-D"] = (100 * ours[SHARE]).map("{:.0f} %".format)
-    frame = pd.DataFrame(columns).loc[[*ours.index, *PAPER_ROWS.values()]].fillna("")
-    return _markdown(frame)
+    frame = pd.DataFrame(columns).fillna("")
+    return _markdown(frame.loc[[*(rows or (*ours.index, *PAPER_ROWS.values()))]])
 
 
 def zero_shot_table() -> str:
@@ -70,7 +77,8 @@ def zero_shot_table() -> str:
         paper = {row: paper_score("I", row, "ac", "ac", metric) for row in lines.index}
         columns[COLUMNS[metric]] = 100 * lines[metric]
         columns[f"paper, {COLUMNS[metric]}"] = pd.Series(paper)
-    columns["SBERT similarity"] = 100 * lines[SBERT_SIM]
+    [similarity] = lines.filter(like="sbert_sim")
+    columns["SBERT similarity"] = 100 * lines[similarity]
     return _markdown(_rounded(pd.DataFrame(columns).loc[lines.index]))
 
 
@@ -101,6 +109,8 @@ def scale_table() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "demo": demo_table,
+    "example": example_table,
+    "headline": partial(real_table, HEADLINE, ("meteor", "cider_d", "spice")),
     "real": real_table,
     "zero-shot": zero_shot_table,
     "scale": scale_table,
