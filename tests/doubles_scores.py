@@ -24,10 +24,10 @@ def scores_at(level, noise=0.02, seed=0, metrics=METRICS):
     return Scores(CLIPS, corpus | dict.fromkeys(lacking), per_clip, lacking)
 
 
-def grid_of(levels, **options):
+def grid_of(levels, shift=0, **options):
     """Results of DRCap, at level 0.2, and of ablations on Tables III and IV."""
     return {
-        row_experiment(row, *pair): scores_at(level, seed=seed, **options)
+        row_experiment(row, *pair): scores_at(level, seed=shift + seed, **options)
         for pair in PAIRS.values()
         for seed, (row, level) in enumerate({"DRCap": 0.2, **levels}.items())
     }

@@ -72,7 +72,8 @@ def test_each_table_has_the_papers_rows_in_its_order():
 def test_a_table_needs_each_of_its_cells_once_a_seed():
     for name, table in TABLES.items():
         cells = table_experiments([name], seeds=(0, 1))
-        assert len(cells) == 2 * len(table.pairs) * len(table.rows)
+        without = 2 if table.number == "S" else 0  # ZerAuCap across domains
+        assert len(cells) == 2 * (len(table.pairs) * len(table.rows) - without)
         assert {each.seed for each in cells} == {0, 1}
     assert row_experiment("w/o TD", "ac", "cl") in table_experiments()
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from drcap.assets import asset_path
-from drcap.errors import MetricError
+from drcap.errors import AssetError, MetricError
 from drcap.evaluation import engine, java, metrics
 from drcap.evaluation.metrics import METRICS, SBERT_SIM, score, score_systems
 
@@ -183,9 +183,23 @@ def test_what_is_not_installed_costs_only_the_metrics_that_need_it(
     assert scores.corpus == dict.fromkeys(METRICS)
     fix = "run `drcap assets fetch caption-metrics`"
     assert fix in scores.unavailable["meteor"] and fix in scores.unavailable["bleu_4"]
-    assert "drcap assets fetch all-minilm-l6-v2" in scores.unavailable[SBERT_SIM]
+    assert "run `drcap assets fetch judge`" in scores.unavailable[SBERT_SIM]
     for name in ("spice", "spider", "fense", "fer"):
         assert "run `drcap assets fetch " in scores.unavailable[name]
+
+
+def test_shuffled_captions_score_nothing_and_one_caption_for_all_what_it_did(
+    plain_tokens,
+):
+    references = [["a dog barks"], ["rain falls"], ["people talk loudly"], ["wind"]]
+    own = [texts[0] for texts in references]
+    names = ["cider_d", "cider_d_shuffled"]
+    heard = score(own, references, names).corpus
+    assert heard["cider_d"] > 1 and heard["cider_d_shuffled"] == 0
+    deaf = score(["a dog barks"] * 4, references, names).corpus
+    assert deaf["cider_d"] == deaf["cider_d_shuffled"] > 0
+    with pytest.raises(MetricError, match="cider_d_shuffled: CIDEr-D needs at least"):
+        score(["a dog"], [["a dog"]], ["cider_d_shuffled"])
 
 
 def test_spider_is_the_mean_of_cider_d_and_spice(plain_tokens, monkeypatch):
@@ -286,22 +300,29 @@ def test_a_reference_without_words_is_named(monkeypatch):
         score(["a dog", "rain"], [["a dog"], ["rain", "..."]], ["rouge_l"])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("example", EXAMPLES)
-def test_the_published_examples_have_their_known_scores(example):
+def published(example):
+    """The candidates and references of one of aac-metrics' example files."""
     path = asset_path("aac-metrics-examples") / f"{example}.csv"
     table = pd.read_csv(path, keep_default_na=False)  # some candidates are empty
     references = table[[f"caption_{n}" for n in range(1, 6)]].to_numpy().tolist()
-    scores = score(table["caption_predicted"].tolist(), references, EXAMPLES[example])
+    return table["caption_predicted"].tolist(), references
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_published_examples_have_their_known_scores(example):
+    candidates, references = published(example)
+    scores = score(candidates, references, EXAMPLES[example])
     assert scores.corpus == pytest.approx(EXAMPLES[example], abs=6e-5)
-    assert {len(values) for values in scores.per_clip.values()} == {len(table)}
+    assert {len(values) for values in scores.per_clip.values()} == {len(candidates)}
 
 
 @pytest.mark.slow
 def test_every_metric_but_those_of_optional_assets_has_a_value():
     scores = score(CANDIDATES, MULT_REFERENCES)
     assert list(scores.corpus) == list(METRICS)
-    assert scores.unavailable.keys() <= {*metrics.WITH_SPICE, "fense", "fer"}
+    optional = {*metrics.WITH_SPICE, "fense", "fer", SBERT_SIM}
+    assert scores.unavailable.keys() <= optional
     for reason in scores.unavailable.values():
         assert "run `drcap assets fetch " in reason
     computed = METRICS.keys() - scores.unavailable.keys()
@@ -309,11 +330,20 @@ def test_every_metric_but_those_of_optional_assets_has_a_value():
     assert all(len(scores.per_clip[name]) == 3 for name in computed)
 
 
+@pytest.fixture
+def judge():
+    """The folder of the sentence encoder that judges; skips where it is not fetched."""
+    try:
+        return asset_path("all-mpnet-base-v2")
+    except AssetError as error:
+        pytest.skip(str(error))
+
+
 @pytest.mark.slow
-def test_the_sbert_similarity_is_the_mean_cosine_to_the_references():
+def test_the_sbert_similarity_is_the_mean_cosine_to_the_references(judge):
     from sentence_transformers import SentenceTransformer
 
-    model = SentenceTransformer(str(asset_path("all-minilm-l6-v2")))
+    model = SentenceTransformer(str(judge))
     expected = [
         float(np.mean(model.encode(references) @ model.encode(candidate)))
         for candidate, references in zip(CANDIDATES, MULT_REFERENCES, strict=True)
@@ -321,3 +351,17 @@ def test_the_sbert_similarity_is_the_mean_cosine_to_the_references():
     scores = score(CANDIDATES, MULT_REFERENCES, [SBERT_SIM])
     assert scores.per_clip[SBERT_SIM] == pytest.approx(expected, abs=1e-5)
     assert scores.corpus[SBERT_SIM] == pytest.approx(np.mean(expected), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "example, known",
+    [
+        pytest.param("example_1", 0.39794, marks=pytest.mark.slow),
+        pytest.param("example_2", 0.60745, marks=pytest.mark.graph),  # takes minutes
+    ],
+)
+def test_the_judge_gives_the_published_examples_their_known_scores(
+    example, known, judge
+):
+    scores = score(*published(example), [SBERT_SIM])
+    assert scores.corpus[SBERT_SIM] == pytest.approx(known, abs=1e-5)

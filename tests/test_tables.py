@@ -4,7 +4,6 @@ import pytest
 from drcap.evaluation.metrics import SBERT_SIM, Scores
 from drcap.evaluation.tables import (
     intervals,
-    numbered,
     save_table,
     score_table,
     to_markdown,
@@ -45,23 +44,26 @@ def test_metrics_are_shown_in_per_cent_and_counts_as_they_are():
         "system": "DRCap",
         "METEOR": "20.4",
         "CIDEr-D": "50.0",
-        "SBERT sim [all-MiniLM-L6-v2]": "61.0",
+        SBERT_SIM: "61.0",
         "distinct words": "120",
         "clips": "43",
     }
     assert "Metrics in per cent" in to_markdown(score_table({"DRCap": FULL}))
 
 
-def test_what_is_unavailable_reads_na_with_one_note_a_reason():
+def test_what_is_unavailable_reads_na_with_one_line_a_reason_beneath():
     text = to_markdown(score_table({"DRCap": FULL, "no Java": LACKING}))
-    row = cells(text)[-1]
-    assert row == ["no Java", "n/a¹", "n/a²", "50.0", "n/a¹", "1"]
-    assert text.endswith(f"\n\n¹ {JAVA}\n\n² needs two clips\n")
+    assert cells(text)[-1] == ["no Java", "n/a", "n/a", "50.0", "n/a", "1"]
+    assert text.endswith(
+        f"\n\nNot computed: METEOR, distinct words ({JAVA}).\n\n"
+        "Not computed: CIDEr-D (needs two clips).\n"
+    )
 
 
-def test_more_than_nine_notes_are_numbered():
-    marks = list(numbered([*map(str, range(12)), "3", ""]).values())
-    assert marks[:3] + marks[8:] == ["¹", "²", "³", "⁹", "¹⁰", "¹¹", "¹²"]
+def test_what_no_system_has_is_no_column():
+    text = to_markdown(score_table({"no Java": LACKING}))
+    assert cells(text)[0] == ["system", SBERT_SIM, "clips"]
+    assert f"Not computed: METEOR, distinct words ({JAVA})." in text
 
 
 def test_a_metric_that_a_system_lacks_without_a_reason_reads_na():
@@ -103,5 +105,5 @@ def test_intervals_stand_beside_the_scores_that_have_them():
     assert low < 0.5 < high
     text = to_markdown(frame)
     assert cells(text)[2][1:3] == [f"50.0 [{100 * low:.1f}, {100 * high:.1f}]", "20.0"]
-    assert cells(text)[3][1] == "n/a²"
+    assert cells(text)[3][1] == "n/a"
     assert "95 % intervals" in text

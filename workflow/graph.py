@@ -41,9 +41,7 @@ READS = {  # notebook -> the tables whose experiments it reads, or rows beside D
     "12_report": tuple(TABLES),
 }
 EXTRA = {  # notebook -> ablations that are trained for its sweeps alone
-    "06_ablation_similarity_selection": (
-        *("range 0.65-0.75", "range 0.85-0.95", "w/o SS, own caption excluded"),
-    ),
+    "06_ablation_similarity_selection": ("w/o SS, own caption excluded",),
     "10_ablation_target_domain": ("w/o TD in training, too",),
 }
 LONGEST = ("01", "03", "06", "09", "11")  # notebooks that start before the others

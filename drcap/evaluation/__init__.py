@@ -6,6 +6,7 @@
 - `spice.py`     SPICE, its authors' own program
 - `fluency.py`   FENSE and the SBERT similarity
 - `retrieval_scores.py`   how well a CLAP model finds captions by sound, and back
-- `bootstrap.py` intervals of a mean score and of a difference
+- `people.py`    what people score: each caption against the others of its clip
+- `bootstrap.py` intervals of a mean score and of a difference, over clips and seeds
 - `tables.py`    scores as CSV and Markdown
 """

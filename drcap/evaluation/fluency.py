@@ -46,14 +46,18 @@ class ErrorDetector(nn.Module):
 class CachingEncoder(SentenceTransformer):
     """Encodes a list of sentences once: references come again with every system.
 
-    It keeps whole lists: an embedding's last digits depend on the rest of its batch.
+    It keeps whole lists, since an embedding's last digits depend on the rest of its
+    batch, and encodes each sentence of a list once.
     """
 
     def encode(self, sentences: list[str], **options) -> torch.Tensor:
         """Return embeddings (N, D); `options` must be those of the first call."""
         known = self.__dict__.setdefault("known", {})
         if (texts := tuple(sentences)) not in known:
-            known[texts] = super().encode(sentences, **options)
+            distinct = list(dict.fromkeys(texts))
+            rows = {text: row for row, text in enumerate(distinct)}
+            embeddings = super().encode(distinct, **options)
+            known[texts] = embeddings[[rows[text] for text in texts]]
         return known[texts]
 
 

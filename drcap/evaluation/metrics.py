@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 from itertools import chain, islice, product
 
+import numpy as np
 from tqdm import tqdm
 
 from drcap.errors import AssetError, MetricError
@@ -19,7 +20,8 @@ from drcap.evaluation import engine, java
 from drcap.evaluation.engine import Score
 from drcap.evaluation.spice import spice
 
-SBERT_SIM = "sbert_sim[all-MiniLM-L6-v2]"  # published FENSE uses another model
+SBERT_SIM = "sbert_sim[all-mpnet-base-v2]"  # a judge that has no part in the method
+SHUFFLED = "cider_d_shuffled"  # what captions score on clips that are not theirs
 BLEU = ("bleu_1", "bleu_2", "bleu_3", "bleu_4")
 PENALTY = 0.9  # of a faulty candidate's score, in FENSE and SPIDEr-FL
 
@@ -82,6 +84,19 @@ def spider(texts: Texts) -> Score:
     return (cider[0] + graphs[0]) / 2, clips
 
 
+def cider_d_shuffled(texts: Texts) -> Score:
+    """CIDEr-D of the same candidates, dealt out so that no clip keeps its own.
+
+    A captioner whose CIDEr-D is no higher does not listen.
+    """
+    texts.score("cider_d")  # else the same reason holds here
+    candidates, mult_references = texts.tokenised
+    order = np.random.default_rng(0).permutation(len(candidates))
+    dealt = dict(zip(order, np.roll(order, 1), strict=True))
+    shuffled = [candidates[dealt[clip]] for clip in range(len(candidates))]
+    return engine.call("cider_d", shuffled, mult_references)
+
+
 def vocab(texts: Texts) -> Score:
     """Count distinct words, over all candidates and in each."""
     words = [set(candidate.split()) for candidate in texts.tokenised[0]]
@@ -119,12 +134,13 @@ METRICS: dict[str, Callable[[Texts], Score]] = {  # in the order of a paper's ta
     "spice": lambda texts: engine.mean(spice(*texts.tokenised)),
     "spider": spider,
     "fense": lambda texts: penalised(sbert_sim("fense-tinybert", texts), texts),
-    SBERT_SIM: partial(sbert_sim, "all-minilm-l6-v2"),
+    SBERT_SIM: partial(sbert_sim, "all-mpnet-base-v2"),
     "rouge_l": partial(lexical, "rouge_l"),
     **{name: partial(lexical, name) for name in BLEU},
     "spider_fl": lambda texts: penalised(texts.score("spider"), texts),
     "fer": fer,
     "vocab": vocab,
+    SHUFFLED: cider_d_shuffled,
 }
 WITH_SPICE = {"spice", "spider", "spider_fl"}
 

@@ -1,8 +1,8 @@
 """Tables of scores (as Tables I and II): one row a system, one column a metric.
 
 A table's numbers are kept in full precision and rounded only where they are shown. As
-papers print them, all metrics are in per cent; what could not be computed reads n/a,
-with the reason in a line under the table. Intervals are of the mean over clips; what is
+papers print them, all metrics are in per cent; what could not be computed is in a line
+under the table, with the reason. Intervals are of the mean over clips; what is
 no such mean of a corpus (METEOR, BLEU, the number of words) has none.
 """
 
@@ -14,7 +14,7 @@ import pandas as pd
 
 from drcap.atomic import write_text
 from drcap.evaluation.bootstrap import interval
-from drcap.evaluation.metrics import BLEU, SBERT_SIM, Scores
+from drcap.evaluation.metrics import BLEU, SHUFFLED, Scores
 
 TITLES = {
     "meteor": "METEOR",
@@ -22,23 +22,22 @@ TITLES = {
     "spice": "SPICE",
     "spider": "SPIDEr",
     "fense": "FENSE",
-    SBERT_SIM: "SBERT sim [all-MiniLM-L6-v2]",
     "rouge_l": "ROUGE-L",
     **{name: name.upper().replace("_", "-") for name in BLEU},
     "spider_fl": "SPIDEr-FL",
     "fer": "FER",
     "vocab": "distinct words",
+    SHUFFLED: "CIDEr-D, shuffled",
 }
 COUNTS = ("vocab", "clips")
 ENDS = ("_low", "_high")  # of the columns beside a metric's
 OF_CORPUS = ("meteor", *BLEU, "vocab")  # not the mean over clips
 UNITS = (
     "Metrics in per cent: CIDEr-D from 0 to 1000, SPIDEr and SPIDEr-FL from 0 to 550, "
-    "SBERT similarity and FENSE from -100 to 100, the others from 0 to 100. FER counts "
-    "faulty captions: lower is better."
+    "sbert_sim and FENSE from -100 to 100, the others from 0 to 100. FER counts faulty "
+    "captions: lower is better. Shuffled: the same captions dealt out among the clips."
 )
 INTERVALS = "In brackets: 95 % intervals of the mean over clips, by a bootstrap."
-SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 
 
 def intervals(scores: Scores) -> dict[str, tuple[float, float]]:
@@ -76,13 +75,14 @@ def score_table(scores_by_system: Mapping[str, Scores]) -> pd.DataFrame:
 
 
 def to_markdown(frame: pd.DataFrame) -> str:
-    """Render a table of `score_table`: rounded, with units, the reasons below."""
-    unavailable = frame.attrs.get("unavailable", {})
-    marks = numbered(text for own in unavailable.values() for text in own.values())
+    """Render a table of `score_table`: rounded, with units.
+
+    What no system has is no column; every metric that one lacks is in a line beneath.
+    """
 
     def cell(system: str, metric: str, value: float) -> str:
         if pd.isna(value):
-            return "n/a" + marks.get(unavailable.get(system, {}).get(metric), "")
+            return "n/a"
         if metric in COUNTS:
             return f"{value:.0f}"
         return f"{100 * value:.1f}" + bounded(frame, system, metric)
@@ -92,15 +92,24 @@ def to_markdown(frame: pd.DataFrame) -> str:
             cell(*key, metric, v) for *key, v in values.items()
         ]
         for metric, values in frame.items()
-        if not metric.endswith(ENDS)
+        if not metric.endswith(ENDS) and values.notna().any()
     }
     table = pd.DataFrame(cells, index=frame.index).to_markdown(
         disable_numparse=True, colalign=["left"] + ["right"] * len(cells)
     )
-    notes = [f"{mark} {reason}" for reason, mark in marks.items()]
+    lacking = frame.attrs.get("unavailable", {}).values()
+    notes = not_computed(pair for own in lacking for pair in own.items())
     if any(column.endswith(ENDS) for column in frame):
         notes.insert(0, INTERVALS)
     return "\n\n".join([table, UNITS, *notes]) + "\n"
+
+
+def not_computed(lacking: Iterable[tuple[str, str]]) -> list[str]:
+    """Return a line a reason, from pairs of a metric and why it has no value."""
+    metrics: dict[str, list[str]] = {}
+    for metric, reason in dict.fromkeys(lacking):
+        metrics.setdefault(reason, []).append(TITLES.get(metric, metric))
+    return [f"Not computed: {', '.join(own)} ({why})." for why, own in metrics.items()]
 
 
 def bounded(frame: pd.DataFrame, system: str, metric: str) -> str:
@@ -110,13 +119,6 @@ def bounded(frame: pd.DataFrame, system: str, metric: str) -> str:
         return ""
     low, high = (f"{100 * bound:.1f}" for bound in bounds)
     return f" [{low}, {high}]"
-
-
-def numbered(notes: Iterable[str]) -> dict[str, str]:
-    """Number the distinct notes of a table in order: note -> its mark, as "¹"."""
-    digits = str.maketrans("0123456789", SUPERSCRIPTS)
-    distinct = enumerate(dict.fromkeys(filter(None, notes)), start=1)
-    return {note: str(number).translate(digits) for number, note in distinct}
 
 
 def save_table(frame: pd.DataFrame, path_stem: Path | str) -> list[Path]:

@@ -1,209 +1,331 @@
-"""What the paper claims (sec. IV), each claim put to the test on our scores.
+"""What the paper claims (sec. IV), word for word, each sentence put to the test.
 
-`claims.toml` declares, for each, the comparisons it stands or falls with. A claim holds
-if the 95 % interval of every difference lies above zero, and does not hold if that of
-any lies at or below it; anything else is not decided, and so is a claim about a system
-that was not run. No correction is made for the number of comparisons. The same
-differences of the paper's printed numbers, which have no interval, say what its own
-tables support: there a claim does not hold if a single difference is not above zero.
+`claims.toml` quotes the claims and declares, beforehand, for each a primary comparison,
+whose effect is told with its interval, and all comparisons of the sentence, which holds
+only if every one bears it out after Holm's correction. What the paper's own printed
+numbers, which have no intervals, say of the sentence is told apart from both. A system
+that was not run, or that did not learn, decides nothing.
 """
 
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
-from itertools import chain, product
+from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from drcap.atomic import write_text
-from drcap.evaluation.metrics import Scores
-from drcap.experiments.effects import Question, answer
+from drcap.evaluation.bootstrap import compare, differences, needed
+from drcap.evaluation.metrics import SBERT_SIM, Scores
+from drcap.experiments.effects import (
+    Question,
+    answer,
+    did_not_learn,
+    paired,
+    seed_scores,
+)
 from drcap.experiments.grid import TABLES, Experiment
-from drcap.experiments.results import pair_name, title
-from drcap.experiments.tables import NONE
+from drcap.experiments.results import METRICS, lacking, pair_name, title
+from drcap.experiments.tables import NONE, side_by_side
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not decided"
-LEGEND = (
-    "A claim holds if the 95 % interval of every difference lies above zero, by a "
-    "bootstrap over paired clips; it does not hold if that of any lies at or below "
-    "zero. Anything else is not decided, and so is a claim about a system that was not "
-    "run. In the paper's tables, which have no intervals, the printed numbers decide."
-    "\n\n"
-    "Each cell: our difference [its 95 % interval] (the paper's difference), in points "
-    f"of per cent, ours the mean over seeds. {NONE}: not run here; n/a: run, but not "
-    "computed here. ac and cl are AudioCaps and Clotho in the paper, and the corpora "
-    "that stand in for them in ours."
-)
+BETTER, WORSE, EQUAL = "better", "worse", "not told apart"
+PRIMARY = ("cider_d", "spider")
+LEVEL = 0.05  # of an error, of all comparisons of a claim together
+LEGEND = f"""\
+Of each claim, the paper's sentence and three verdicts.
+
+- The effect: a row less another, by a comparison named beforehand, in CIDEr-D (SPIDEr
+  beside it), with its 95 % interval over paired clips and, of several seeds, seeds:
+  {BETTER} or {WORSE} if the interval excludes zero, else {EQUAL}.
+- The sentence: it holds if every comparison that it makes bears it out, by Holm's
+  correction at 5 % for all of them; it does not hold if one speaks against it. Rows are
+  comparable if they differ by less than a width, which is said, or if DRCap is better.
+- The paper's own tables: whether every printed number bears the sentence out.
+
+Differences are in points of per cent, ours the mean over seeds. ac and cl are AudioCaps
+and Clotho in the paper, and the corpora that stand in for them in ours. {NONE}: not run
+here, or not printed."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim in our words, the rule that decides it and what is compared for it."""
+    """A sentence of the paper, what is compared for it, and on which metrics."""
 
     number: int
-    statement: str
-    test: str
+    section: str
+    quotation: str
+    primary: tuple[Question, ...]  # one row against another, on pairs of domains
+    effects_on: tuple[str, ...]  # the metrics of the primary comparison
     questions: tuple[Question, ...]
+    metrics: tuple[str, ...]
+
+    @property
+    def compared(self) -> str:
+        """The primary comparison in words."""
+        [first, *_] = self.primary
+        pairs = ", ".join(pair_name(each.train, each.test) for each in self.primary)
+        return f"{first.row} less {first.against}, mean of {pairs}"
 
 
-def _questions(compared: dict) -> Iterator[Question]:
-    table, rows, others = (compared.pop(key) for key in ("table", "rows", "others"))
-    [pairs] = [known.pairs for known in TABLES.values() if known.number == table]
-    for row, pair, against in product(rows, pairs, others):
-        yield Question(table, *pair, row, against, **compared)
+def _pairs(number: str) -> Iterable[tuple[str, str]]:
+    return next(known.pairs for known in TABLES.values() if known.number == number)
 
 
 def _claims() -> Iterator[Claim]:
     text = (resources.files("drcap.experiments") / "claims.toml").read_text("utf-8")
     for number, claim in enumerate(tomllib.loads(text)["claim"], start=1):
-        questions = tuple(chain.from_iterable(map(_questions, claim["compare"])))
-        yield Claim(number, claim["statement"], claim["test"], questions)
+        first = claim["primary"]
+        rows = first["row"], first["against"]
+        primary = [(n, *pair, *rows) for n in first["tables"] for pair in _pairs(n)]
+        questions = [
+            Question(each["table"], *pair, row, other, each.get("margin", 0.0))
+            for each in claim["compare"]
+            for row, pair, other in product(
+                each["rows"], each.get("pairs", _pairs(each["table"])), each["others"]
+            )
+        ]
+        metrics = claim.get("metrics", PRIMARY)
+        yield Claim(
+            *(number, claim["section"], claim["quotation"]),
+            tuple(Question(*place) for place in primary),
+            tuple(first.get("metrics", PRIMARY)),
+            tuple(questions),
+            tuple(METRICS if metrics == "all" else metrics),
+        )
 
 
 CLAIMS = tuple(_claims())
 
 
+def primary_effects(results: Mapping[Experiment, Scores]) -> pd.DataFrame:
+    """Return the primary comparison of every claim: a row a claim and metric.
+
+    Columns are claim, primary (what is compared), metric, difference, low, high,
+    p_value, verdict, covers (clips alone, or seeds too), clips (of each pair of
+    domains), paper_difference and why: what kept it from being decided.
+    """
+    lines = []
+    for claim, metric in ((c, m) for c in CLAIMS for m in c.effects_on):
+        sides = [
+            paired(results, (q.row, q.against), q.train, q.test) for q in claim.primary
+        ]
+        runs = [run for pair in sides for own in pair for run in own]
+        line = {"claim": claim.number, "primary": claim.compared, "metric": metric}
+        line |= dict.fromkeys(("difference", "low", "high", "p_value"), np.nan)
+        line |= {"verdict": OPEN, "covers": "", "clips": 0, "why": ""}
+        idle = [
+            row
+            for q, pair in zip(claim.primary, sides, strict=True)
+            for row, own in zip((q.row, q.against), pair, strict=True)
+            if did_not_learn(own)
+        ]
+        if not all(own for pair in sides for own in pair):
+            line["why"] = "A row of the comparison was not run."
+        elif reason := lacking(runs, metric):
+            line["why"] = f"{title(metric)} is not computed: {reason}."
+        else:
+            ours, theirs = (
+                [seed_scores(pair[side], metric) for pair in sides] for side in (0, 1)
+            )
+            found = compare(ours, theirs)
+            line |= {key: getattr(found, key) for key in ("low", "high", "p_value")}
+            line |= {"difference": found.mean, "covers": found.covers}
+            line["clips"] = round(np.mean([pair[0][0].clips for pair in sides]))
+            line["verdict"] = _sign(found.low, found.high)
+            if idle:
+                line["verdict"] = OPEN
+                line["why"] = f"{_listed(idle)} did not learn, and decides no claim."
+            elif line["verdict"] == EQUAL:
+                line["why"] = _power(differences(ours, theirs), found.mean)
+        paper = [answer(q, {}) for q in claim.primary]
+        printed = [
+            each["paper_difference"]
+            for one in paper
+            for each in one
+            if each["metric"] == metric
+        ]
+        lines.append(line | {"paper_difference": float(np.mean(printed))})
+    return pd.DataFrame(lines)
+
+
 def compare_claims(results: Mapping[Experiment, Scores]) -> pd.DataFrame:
-    """Return every comparison of every claim: `claim`, then the keys of `answer`."""
-    return pd.DataFrame(
-        {"claim": claim.number, **line}
+    """Return every comparison of every claim, on every metric.
+
+    Columns are claim, the keys of `effects.answer`, in_sentence (whether the sentence
+    is about that metric), p_holm (its p-value by Holm's correction for all comparisons
+    of the sentence) and verdict: BETTER, WORSE, EQUAL, or "comparable" where that is
+    asked; empty if it was not compared.
+    """
+    frame = pd.DataFrame(
+        {"claim": claim.number, **line, "in_sentence": line["metric"] in claim.metrics}
         for claim in CLAIMS
         for question in claim.questions
         for line in answer(question, results)
     )
+    asked = frame["in_sentence"] & frame["p_value"].notna()
+    groups = frame.loc[asked].groupby("claim")["p_value"]
+    frame["p_holm"] = groups.transform(holm)
+    p = frame["p_holm"].fillna(frame["p_value"])
+    apart = np.where(frame["difference"] > 0, BETTER, WORSE)
+    comparable = frame["margin"] > 0
+    verdict = np.where(p < LEVEL, np.where(comparable, "comparable", apart), EQUAL)
+    verdict = np.where(comparable & (frame["low"] > 0), BETTER, verdict)
+    worse = comparable & (frame["high"] < -frame["width"])
+    frame["verdict"] = np.where(worse, WORSE, verdict)
+    frame.loc[frame["difference"].isna(), "verdict"] = ""
+    return frame
+
+
+def holm(p_values: pd.Series) -> pd.Series:
+    """Correct p-values for their number (Holm 1979): any below 5 % is one at 5 %."""
+    rising, count = p_values.sort_values(kind="stable"), len(p_values)
+    corrected = (rising * np.arange(count, 0, -1)).cummax().clip(upper=1.0)
+    return corrected.reindex(p_values.index)
 
 
 def check_claims(results: Mapping[Experiment, Scores]) -> pd.DataFrame:
-    """Return a row a claim: its test, its verdict, and that of the paper's tables.
+    """Return a row a claim: the sentence and its verdicts.
 
-    Columns are claim, statement, test, effect (the smallest difference in CIDEr-D, in
-    points of per cent, with its interval), probability (the lowest of all comparisons,
-    that its difference is above zero), verdict, in_the_papers_tables and note: what was
-    not run, what a stand-in measured, which printed numbers speak against the claim.
+    Columns are claim, section, quotation, primary, effect (in text, of its first
+    metric, with its interval), verdict (of the effect), sentence and
+    in_the_papers_tables (whether it holds), and note.
     """
-    return _judge(_described(compare_claims(results)))
+    return _judge(primary_effects(results), compare_claims(results))
 
 
 def save(results: Mapping[Experiment, Scores], folder: Path | str) -> list[Path]:
     """Write `claims.csv`, every comparison in full precision, and `claims.md`."""
-    comparisons = compare_claims(results)
+    effects, comparisons = primary_effects(results), compare_claims(results)
     table, page = Path(folder) / "claims.csv", Path(folder) / "claims.md"
     write_text(table, comparisons.to_csv(index=False, na_rep="n/a"))
-    write_text(page, _to_markdown(_described(comparisons)))
+    write_text(page, _to_markdown(effects, comparisons))
     return [table, page]
 
 
-def _described(comparisons: pd.DataFrame) -> pd.DataFrame:
-    """Add what the page calls a comparison: its metric, rows, stand-in and interval."""
-    texts = []
-    for line in comparisons.itertuples():
-        metrics = [name for name in (line.gain_on, line.metric) if name]
-        measured = line.measured_by != " less ".join(metrics)
-        pair = pair_name(line.train, line.test)
-        share = "" if line.share == 1 else f"{line.share:g} times "
-        subject = f"{line.row} against {share}{line.against}, {pair}"
-        bounds = f"{line.difference:+.2f} [{line.low:+.2f}, {line.high:+.2f}]"
-        measure = " less ".join(map(title, metrics))
-        stand_in = line.measured_by if measured else ""
-        texts.append((pair, subject, measure, stand_in, bounds))
-    columns = ["pair", "subject", "measure", "stand_in", "interval"]
-    return comparisons.join(pd.DataFrame(texts, comparisons.index, columns))
-
-
-def _judge(comparisons: pd.DataFrame) -> pd.DataFrame:
+def _judge(effects: pd.DataFrame, comparisons: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for claim in CLAIMS:
+        first, *_ = own = effects[effects["claim"] == claim.number].to_dict("records")
         lines = comparisons[comparisons["claim"] == claim.number]
-        measured = lines.dropna(subset="difference")
-        printed = lines["paper_difference"].dropna()
-        verdict = _verdict(measured["low"], measured["high"])
-        effect, cider = "", measured[measured["metric"] == "cider_d"]
-        if len(cider):
-            least = cider.loc[cider["difference"].idxmin()]
-            effect = f"{least['measure']} {least['interval']}, {least['subject']}"
+        lines = lines[lines["in_sentence"]]
+        deciding = lines[lines["did_not_learn"] == ""]
+        verdicts = set(deciding["verdict"]) - {""}
+        complete = len(deciding) == len(lines) and lines["difference"].notna().all()
+        decided = HOLDS if complete and EQUAL not in verdicts else OPEN
+        paper = lines["paper_difference"] + lines["paper_width"]
+        printed = paper[paper.notna()]
         rows.append(
             {
                 "claim": claim.number,
-                "statement": claim.statement,
-                "test": claim.test,
-                "effect": effect,
-                "probability": lines["probability"].min(),
-                "verdict": OPEN if any(lines["not_run"]) else verdict,
-                "in_the_papers_tables": _verdict(printed, printed),
-                "note": " ".join(_notes(lines)),
+                "section": claim.section,
+                "quotation": claim.quotation,
+                "primary": first["primary"],
+                "effect": "; ".join(map(_effect, own)),
+                "verdict": first["verdict"],
+                "sentence": FAILS if WORSE in verdicts else decided,
+                "in_the_papers_tables": HOLDS if (printed > 0).all() else FAILS,
+                "note": " ".join([*_reasons(own), *_notes(lines)]),
             }
         )
     return pd.DataFrame(rows)
 
 
-def _verdict(low: pd.Series, high: pd.Series) -> str:
-    if (high <= 0).any():
-        return FAILS
-    return HOLDS if len(low) and (low > 0).all() else OPEN
+def _sign(low: float, high: float) -> str:
+    return BETTER if low > 0 else WORSE if high < 0 else EQUAL
+
+
+def _bounded(line: Mapping[str, float]) -> str:
+    low, high = line["low"], line["high"]
+    return f"{line['difference']:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+def _effect(line: dict) -> str:
+    name = title(line["metric"])
+    if np.isnan(line["difference"]):
+        return f"{name} {OPEN}"
+    return f"{name} {_bounded(line)}, over {line['covers']}"
+
+
+def _power(blocks: list[np.ndarray], difference: float) -> str:
+    start = f"To show a difference of {difference:+.2f} in four of five repetitions"
+    found = needed(blocks)
+    if found is None:
+        return f"{start}, neither 100,000 clips nor 50 seeds would do."
+    clips, seeds = found
+    unknown = "" if len(blocks[0]) > 1 else "; how far seeds differ, one does not tell"
+    return f"{start}, it takes about {clips:,} clips and {seeds} seeds{unknown}."
+
+
+def _reasons(effects: list[dict]) -> Iterator[str]:
+    yield from dict.fromkeys(line["why"] for line in effects if line["why"])
+    for line in effects:
+        if line["metric"] == SBERT_SIM and line["verdict"] != OPEN:
+            yield f"{SBERT_SIM}, which informs but decides nothing: {line['verdict']}."
 
 
 def _notes(lines: pd.DataFrame) -> Iterator[str]:
     """Yield sentences on what was not run or computed, and what the numbers say."""
-    missing = lines[lines["not_run"] != ""].groupby("not_run", sort=False)
-    if rows := [f"{row} ({_listed(pairs)})" for row, pairs in missing["pair"]]:
-        yield f"Not run: {_listed(rows, '; ')}."
-    made = lines.dropna(subset="difference")
-    if len(made):
-        above, below = (made["low"] > 0).sum(), (made["high"] <= 0).sum()
-        yield f"Of {len(made)} intervals, {above} lie above zero, {below} at or below."
-    replaced = made[made["stand_in"] != ""]
-    if len(replaced):
-        by = replaced["measure"] + " by " + replaced["stand_in"]
-        yield f"Measured by stand-ins: {_listed(by)}."
-    lacking = lines[lines["unavailable"] != ""].groupby("unavailable", sort=False)
-    for reason, measures in lacking["measure"]:
-        yield f"Not compared: {_listed(measures)} ({reason})."
-    contrary = lines[lines["paper_difference"] <= 0]
-    if len(contrary):
-        points = contrary["paper_difference"].map(" {:+.1f}, ".format)
-        cases = contrary["measure"] + points + contrary["subject"]
-        yield f"The paper's numbers against it: {_listed(cases, '; ')}."
+    for column, text in (("not_run", "Not run"), ("did_not_learn", "Did not learn")):
+        if rows := _listed(filter(None, lines[column])):
+            yield f"{text}: {rows}."
+    for reason, own in lines[lines["unavailable"] != ""].groupby("unavailable"):
+        yield f"Not computed: {_listed(own['metric'].map(title))} ({reason})."
+    counts = lines.loc[lines["verdict"] != "", "verdict"].value_counts(sort=False)
+    if len(counts):
+        kinds = _listed(f"{count} {verdict}" for verdict, count in counts.items())
+        yield f"Of {counts.sum()} comparisons of the sentence: {kinds}."
+    if width := max(lines["margin"]):
+        yield f"Comparable: within {width:.0%} of the other's score, or better."
+    against = lines[lines["paper_difference"] + lines["paper_width"] <= 0]
+    least = lines.nsmallest(1, "paper_difference")
+    text = (
+        "The paper's numbers against it" if len(against) else "Its least in the paper"
+    )
+    cases = against if len(against) else least
+    points = cases["paper_difference"].map("{:+.1f}".format)
+    yield f"{text}: {_listed(cases.apply(_place, axis=1) + ' ' + points, '; ')}."
 
 
-def _to_markdown(comparisons: pd.DataFrame) -> str:
-    claims = _judge(comparisons)
-    verdicts = claims[["claim", "statement", "verdict", "in_the_papers_tables"]]
-    columns = ["claim", "statement", "ours", "in the paper's tables"]
-    parts = ["# The paper's claims", LEGEND, _table(verdicts.set_axis(columns, axis=1))]
+def _place(line: pd.Series) -> str:
+    pair = pair_name(line["train"], line["test"])
+    return f"{title(line['metric'])}, {line['row']} less {line['against']}, {pair}"
+
+
+def _to_markdown(effects: pd.DataFrame, comparisons: pd.DataFrame) -> str:
+    claims = _judge(effects, comparisons)
+    columns = ["claim", "effect", "verdict", "sentence", "in_the_papers_tables"]
+    headings = ["claim", "effect", "verdict", "the sentence", "the paper's tables"]
+    summary = claims[columns].set_axis(headings, axis=1)
+    parts = ["# The paper's claims", LEGEND, _table(summary)]
     for claim in claims.itertuples():
-        parts.append(f"## Claim {claim.claim}: {claim.verdict}")
-        paper = f"In the paper's tables: {claim.in_the_papers_tables}."
-        parts += [f"{claim.statement} {paper}", f"Test: {claim.test}"]
-        if claim.effect:
-            parts.append(
-                f"Effect: {claim.effect}, the smallest in CIDEr-D. Lowest probability "
-                f"that a difference is above zero: {claim.probability:.3f}."
-            )
         lines = comparisons[comparisons["claim"] == claim.claim]
-        parts += [claim.note, _table(_cells(lines))]
-    return "\n\n".join(filter(None, parts)) + "\n"
+        parts += [
+            f"## Claim {claim.claim}: {claim.verdict}",
+            f'> "{claim.quotation}" ({claim.section})',
+            f"Effect: {claim.primary}: {claim.effect}.",
+            f"The sentence: {claim.sentence}. By the paper's own tables: "
+            f"{claim.in_the_papers_tables}. {claim.note}",
+            _table(side_by_side(_cells(lines))),
+        ]
+    return "\n\n".join(parts) + "\n"
 
 
-def _cells(lines: pd.DataFrame) -> pd.DataFrame:
-    """Return a row a question, a column a metric, without rows that hold nothing."""
-    texts, counts = [], ["clips", "seeds"]
-    for line in lines.itertuples():
-        ours = NONE if line.not_run else "n/a" if line.unavailable else line.interval
-        paper = line.paper_difference
-        texts.append(ours if pd.isna(paper) else f"{ours} ({paper:+.1f})")
-    headings = {}
-    for measure, group in lines.groupby("measure"):
-        used = _listed(filter(None, group.dropna(subset="difference")["stand_in"]))
-        headings[measure] = f"{measure}, ours by {used}" if used else measure
-    lines = lines.assign(text=texts, heading=lines["measure"].map(headings))
-    lines[counts] = lines[counts].astype(str).replace("0", NONE)
-    index = ["subject", *counts]
-    cells = lines.pivot_table("text", index, "heading", aggfunc="first", sort=False)
-    shown = cells[(cells != NONE).any(axis=1)].reset_index(counts)
-    columns = [*cells.columns, *counts]
-    return shown[columns].rename_axis(None, axis=1).rename_axis("").reset_index()
+def _cells(lines: pd.DataFrame) -> Iterator[tuple]:
+    for line in lines.to_dict("records"):
+        share = f" ({line['margin']:.0%})" if line["margin"] else ""
+        pair = pair_name(line["train"], line["test"])
+        names = {"": f"{line['row']} less {line['against']}{share}, {pair}"}
+        ours = NONE if np.isnan(line["difference"]) else _bounded(line)
+        printed = line["paper_difference"]
+        paper = NONE if np.isnan(printed) else f"{printed:+.1f}"
+        ours = "" if line["unavailable"] else ours
+        paper = "" if line["metric"] == SBERT_SIM else paper
+        counts = {key: line[key] or NONE for key in ("clips", "seeds")}
+        yield names, title(line["metric"]), ours, paper, counts
 
 
 def _listed(texts: Iterable[str], mark: str = ", ") -> str:

@@ -1,25 +1,22 @@
 """What a part of DRCap is worth: one row of the tables less another (sec. IV-B).
 
-A `Question` asks whether a row scores above another, or above a share of it, on every
-metric; with `gain_on`, whether it gains more on that metric than on each other one. The
-answer for ours is a paired bootstrap over clips, for the paper a difference of the
-printed numbers. Differences are in points of per cent, as the tables print scores.
+A `Question` asks whether a row scores above another, or differs from it by less than a
+margin, on every metric. The answer for ours is a bootstrap over clips and seeds, paired
+in both (`drcap.evaluation.bootstrap`), for the paper a difference of printed numbers.
+Differences are in points of per cent, as the tables print scores.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from drcap.evaluation.bootstrap import compare
-from drcap.evaluation.metrics import Scores
-from drcap.experiments.grid import TABLES, Experiment
+from drcap.evaluation.bootstrap import compare, interval, spread
+from drcap.evaluation.metrics import SBERT_SIM, SHUFFLED, Scores
+from drcap.experiments.grid import ROWS, TABLES, Experiment, row_experiment
 from drcap.experiments.results import (
     METRICS,
-    STAND_INS,
-    clip_scores,
     lacking,
     pair_name,
     paper_score,
@@ -27,10 +24,11 @@ from drcap.experiments.results import (
     title,
 )
 
-Value = TypeVar("Value", float, np.ndarray)
 ABLATION_TABLES = ("table3_ablation_in_domain", "table4_ablation_cross_domain")
+MEASURED = (*METRICS, SBERT_SIM)  # the paper prints no number of the last
 AGREES, CONTRADICTS, OPEN, UNAVAILABLE = "yes", "no", "not decided", "not computed"
-NUMBERS = ["difference", "low", "high", "probability"]
+ABSENT = "not in the paper"
+NUMBERS = ["difference", "low", "high", "probability", "p_value"]
 
 
 @dataclass(frozen=True)
@@ -42,22 +40,48 @@ class Question:
     test: str
     row: str  # the paper's name of it
     against: str
-    share: float = 1.0  # of the other's score, which is to be exceeded
-    gain_on: str = ""  # the metric on which the row is to gain most, if that is asked
+    margin: float = 0.0  # share of the other's score within which they are comparable
 
-    def sides(
-        self, metrics: Sequence[str], score: Callable[[str, str], Value]
-    ) -> tuple[Value, Value]:
-        """Return what is to be the larger, and what the smaller.
 
-        metrics : the one to compare, after that of the gain if there is one
-        score : from a row and a metric to a number, or to a number for each clip
-        """
-        ours = [score(self.row, metric) for metric in metrics]
-        theirs = [score(self.against, metric) for metric in metrics]
-        if self.gain_on:
-            return ours[0] - theirs[0], ours[1] - theirs[1]
-        return ours[0], self.share * theirs[0]
+def seed_scores(runs: Sequence[Scores], metric: str) -> np.ndarray:
+    """Return the scores of a row's seeds in per cent, (S, N) float64.
+
+    Each seed's are shifted alike, so that their mean is the corpus score: where that is
+    not the mean over clips (METEOR, BLEU), an interval over clips is so centred on it.
+    ValueError if the seeds were not scored on the same number of clips.
+    """
+    clips = {len(run.per_clip[metric]) for run in runs}
+    if len(clips) != 1:
+        counts = ", ".join(map(str, sorted(clips)))
+        raise ValueError(f"{metric}: runs of one row differ in clips ({counts})")
+    values = np.array([run.per_clip[metric] for run in runs])
+    corpus = np.array([[run.corpus[metric]] for run in runs])
+    return 100 * (values - values.mean(axis=1, keepdims=True) + corpus)
+
+
+def paired(
+    results: Mapping[Experiment, Scores], rows: Sequence[str], train: str, test: str
+) -> list[list[Scores]]:
+    """Return the scores of rows, each of the seeds that all of them were run with."""
+    runs = []
+    for row in rows:
+        wanted = row_experiment(row, train, test) if row in ROWS else None
+        own = (run for run in sorted(results) if replace(run, seed=0) == wanted)
+        runs.append({run.seed: results[run] for run in own})
+    seeds = [seed for seed in runs[0] if all(seed in own for own in runs)]
+    return [[own[seed] for seed in seeds] for own in runs]
+
+
+def did_not_learn(runs: Sequence[Scores]) -> bool:
+    """Tell whether a row's captions do as well on other clips as on their own.
+
+    That is: its CIDEr-D with the captions shuffled among the clips is not below the
+    interval of its CIDEr-D. False where it is not known.
+    """
+    if not runs or any(lacking(runs, metric) for metric in ("cider_d", SHUFFLED)):
+        return False
+    shuffled = 100 * np.mean([run.corpus[SHUFFLED] for run in runs])
+    return bool(shuffled >= interval(seed_scores(runs, "cider_d")).low)
 
 
 def answer(
@@ -66,52 +90,50 @@ def answer(
     """Compare on each metric: a dictionary each, NaN where there is no number.
 
     Keys are the question's fields, metric, difference, its 95 % interval low to high,
-    probability (that the difference is above zero), measured_by (the metric, or its
-    stand-in where a row lacks it), unavailable (why rows that were run are not
-    compared), paper_difference, not_run (which row), clips and seeds (the fewer of the
-    two; 0 if one was not run). ValueError if they were scored on other clips.
+    probability (that the difference is above zero), p_value and width (the margin, in
+    points), unavailable (why rows that were run are not compared), paper_difference and
+    paper_width, not_run and did_not_learn (which rows), clips and seeds (0 if one was
+    not run). ValueError if they were scored on other clips.
     """
     domains = question.train, question.test
     rows = question.row, question.against
-    runs = {row: row_scores(results, row, *domains) for row in rows}
+    runs = dict(zip(rows, paired(results, rows, *domains), strict=True))
     both = [run for row in rows for run in runs[row]]
-    not_run = ", ".join(row for row in rows if not runs[row])
+    run = {row: row_scores(results, row, *domains) for row in rows}
+    not_run = ", ".join(row for row in rows if not run[row])
+    idle = ", ".join(row for row in rows if did_not_learn(run[row]))
     lines = []
-    for metric in METRICS:
-        if metric == question.gain_on:
-            continue
-        metrics = [name for name in (question.gain_on, metric) if name]
-        measures = [_measure(name, both) for name in metrics]
-        reasons = [*filter(None, (lacking(both, name) for name in measures))]
-        ours = dict.fromkeys(NUMBERS, float("nan"))
-        if not (not_run or reasons):
-            sides = question.sides(measures, lambda row, m: clip_scores(runs[row], m))
-            numbers = asdict(compare(*sides, seed=seed))
-            ours = dict(zip(NUMBERS, numbers.values(), strict=True))
-        larger, smaller = question.sides(
-            metrics, lambda row, m: paper_score(question.table, row, *domains, m)
-        )
+    for metric in MEASURED:
+        reason = lacking(both, metric) if both else ""
+        ours, width = dict.fromkeys(NUMBERS, float("nan")), 0.0
+        if both and not reason:
+            sides = [seed_scores(runs[row], metric) for row in rows]
+            width = question.margin * float(sides[1].mean())
+            found = compare(*sides, margin=width, seed=seed)
+            ours = {name: getattr(found, name, found.mean) for name in NUMBERS}
+        theirs = [_printed(question.table, row, *domains, metric) for row in rows]
         lines.append(
             {
                 **vars(question),
                 "metric": metric,
                 **ours,
-                "measured_by": " less ".join(measures),
-                "unavailable": "; ".join(reasons),
-                "paper_difference": round(larger - smaller, 6),
+                "width": width,
+                "unavailable": reason,
+                "paper_difference": round(theirs[0] - theirs[1], 6),
+                "paper_width": question.margin * theirs[1],
                 "not_run": not_run,
-                "clips": 0 if not_run else both[0].clips,
-                "seeds": min(map(len, runs.values())),
+                "did_not_learn": idle,
+                "clips": both[0].clips if both else 0,
+                "seeds": len(runs[rows[0]]),
             }
         )
     return lines
 
 
-def _measure(metric: str, runs: list[Scores]) -> str:
-    """Return what the runs are measured by: the stand-in if it alone is there."""
-    stand_in = STAND_INS.get(metric)
-    replaced = stand_in and lacking(runs, metric) and not lacking(runs, stand_in)
-    return stand_in if replaced else metric
+def _printed(table: str, *place: str) -> float:
+    """Return the paper's number from a table, else from one that has the same pair."""
+    numbers = (paper_score(each, *place) for each in (table, "I", "II", "III", "IV"))
+    return next((number for number in numbers if number == number), float("nan"))
 
 
 def effects(
@@ -128,11 +150,12 @@ def effects(
     row, against : the paper's names of them, as "DRCap" and "w/o SS"
     domains : the corpora that are "ac" and "cl", as {"ac": "scapes-ac", ...}
 
-    Columns are group (our corpora), metric (with its stand-in where one measured it),
-    difference (points of per cent; positive: `row` is better), its 95 % interval low to
-    high, probability, paper_difference and agrees: AGREES if the interval lies on the
-    side of zero where the paper's difference is, CONTRADICTS if on the other, OPEN if
-    it holds zero, UNAVAILABLE if there is no number.
+    Columns are group (our corpora), metric, difference (points of per cent; positive:
+    `row` is better), its 95 % interval low to high over clips and, of several, seeds,
+    probability, paper_difference and agrees: AGREES if the interval lies on the side of
+    zero where the paper's difference is, CONTRADICTS if on the other, OPEN if it holds
+    zero, UNAVAILABLE if a row was not run, ABSENT if the paper has no number. A metric
+    that cannot be computed here is left out.
     """
     frame = pd.DataFrame(
         {"group": pair_name(*(domains[name] for name in pair)), **line}
@@ -142,22 +165,83 @@ def effects(
         for line in answer(
             Question(table.number, *pair, row, against), results, seed=seed
         )
+        if not line["unavailable"]
     )
-    frame["metric"] = frame["metric"].combine(frame["measured_by"], title)
     paper = frame["paper_difference"]
-    missing = frame["difference"].isna() | paper.isna()
     is_open = ((frame["low"] <= 0) & (frame["high"] >= 0)) | (paper == 0)
-    agrees = (frame["low"] > 0) == (paper > 0)
-    verdicts = [UNAVAILABLE, OPEN, AGREES]
-    frame["agrees"] = np.select([missing, is_open, agrees], verdicts, CONTRADICTS)
-    return frame[["group", "metric", *NUMBERS, "paper_difference", "agrees"]]
+    cases = [frame["difference"].isna(), paper.isna(), is_open]
+    cases.append((frame["low"] > 0) == (paper > 0))
+    verdicts = [UNAVAILABLE, ABSENT, OPEN, AGREES]
+    frame["agrees"] = np.select(cases, verdicts, CONTRADICTS)
+    frame["metric"] = frame["metric"].map(title)
+    frame = frame[["group", "metric", *NUMBERS[:4], "paper_difference", "agrees"]]
+    frame.attrs = {"row": row, "against": against}
+    return frame
 
 
 def conclusion(frame: pd.DataFrame) -> str:
-    """Count in a line a group on how many metrics `effects` agrees with the paper."""
+    """Read out what `effects` found: CIDEr-D, and on how many metrics it agrees."""
     sentences = []
-    for group, verdicts in frame.groupby("group", sort=False)["agrees"]:
+    for group, lines in frame.groupby("group", sort=False):
+        for line in lines[lines["metric"] == title("cider_d")].itertuples():
+            if pd.isna(line.difference):
+                continue
+            where = "above" if line.difference > 0 else "below"
+            sentences.append(
+                f"{group}: in {line.metric}, {frame.attrs['row']} lies "
+                f"{abs(line.difference):.1f} points {where} {frame.attrs['against']} "
+                f"(95 % interval {line.low:+.1f} to {line.high:+.1f}; "
+                f"the paper: {line.paper_difference:+.1f})."
+            )
+        verdicts = lines.loc[lines["agrees"] != ABSENT, "agrees"]
         counts = verdicts.value_counts(sort=False).items()
         parts = ", ".join(f"{kind} {count}" for kind, count in counts)
-        sentences.append(f"{group}: agrees with the paper, by metric: {parts}")
+        sentences.append(f"{group}: agrees with the paper, by metric: {parts}.")
     return "\n".join(sentences)
+
+
+def variances(
+    runs: Mapping[str, Mapping[Experiment, Scores]],
+    *,
+    domains: Mapping[str, str],
+    metric: str = "cider_d",
+) -> pd.DataFrame:
+    """Return what moves a score: seeds, clips, and the machine or number of threads.
+
+    runs : a name of each run of the grid, as "one thread", and its results; one may do
+    domains : as in `effects`
+
+    A row a system and pair of domains, in points of per cent: the mean, the standard
+    deviation between seeds (that of clips taken off), the standard error over clips of
+    one seed's mean, and the standard deviation between runs of the same seeds; NaN with
+    one seed, or one run.
+    """
+    names, lines = {place: row for row, place in ROWS.items()}, []
+    cells = dict.fromkeys(replace(e, seed=0) for own in runs.values() for e in own)
+    for cell in cells:
+        if (row := names.get((cell.system, cell.ablation))) is None:
+            continue
+        each = [row_scores(own, row, cell.train, cell.test) for own in runs.values()]
+        scores = [seed_scores(own, metric) for own in _scored(each, metric)]
+        if not scores:
+            continue
+        found = [spread([block]) for block in scores]
+        means = [block.mean() for block in scores]
+        clips = np.mean([(f.clips + f.rest) for f in found]) / scores[0].shape[1]
+        lines.append(
+            {
+                "system": row,
+                "corpora": pair_name(domains[cell.train], domains[cell.test]),
+                title(metric): np.mean(means),
+                "between seeds": np.sqrt(np.mean([f.seeds for f in found])),
+                "over clips": np.sqrt(clips),
+                "between runs": np.std(means, ddof=1) if len(means) > 1 else np.nan,
+                "seeds": len(scores[0]),
+                "runs": len(scores),
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def _scored(runs: Iterable[list[Scores]], metric: str) -> list[list[Scores]]:
+    return [own for own in runs if own and not lacking(own, metric)]

@@ -6,9 +6,6 @@ is what we call CIDEr-D. What is odd in these tables: SPIDEr is the mean of CIDE
 SPICE to rounding but for RECAP, where it is off by 0.25 to 4.4 points; w/o RAG has the
 higher SPICE in Table III; in Table IV it is w/o SS that falls furthest, not w/o PD.
 
-FENSE, where it cannot be computed here, has a stand-in, which is always shown under its
-own name and never in the metric's place.
-
 Ours are kept in one table a profile, reports/<profile>/predictions.parquet: captions
 and scores by experiment and clip. The same results give the same bytes.
 """
@@ -21,13 +18,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pyarrow import parquet
 
 from drcap.atomic import atomic_path, locked
-from drcap.evaluation.metrics import SBERT_SIM, Scores
+from drcap.evaluation.metrics import Scores
 from drcap.evaluation.tables import TITLES
 from drcap.experiments.grid import ROWS, Experiment, row_experiment
 
@@ -41,7 +37,6 @@ METRICS = {  # our name of a metric -> the paper's
 }
 KEYS = ["table", "train", "test", "system"]
 ROUNDING = 0.1  # points by which rounded CIDEr and SPICE may put their mean off SPIDEr
-STAND_INS = {"fense": SBERT_SIM}
 NOT_COMPUTED = "not among the metrics that were computed"
 TABLE = "predictions.parquet"
 EXPERIMENT = ["experiment", *(field.name for field in fields(Experiment))]
@@ -72,17 +67,16 @@ def paper_rows(table: str, train: str, test: str) -> list[tuple[str, str]]:
     return [(name, key[3]) for key, name in sections if key[:3] == (table, train, test)]
 
 
+@cache
 def paper_score(table: str, system: str, train: str, test: str, metric: str) -> float:
     """Return a score as printed in per cent, or "recomputed"; NaN if there is none."""
     scores = paper_lines().get(metric, {})
     return scores.get((table, train, test, system), float("nan"))
 
 
-def title(metric: str, measured_by: str = "") -> str:
-    """Return a metric's printed name, and its stand-in's if that measured ours."""
-    name = TITLES.get(metric, metric)
-    same = measured_by in ("", metric)
-    return name if same else f"{name}, ours {title(measured_by)}"
+def title(metric: str) -> str:
+    """Return a metric's printed name."""
+    return TITLES.get(metric, metric)
 
 
 def pair_name(train: str, test: str) -> str:
@@ -102,23 +96,6 @@ def lacking(runs: Iterable[Scores], metric: str) -> str:
     """Return why some of the runs have no value of the metric; "" if all have."""
     without = (run for run in runs if run.corpus.get(metric) is None)
     return next((run.unavailable.get(metric, NOT_COMPUTED) for run in without), "")
-
-
-def clip_scores(runs: Iterable[Scores], metric: str) -> np.ndarray:
-    """Return each clip's score in per cent, the mean over the seeds, (N,) float64.
-
-    Each seed's are shifted alike, so that their mean is the corpus score: where that is
-    not the mean over clips (METEOR, BLEU), an interval over clips is so centred on it.
-    ValueError if the seeds were not scored on the same number of clips.
-    """
-    clips = {len(run.per_clip[metric]) for run in runs}
-    if len(clips) != 1:
-        counts = ", ".join(map(str, sorted(clips)))
-        raise ValueError(f"{metric}: runs of one row differ in clips ({counts})")
-    values = np.array([run.per_clip[metric] for run in runs])
-    corpus = np.array([[run.corpus[metric]] for run in runs])
-    shifted = 100 * (values - values.mean(axis=1, keepdims=True) + corpus)
-    return shifted.mean(axis=0)
 
 
 def read_table(reports: Path, name: str = "") -> pd.DataFrame:

@@ -187,6 +187,7 @@ def plot_gain(
     axes.scatter(table["similarity"], table["gain"], s=9, color=COLOURS[5], alpha=0.6)
     places = [table["similarity"].iloc[part].mean() for part in parts]
     means = pd.DataFrame(interval(table["gain"].iloc[part]) for part in parts)
+    means = means[["mean", "low", "high"]]
     axes.vlines(places, means["low"], means["high"], color=COLOURS[0], linewidth=2)
     legend = f"means of {len(parts)} parts of the clips"
     axes.plot(places, means["mean"], "o-", color=COLOURS[0], label=legend)
