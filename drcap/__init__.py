@@ -32,7 +32,7 @@ The procedural corpora are a package of their own, `soundscapes`.
 
 from importlib import import_module
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _EXPORTS = {
     "CLAP": "drcap.clap",
