@@ -20,6 +20,7 @@ from doubles_assets import (
 
 from drcap import assets
 from drcap.assets import manifest, sources
+from drcap.cli import machine
 from drcap.cli.__main__ import main
 from drcap.errors import AssetError
 
@@ -373,5 +374,8 @@ def test_the_command_fetches_lists_and_verifies(
     assert code == 2
     assert "toy: words.txt differs" in out and "toy-source: is not fetched" in out
     assert "drcap assets fetch --force toy toy-source" in error
+    monkeypatch.setattr(machine, "_default_datastore", lambda: 7)
+    assert "captions encoded: 7" in run("fetch", "--from", str(packages))[1]
+    assert "encoded" not in run("fetch")[1]
     code, _, error = run("fetch", "toi")
     assert code == 2 and error.startswith("drcap: unknown asset 'toi': known are toy")
