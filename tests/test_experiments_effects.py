@@ -122,7 +122,7 @@ def test_rows_are_compared_on_the_seeds_that_both_have():
         for row, own in seeds.items()
         for seed in own
     }
-    ours, theirs = paired(given, tuple(seeds), "ac", "ac")
+    ours, theirs = paired(given, [(row, "ac", "ac") for row in seeds])
     assert ours == [given[Experiment(seed=seed)] for seed in (0, 2)]
     wanted = [given[Experiment(ablation="w/o SS", seed=seed)] for seed in (0, 2)]
     assert theirs == wanted

@@ -18,17 +18,10 @@ import numpy as np
 import pandas as pd
 
 from drcap.atomic import write_text
-from drcap.evaluation.bootstrap import compare, differences, needed
 from drcap.evaluation.metrics import SBERT_SIM, Scores
-from drcap.experiments.effects import (
-    Question,
-    answer,
-    did_not_learn,
-    paired,
-    seed_scores,
-)
+from drcap.experiments.effects import Question, answer
 from drcap.experiments.grid import TABLES, Experiment
-from drcap.experiments.results import METRICS, lacking, pair_name, title
+from drcap.experiments.results import METRICS, pair_name, title
 from drcap.experiments.tables import NONE, side_by_side
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not decided"
@@ -104,51 +97,26 @@ CLAIMS = tuple(_claims())
 def primary_effects(results: Mapping[Experiment, Scores]) -> pd.DataFrame:
     """Return the primary comparison of every claim: a row a claim and metric.
 
-    Columns are claim, primary (what is compared), metric, difference, low, high,
-    p_value, verdict, covers (clips alone, or seeds too), clips (of each pair of
-    domains), paper_difference and why: what kept it from being decided.
+    Columns are claim, primary (what is compared), the keys of `effects.answer`, verdict
+    and why: a sentence on what kept it from being decided.
     """
     lines = []
-    for claim, metric in ((c, m) for c in CLAIMS for m in c.effects_on):
-        sides = [
-            paired(results, (q.row, q.against), q.train, q.test) for q in claim.primary
-        ]
-        runs = [run for pair in sides for own in pair for run in own]
-        line = {"claim": claim.number, "primary": claim.compared, "metric": metric}
-        line |= dict.fromkeys(("difference", "low", "high", "p_value"), np.nan)
-        line |= {"verdict": OPEN, "covers": "", "clips": 0, "why": ""}
-        idle = [
-            row
-            for q, pair in zip(claim.primary, sides, strict=True)
-            for row, own in zip((q.row, q.against), pair, strict=True)
-            if did_not_learn(own)
-        ]
-        if not all(own for pair in sides for own in pair):
-            line["why"] = "A row of the comparison was not run."
-        elif reason := lacking(runs, metric):
-            line["why"] = f"{title(metric)} is not computed: {reason}."
-        else:
-            ours, theirs = (
-                [seed_scores(pair[side], metric) for pair in sides] for side in (0, 1)
-            )
-            found = compare(ours, theirs)
-            line |= {key: getattr(found, key) for key in ("low", "high", "p_value")}
-            line |= {"difference": found.mean, "covers": found.covers}
-            line["clips"] = round(np.mean([pair[0][0].clips for pair in sides]))
-            line["verdict"] = _sign(found.low, found.high)
-            if idle:
-                line["verdict"] = OPEN
-                line["why"] = f"{_listed(idle)} did not learn, and decides no claim."
-            elif line["verdict"] == EQUAL:
-                line["why"] = _power(differences(ours, theirs), found.mean)
-        paper = [answer(q, {}) for q in claim.primary]
-        printed = [
-            each["paper_difference"]
-            for one in paper
-            for each in one
-            if each["metric"] == metric
-        ]
-        lines.append(line | {"paper_difference": float(np.mean(printed))})
+    for claim in CLAIMS:
+        answers = {
+            line["metric"]: line for line in answer(*claim.primary, results=results)
+        }
+        for metric in claim.effects_on:
+            line = {"claim": claim.number, "primary": claim.compared, **answers[metric]}
+            why, verdict = "", OPEN
+            if not line["seeds"]:
+                why = "A row of the comparison was not run."
+            elif line["unavailable"]:
+                why = f"{title(metric)} is not computed: {line['unavailable']}."
+            elif line["did_not_learn"]:
+                why = f"{line['did_not_learn']} did not learn, and decides no claim."
+            elif (verdict := _sign(line["low"], line["high"])) == EQUAL:
+                why = _power(line)
+            lines.append(line | {"verdict": verdict, "why": why})
     return pd.DataFrame(lines)
 
 
@@ -164,7 +132,7 @@ def compare_claims(results: Mapping[Experiment, Scores]) -> pd.DataFrame:
         {"claim": claim.number, **line, "in_sentence": line["metric"] in claim.metrics}
         for claim in CLAIMS
         for question in claim.questions
-        for line in answer(question, results)
+        for line in answer(question, results=results)
     )
     asked = frame["in_sentence"] & frame["p_value"].notna()
     groups = frame.loc[asked].groupby("claim")["p_value"]
@@ -243,21 +211,20 @@ def _bounded(line: Mapping[str, float]) -> str:
     return f"{line['difference']:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
-def _effect(line: dict) -> str:
-    name = title(line["metric"])
+def _effect(line: Mapping) -> str:
     if np.isnan(line["difference"]):
-        return f"{name} {OPEN}"
-    return f"{name} {_bounded(line)}, over {line['covers']}"
+        return f"{title(line['metric'])} {OPEN}"
+    covers = f"clips and {line['seeds']} seeds" if line["seeds"] > 1 else "clips alone"
+    return f"{title(line['metric'])} {_bounded(line)}, over {covers}"
 
 
-def _power(blocks: list[np.ndarray], difference: float) -> str:
-    start = f"To show a difference of {difference:+.2f} in four of five repetitions"
-    found = needed(blocks)
-    if found is None:
-        return f"{start}, neither 100,000 clips nor 50 seeds would do."
-    clips, seeds = found
-    unknown = "" if len(blocks[0]) > 1 else "; how far seeds differ, one does not tell"
-    return f"{start}, it takes about {clips:,} clips and {seeds} seeds{unknown}."
+def _power(line: Mapping) -> str:
+    size = f"{line['difference']:+.2f} in four of five repetitions"
+    if line["needed"] is None:
+        return f"To show {size}, neither 100,000 clips nor 50 seeds would do."
+    clips, seeds = line["needed"]
+    unknown = "" if line["seeds"] > 1 else "; how far seeds differ, one does not tell"
+    return f"To show {size} takes about {clips:,} clips and {seeds} seeds{unknown}."
 
 
 def _reasons(effects: list[dict]) -> Iterator[str]:

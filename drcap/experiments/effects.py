@@ -12,7 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from drcap.evaluation.bootstrap import compare, interval, spread
+from drcap.evaluation.bootstrap import (
+    compare,
+    differences,
+    interval,
+    needed,
+    spread,
+)
 from drcap.evaluation.metrics import SBERT_SIM, SHUFFLED, Scores
 from drcap.experiments.grid import ROWS, TABLES, Experiment, row_experiment
 from drcap.experiments.results import (
@@ -60,12 +66,12 @@ def seed_scores(runs: Sequence[Scores], metric: str) -> np.ndarray:
 
 
 def paired(
-    results: Mapping[Experiment, Scores], rows: Sequence[str], train: str, test: str
+    results: Mapping[Experiment, Scores], cells: Iterable[tuple[str, str, str]]
 ) -> list[list[Scores]]:
-    """Return the scores of rows, each of the seeds that all of them were run with."""
+    """Return the scores of each (row, train, test), of the seeds that all have."""
     runs = []
-    for row in rows:
-        wanted = row_experiment(row, train, test) if row in ROWS else None
+    for row, *pair in cells:
+        wanted = row_experiment(row, *pair) if row in ROWS else None
         own = (run for run in sorted(results) if replace(run, seed=0) == wanted)
         runs.append({run.seed: results[run] for run in own})
     seeds = [seed for seed in runs[0] if all(seed in own for own in runs)]
@@ -85,49 +91,56 @@ def did_not_learn(runs: Sequence[Scores]) -> bool:
 
 
 def answer(
-    question: Question, results: Mapping[Experiment, Scores], *, seed: int = 0
+    *questions: Question, results: Mapping[Experiment, Scores], seed: int = 0
 ) -> list[dict]:
     """Compare on each metric: a dictionary each, NaN where there is no number.
 
-    Keys are the question's fields, metric, difference, its 95 % interval low to high,
-    probability (that the difference is above zero), p_value and width (the margin, in
-    points), unavailable (why rows that were run are not compared), paper_difference and
+    questions : one, or several of the same rows, whose mean difference is told
+
+    Keys are the first question's fields, metric, difference, its 95 % interval low to
+    high, probability (that the difference is above zero), p_value and width (the
+    margin, in points), needed (clips and seeds that would show the difference),
+    unavailable (why rows that were run are not compared), paper_difference and
     paper_width, not_run and did_not_learn (which rows), clips and seeds (0 if one was
     not run). ValueError if they were scored on other clips.
     """
-    domains = question.train, question.test
-    rows = question.row, question.against
-    runs = dict(zip(rows, paired(results, rows, *domains), strict=True))
-    both = [run for row in rows for run in runs[row]]
-    run = {row: row_scores(results, row, *domains) for row in rows}
-    not_run = ", ".join(row for row in rows if not run[row])
-    idle = ", ".join(row for row in rows if did_not_learn(run[row]))
+    rows = questions[0].row, questions[0].against
+    cells = [(row, q.train, q.test) for row in rows for q in questions]
+    own = {cell: row_scores(results, *cell) for cell in cells}
+    runs = paired(results, cells)
+    every, half = [run for each in runs for run in each], len(questions)
+    facts = {
+        "not_run": _rows(cell for cell in cells if not own[cell]),
+        "did_not_learn": _rows(cell for cell in cells if did_not_learn(own[cell])),
+        "clips": round(np.mean([run.clips for run in every])) if all(runs) else 0,
+        "seeds": len(runs[0]),
+    }
     lines = []
     for metric in MEASURED:
-        reason = lacking(both, metric) if both else ""
-        ours, width = dict.fromkeys(NUMBERS, float("nan")), 0.0
-        if both and not reason:
-            sides = [seed_scores(runs[row], metric) for row in rows]
-            width = question.margin * float(sides[1].mean())
+        reason = lacking(every, metric)
+        numbers, width, wanted = dict.fromkeys(NUMBERS, float("nan")), 0.0, None
+        if all(runs) and not reason:
+            scores = [seed_scores(each, metric) for each in runs]
+            sides = scores[:half], scores[half:]
+            width = questions[0].margin * float(np.mean([s.mean() for s in sides[1]]))
             found = compare(*sides, margin=width, seed=seed)
-            ours = {name: getattr(found, name, found.mean) for name in NUMBERS}
-        theirs = [_printed(question.table, row, *domains, metric) for row in rows]
-        lines.append(
-            {
-                **vars(question),
-                "metric": metric,
-                **ours,
-                "width": width,
-                "unavailable": reason,
-                "paper_difference": round(theirs[0] - theirs[1], 6),
-                "paper_width": question.margin * theirs[1],
-                "not_run": not_run,
-                "did_not_learn": idle,
-                "clips": both[0].clips if both else 0,
-                "seeds": len(runs[rows[0]]),
-            }
+            numbers = {name: getattr(found, name, found.mean) for name in NUMBERS}
+            wanted = needed(differences(*sides))
+        ours, theirs = (
+            np.mean(
+                [_printed(q.table, row, q.train, q.test, metric) for q in questions]
+            )
+            for row in rows
         )
+        line = {"metric": metric, **numbers, "width": width, "needed": wanted}
+        line |= {"unavailable": reason, "paper_difference": round(ours - theirs, 6)}
+        line["paper_width"] = questions[0].margin * theirs
+        lines.append({**vars(questions[0]), **line, **facts})
     return lines
+
+
+def _rows(cells: Iterable[tuple[str, str, str]]) -> str:
+    return ", ".join(dict.fromkeys(row for row, *_ in cells))
 
 
 def _printed(table: str, *place: str) -> float:
@@ -163,7 +176,7 @@ def effects(
         if {row, against} <= {*table.rows}
         for pair in table.pairs
         for line in answer(
-            Question(table.number, *pair, row, against), results, seed=seed
+            Question(table.number, *pair, row, against), results=results, seed=seed
         )
         if not line["unavailable"]
     )
