@@ -145,7 +145,7 @@ def test_resampled_means_are_those_of_a_plain_loop(monkeypatch):
         seeds = generators[2].integers(3, size=3)
         expected.append(np.mean(drawn) + np.mean([effects[k] for k in seeds]))
     expected = np.array(expected)
-    found = bootstrap._resampled(blocks, 5)
+    found, _ = bootstrap._resampled(blocks, 5)
     widened = (found - of_seeds.mean()) / (expected - of_seeds.mean())
     assert widened == pytest.approx(widened[0]) and widened[0] > 1
 

@@ -66,10 +66,8 @@ def interval(scores: np.ndarray, *, seed: int = 0) -> Interval:
 
     ValueError if there is no score, or one is not finite.
     """
-    block = _block(scores)
-    means = _resampled([block], seed)
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(block.mean()), float(low), float(high), len(block))
+    _, bounds = _resampled([_block(scores)], seed)
+    return Interval(*bounds)
 
 
 def compare(
@@ -88,14 +86,12 @@ def compare(
 
     ValueError as in `interval`, or if the two are not of the same seeds and clips.
     """
-    blocks = differences(ours, theirs)
-    means, mean = _resampled(blocks, seed), float(np.mean([b.mean() for b in blocks]))
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    means, bounds = _resampled(differences(ours, theirs), seed)
     scale = max(np.abs(each).max() for each in (*_listed(ours), *_listed(theirs)))
     above, below = (_share(sign * means, -margin, scale) for sign in (1, -1))
     p_value = max(1 - above, 1 - below) if margin else 2 * min(1 - above, 1 - below)
     return Comparison(
-        *(mean, float(low), float(high), len(blocks[0])),
+        *bounds,
         probability=_share(means, 0.0, scale),
         p_value=min(1.0, p_value + 1 / RESAMPLES),  # no resample is no proof
     )
@@ -181,20 +177,20 @@ def _share(means: np.ndarray, bound: float, scale: float) -> float:
     return float(np.where(tied, 0.5, means > bound).mean())
 
 
-def _resampled(blocks: list[np.ndarray], seed: int) -> np.ndarray:
-    """Return the means of all resamples, (RESAMPLES,)."""
-    mean = np.mean([block.mean() for block in blocks])
+def _resampled(blocks: list[np.ndarray], seed: int) -> tuple[np.ndarray, tuple]:
+    """Return the means of all resamples, and the fields of their `Interval`."""
+    mean = float(np.mean([block.mean() for block in blocks]))
     clips = [_draw(b.mean(axis=0), seed + k) for k, b in enumerate(blocks)]
-    means, seeds = np.mean(clips, axis=0), len(blocks[0])
-    if seeds < 2 or (between := spread(blocks).seeds) == 0:
-        return means
-    effects = np.mean([block.mean(axis=1) for block in blocks], axis=0) - mean
-    effects *= np.sqrt(between) / effects.std()
-    means = means + _draw(effects, seed + len(blocks))
-    part = between / seeds / means.var()  # of the variance of the mean
-    few = (seeds - 1) / min(part, 1.0) ** 2  # degrees of freedom
-    tail = (1 + LEVEL) / 2
-    return mean + (means - mean) * t.ppf(tail, few) / norm.ppf(tail)
+    means, seeds, tail = np.mean(clips, axis=0), len(blocks[0]), (1 + LEVEL) / 2
+    if seeds > 1 and (between := spread(blocks).seeds) > 0:
+        effects = np.mean([block.mean(axis=1) for block in blocks], axis=0) - mean
+        effects *= np.sqrt(between) / effects.std()
+        means = means + _draw(effects, seed + len(blocks))
+        part = min(between / seeds / means.var(), 1.0)  # of the variance of the mean
+        wider = t.ppf(tail, (seeds - 1) / part**2) / norm.ppf(tail)
+        means = mean + (means - mean) * wider
+    low, high = np.quantile(means, [1 - tail, tail])
+    return means, (mean, float(low), float(high), seeds)
 
 
 def _draw(values: np.ndarray, seed: int) -> np.ndarray:
