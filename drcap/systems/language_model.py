@@ -29,7 +29,7 @@ from drcap.errors import ConfigError
 from drcap.retrieval import CaptionDatastore
 from drcap.systems.base import ClipBatch, Similar, System, TrainingSet
 
-MEMORY = "memory.json"  # what a system keeps of its training set
+MEMORY = "memory.json"  # the captions that a system was trained on
 # changes of the grid's recipe
 NO_RETRIEVAL = {"retrieval": {"enabled": False}}
 FROZEN = {"captioner": {"lora": False}}
@@ -40,9 +40,8 @@ class LanguageModelSystem(System):
 
     captioner_class: type[Captioner] = Captioner
     changes: Mapping[str, Any] = {}  # of the grid's recipe
-    remembers: Sequence[str] = ()  # attributes that are kept beside the captioner
 
-    memory: list[str]  # the training captions, where they are kept
+    memory: list[str]  # the training captions
     captioner: Captioner
     config: Config
     run: TrainingRun  # as `fit` left it
@@ -115,8 +114,7 @@ class LanguageModelSystem(System):
 
     def keep(self, folder: Path) -> None:
         """Write beside the captioner what else belongs to the fitted system."""
-        memory = {name: getattr(self, name) for name in self.remembers}
-        write_json(folder / MEMORY, memory)
+        write_json(folder / MEMORY, self.memory)
 
     def save(self, folder: Path) -> None:
         with atomic_folder(Path(folder)) as aside:
@@ -124,9 +122,8 @@ class LanguageModelSystem(System):
 
     def load(self, folder: Path, config: ExperimentsConfig) -> None:
         self.folder, self.config = Path(folder), self.recipe(config)
-        if self.remembers:
-            memory = json.loads((self.folder / MEMORY).read_text(encoding="utf-8"))
-            vars(self).update(memory)
+        if (memory := self.folder / MEMORY).exists():
+            self.memory = json.loads(memory.read_text(encoding="utf-8"))
         self.load_captioner(self.settings(config))
 
     def load_captioner(self, settings: object = None, device: str = "auto") -> None:

@@ -106,7 +106,6 @@ class SoftHardPrompts(LanguageModelSystem):
     settings_of = "soft_hard_prompts"
     captioner_class = SoftHardCaptioner
     changes = NO_RETRIEVAL
-    remembers = ("memory",)
 
     def __init__(self, space: JointSpace):
         super().__init__(space)

@@ -8,14 +8,14 @@ As in its paper: the single linear layer, noise of variance 0.001 and renormalis
 training, a four-layer decoder from scratch, no prompt, the memory of its own training
 captions with renormalised rows. Not as there: the CLAP model, the tokenizer and the
 beam search are the grid's; the softmax over the memory has the CLAP model's own
-temperature in the place of 1/100; the state of the lowest validation loss is kept in
-the place of the last. `SharedWSAC` is the same with the grid's language model, and
-`NoisyDRCap` is DRCap with this noise in the place of projection-based decoding.
+temperature in the place of 1/100; the shift is from the mean of the clips that are
+captioned, as no training recording is heard; the state of the lowest validation loss is
+kept in the place of the last. `SharedWSAC` is the same with the grid's language model,
+and `NoisyDRCap` is DRCap with this noise in the place of projection-based decoding.
 """
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from safetensors.torch import load_model, save_model
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
@@ -85,7 +85,6 @@ class WSAC(LanguageModelSystem):
     captioner_class: type[Captioner] = ScratchCaptioner
     # its decoder knows no words to start the mapper from, and has no adapter
     changes = NO_RETRIEVAL | {"captioner": {"mapper_start": "random", "lora": False}}
-    remembers = ("memory", "audio_mean")
 
     def recipe(self, config: ExperimentsConfig) -> Config:
         """Return the recipe with a schedule for a decoder that knows no language."""
@@ -101,17 +100,6 @@ class WSAC(LanguageModelSystem):
         }
         return override(config.captioner, {**self.changes, "training": schedule})
 
-    @classmethod
-    def reads_recordings(cls, config: ExperimentsConfig) -> bool:
-        return config.baselines.wsac.bridge == "shift"
-
-    def examples(self, training_set, captioner, config):
-        self.audio_mean = None
-        if captioner.settings.bridge == "shift":
-            audio = self.space.audio(training_set.clips)
-            self.audio_mean = audio.mean(dim=0).tolist()
-        return super().examples(training_set, captioner, config)
-
     def inputs(self, batch: ClipBatch) -> torch.Tensor:
         """Return audio embeddings, carried over to text as the settings say."""
         audio = self.space.audio(batch.clips)
@@ -122,7 +110,7 @@ class WSAC(LanguageModelSystem):
         if bridge == "nearest":
             return memory[(audio @ memory.T).argmax(dim=1)]
         if bridge == "shift":
-            means = np.array(self.audio_mean), memory.mean(dim=0).numpy()
+            means = audio.mean(dim=0).numpy(), memory.mean(dim=0).numpy()
             return torch.from_numpy(mean_shift(audio.numpy(), *means))
         return project(audio, memory, self.space.clap.temperature, renormalise=True)
 
