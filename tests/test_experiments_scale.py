@@ -8,10 +8,9 @@ import pytest
 from drcap.data.clip import Clip
 from drcap.evaluation import engine
 from drcap.evaluation.metrics import score
-from drcap.evaluation.people import HUMAN
 from drcap.experiments import scale
 from drcap.experiments.grid import Experiment
-from drcap.experiments.scale import event_shares, scene_of, score_scale
+from drcap.experiments.scale import REFERENCES, event_shares, scene_of, score_scale
 from soundscapes import SoundscapesConfig
 from soundscapes.addresses import Address
 from soundscapes.clips import clip_of
@@ -67,12 +66,12 @@ def test_the_scale_has_people_truth_and_every_system(materials, results):
         for style in ("corpus'", "other corpus'", "weak captions'")
     ]
     assert [*frame.loc["scapes-ac"].index] == [
-        HUMAN,
+        REFERENCES,
         *told,
         "DRCap",
         "Most common caption",
     ]
-    assert [*frame.loc["scapes-cl"].index] == [HUMAN, *told]
+    assert [*frame.loc["scapes-cl"].index] == [REFERENCES, *told]
     ours = frame.loc["scapes-ac", "DRCap"]
     means = [results[Experiment(seed=seed)].corpus["cider_d"] for seed in (0, 1)]
     assert ours["CIDEr-D"] == pytest.approx(100 * np.mean(means))
@@ -81,6 +80,8 @@ def test_the_scale_has_people_truth_and_every_system(materials, results):
     common = frame.loc["scapes-ac", "Most common caption"]
     assert common["did not learn"] and common["trained on"] == "scapes-ac"
     assert common["events found"] < 0.3 < 0.7 < ours["events found"]
+    people = frame.loc["scapes-ac", REFERENCES]
+    assert 0.7 < people["events found"] < 1 and people["events right"] > 0.95
     truth = frame.loc["scapes-ac", told[0]]
     assert truth["events found"] == truth["in order"] == 1
     assert frame.loc["scapes-cl", told[1]]["CIDEr-D"] > 0
@@ -90,7 +91,7 @@ def test_real_recordings_have_people_and_systems_alone(materials, results):
     materials.corpora = SimpleNamespace()
     frame = score_scale(results, materials, None)
     ac = frame[frame["clips of"] == "scapes-ac"]
-    assert ac["row"].tolist() == [HUMAN, "DRCap", "Most common caption"]
+    assert ac["row"].tolist() == [REFERENCES, "DRCap", "Most common caption"]
     assert ac[[*scale.EVENTS.values()]].isna().all(axis=None)
 
 

@@ -28,6 +28,7 @@ from soundscapes.named import compare_with_scene
 from soundscapes.scenes import PlacedEvent, Scene
 
 METRICS = ("cider_d", SHUFFLED)
+REFERENCES = "references, leave-one-out"
 STYLES = {"ac": captions.audiocaps_like, "cl": captions.clotho_like}
 EVENTS = {"found": "events found", "right": "events right", "in_order": "in order"}
 
@@ -80,11 +81,13 @@ def score_scale(
         texts = told(scenes, domain) if scenes else {}
         references = [list(clip.captions) for clip in clips]
         scale = scores_beside_people(texts, references, METRICS)
-        texts[HUMAN] = [own[0] for own in references]
         rows = {
-            (name, ""): ([scores], [texts[name]] * bool(scenes))
+            (name, ""): ([scores], [texts[name]] if name in texts else [])
             for name, scores in scale.items()
         }
+        turns = range(min(map(len, references))) if scenes else ()
+        told_as = [[own[turn] for own in references] for turn in turns]
+        rows = {(REFERENCES, ""): (rows.pop((HUMAN, ""))[0], told_as)} | rows
         for row in ROWS:
             for train, source in materials.names.items():
                 first = row_experiment(row, train, domain)
