@@ -180,10 +180,10 @@ def test_a_killed_fetch_leaves_no_asset_and_is_swept_away(home, packages, monkey
     assert placed(home) == WHOLE
 
 
-# --- looking up and verifying ---------------------------------------------------------
+# --- looking up, and mending ----------------------------------------------------------
 
 
-@pytest.mark.parametrize("call", [assets.fetch, assets.verify, assets.select])
+@pytest.mark.parametrize("call", [assets.fetch, assets.select])
 def test_an_unknown_name_lists_the_known_ones(home, call):
     with pytest.raises(AssetError, match="unknown asset 'toi'.*toy, toy-source"):
         call(["toi"])
@@ -195,7 +195,6 @@ def test_a_damaged_record_is_named_and_mended(home, packages, record):
     (home / "assets/toy/asset.json").write_text(record)
     with pytest.raises(AssetError, match="damaged .asset.json.*drcap assets fetch toy"):
         assets.asset_path("toy")
-    assert assets.verify(["toy"]) == {"toy": ["asset.json is damaged"]}
     assert assets.fetch(["toy"], from_dir=packages) == ["toy"]
 
 
@@ -205,23 +204,21 @@ def test_a_file_cut_short_is_noticed_without_hashing_and_fetched_again(home, pac
     with pytest.raises(AssetError, match="damaged .words.txt"):
         assets.asset_path("toy")
     assert assets.fetch(["toy"], from_dir=packages) == ["toy"]
-    assert assets.verify(["toy"]) == {"toy": []}
+    assert assets.fetch(["toy"]) == []
 
 
-def test_verify_hashes_every_file_and_a_forced_fetch_mends_them(home, packages):
+def test_fetch_hashes_every_file_and_mends_them(home, packages):
     assets.fetch(["toy"], from_dir=packages)
     folder = home / "assets/toy"
     (folder / "words.txt").write_bytes(b"a dog BARKS\n")  # as long as before
-    (folder / "deep/two.bin").unlink()
     record = json.loads((folder / "asset.json").read_text())
     record["files"]["words.txt"]["sha256"] = digest(b"a dog BARKS\n")
     (folder / "asset.json").write_text(json.dumps(record))  # outranked by the pins
-    assert assets.verify() == {
-        "toy": ["deep/two.bin is missing", "words.txt differs"],
-        "toy-source": ["is not fetched"],
-    }
+    assert assets.asset_path("toy") == folder
+    assert assets.fetch(["toy"], from_dir=packages) == ["toy"]
+    assert (folder / "words.txt").read_bytes() == MEMBERS["toy_asset/words.txt"]
+    assert assets.fetch(["toy"]) == []
     assert assets.fetch(["toy"], from_dir=packages, force=True) == ["toy"]
-    assert assets.verify(["toy"]) == {"toy": []}
 
 
 def test_a_model_is_an_asset_a_folder_or_a_hub_id(home, packages, tmp_path):
@@ -307,7 +304,6 @@ def test_optional_assets_are_left_alone_until_they_are_named(optional, packages)
     required = ["toy", "toy-source"]
     assert list(assets.pinned()) == required
     assert assets.fetch(from_dir=packages) == required
-    assert assets.verify() == {name: [] for name in required}
     chosen = [asset.name for asset in assets.select(["extra", "toy", "toy-model"])]
     assert chosen == ["toy-detector", "toy-model", "toy"]
 
@@ -331,7 +327,9 @@ def test_what_a_folder_lacks_is_named_a_line_each_and_the_rest_brought(
     assert record["files"]["model.txt"]["sha256"] == digest(b"this is a model")
     assert assets.fetch(["toy-model"]) == []
     (home / "assets/toy-model/model.txt").write_text("this is A model")
-    assert assets.verify()["toy-model"] == ["model.txt differs"]
+    asset = assets.pinned(optional=True)["toy-model"]
+    assert assets.problem(asset) is None
+    assert assets.problem(asset, contents=True) == "is damaged (model.txt)"
     with pytest.raises(AssetError, match="'toy-detector' is not fetched.*fetch extra`"):
         assets.asset_path("toy-detector")
 
@@ -349,9 +347,7 @@ def test_a_newly_pinned_single_file_is_fetched_again(optional):
 # --- the command ----------------------------------------------------------------------
 
 
-def test_the_command_fetches_lists_and_verifies(
-    home, packages, optional, monkeypatch, capsys
-):
+def test_the_command_fetches_and_lists(home, packages, optional, monkeypatch, capsys):
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["drcap", "assets", *arguments])
         with pytest.raises(SystemExit) as ended:
@@ -361,7 +357,6 @@ def test_the_command_fetches_lists_and_verifies(
     code, out, _ = run("fetch", "toy", "--from", str(packages))
     assert code == 0 and f"toy: {home}/assets/toy" in out
     assert "nothing to fetch" in run("fetch", "toy")[1]
-    assert "toy: intact" in run("verify", "toy")[1]
     rows = {line.split()[0]: line for line in run("list")[1].splitlines()}
     for fact in ("0.0 MB", "CC0-1.0", "yes", "toy-asset==1.0"):
         assert fact in rows["toy"]
@@ -369,11 +364,6 @@ def test_the_command_fetches_lists_and_verifies(
     assert [row["present"] for row in listed.values()] == [True, False, False, False]
     assert listed["toy-model"]["group"] == "extra"
     assert listed["toy-model"]["source"] == "by hand"
-    (home / "assets/toy/words.txt").write_bytes(b"a dog BARKS\n")
-    code, out, error = run("verify")
-    assert code == 2
-    assert "toy: words.txt differs" in out and "toy-source: is not fetched" in out
-    assert "drcap assets fetch --force toy toy-source" in error
     monkeypatch.setattr(machine, "_default_datastore", lambda: 7)
     assert "captions encoded: 7" in run("fetch", "--from", str(packages))[1]
     assert "encoded" not in run("fetch")[1]

@@ -16,7 +16,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 from filelock import FileLock
-from tqdm import tqdm
 
 from drcap import paths
 from drcap.assets.downloads import silent
@@ -36,18 +35,24 @@ def lacking_metrics() -> list[str]:
     return names if java else ["java", *names]
 
 
-def problem(asset: Asset) -> str | None:
-    """Say why an asset cannot be used, or None; looks at sizes, not at contents."""
+def problem(asset: Asset, *, contents: bool = False) -> str | None:
+    """Say why an asset cannot be used, or None.
+
+    contents : hash its files, too; else their sizes must do
+    """
     folder = paths.assets() / asset.name
     if not folder.exists():
         return "is not fetched"
     try:
-        record = _read_record(folder)
+        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
         if _outdated(asset, record):
             return "is of another version"
         for file, facts in record["files"].items():
             path = folder / file
-            if not path.is_file() or path.stat().st_size != facts["bytes"]:
+            whole = path.is_file() and path.stat().st_size == facts["bytes"]
+            # the manifest's pins outrank the record, which lies beside the files
+            pins = asset.pins.get(file, facts["sha256"])
+            if not whole or (contents and not is_pinned(sha256(path), pins)):
                 return f"is damaged ({file})"
     except BAD_RECORD:
         return f"is damaged ({RECORD})"
@@ -87,7 +92,7 @@ def fetch(
     force: bool = False,
     progress: bool = True,
 ) -> list[str]:
-    """Fetch the assets that are missing; return the names of those fetched.
+    """Fetch the assets that are missing or damaged; return the names of those fetched.
 
     names : of assets and of groups; without them, all but the optional assets
     from_dir : a folder holding the pinned package files, used instead of the network
@@ -98,14 +103,14 @@ def fetch(
         One of a folder, or an optional one, that fails does not keep the others from
         being fetched; the error has a line for each.
     """
-    wanted = select(names)
-    if not force and not any(map(problem, wanted)):
+    wanted = [a for a in select(names) if force or problem(a, contents=True)]
+    if not wanted:
         return []
     silent.clear()
     fetched, failures = [], []
     with _exclusive():
-        for asset in wanted:
-            if not force and not problem(asset):  # another process may be quicker
+        for asset in wanted:  # another process may have been quicker
+            if not force and not problem(asset, contents=True):
                 continue
             try:
                 _fetch_one(asset, from_dir, progress)
@@ -117,18 +122,6 @@ def fetch(
     if failures:
         raise AssetError("\n".join(failures))
     return fetched
-
-
-def verify(names: Iterable[str] | None = None) -> dict[str, list[str]]:
-    """Hash every file of the named assets: name -> what is wrong.
-
-    Without names, the required assets and the optional ones that were fetched. Raises
-    AssetError for an unknown name.
-    """
-    known, root = pinned(optional=True).items(), paths.assets()
-    there = [k for k, asset in known if asset.group is None or (root / k).exists()]
-    bar = tqdm(select(names or there), desc="verifying", unit="asset", leave=False)
-    return {asset.name: _verify_one(asset) for asset in bar}
 
 
 @contextmanager
@@ -182,33 +175,8 @@ def _record(asset: Asset, folder: Path) -> dict:
     }
 
 
-def _read_record(folder: Path) -> dict:
-    return json.loads((folder / RECORD).read_text(encoding="utf-8"))
-
-
 def _outdated(asset: Asset, record: dict) -> bool:
     if asset.package:
         return record["package"]["sha256"] != asset.package.sha256
-    placed = _digests(record)
-    return not all(is_pinned(placed[file], pins) for file, pins in asset.pins.items())
-
-
-def _digests(record: dict) -> dict[str, str]:
-    return {file: facts["sha256"] for file, facts in record["files"].items()}
-
-
-def _verify_one(asset: Asset) -> list[str]:
-    folder = paths.assets() / asset.name
-    if not folder.exists():
-        return ["is not fetched"]
-    try:
-        expected = _digests(_read_record(folder))
-    except BAD_RECORD:
-        return [f"{RECORD} is damaged"]
-    # the manifest's pins outrank the record, which lies beside the files
-    expected |= {k: digest for k, digest in asset.pins.items() if k != asset.gguf}
-    return [
-        f"{file} differs" if (folder / file).is_file() else f"{file} is missing"
-        for file, digest in expected.items()
-        if not (folder / file).is_file() or not is_pinned(sha256(folder / file), digest)
-    ]
+    placed, pins = record["files"], asset.pins.items()
+    return not all(is_pinned(placed[file]["sha256"], pin) for file, pin in pins)

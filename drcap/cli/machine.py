@@ -9,19 +9,18 @@ from drcap.cli import options
 from drcap.cli.options import argument, option
 
 app = typer.Typer(
-    help="Third-party weights and data: fetch, list, verify.", no_args_is_help=True
+    help="Third-party weights and data: fetch, list.", no_args_is_help=True
 )
 NAMES = "Assets or groups of optional ones, as `spice`; none: all not optional."
-Names = argument(list[str] | None, "NAME", NAMES)
 
 
 @app.command()
 def fetch(
-    names: Names = None,
+    names: argument(list[str] | None, "NAME", NAMES) = None,
     from_dir: option(Path | None, "Take the files from this folder.", "--from") = None,
     force: option(bool, "Fetch again what is already there.", "--force") = False,
 ) -> None:
-    """Fetch what is missing, checked against its pinned SHA-256.
+    """Fetch what is missing or damaged, checked against its pinned SHA-256.
 
     Then the captions that `drcap caption` retrieves from are encoded, some minutes on
     two cores, unless names are given.
@@ -72,23 +71,6 @@ def list_assets(as_json: options.AsJson = False) -> None:
         row["bytes"] = f"{row['bytes'] / 1e6:.1f} MB"
         row["present"] = "yes" if row["present"] else "no"
     print(tabulate(rows, headers={"bytes": "size"}, disable_numparse=True))
-
-
-@app.command()
-def verify(names: Names = None) -> None:
-    """Hash every file; exit code 2 if any asset is damaged or missing."""
-    from drcap import assets
-    from drcap.errors import AssetError
-
-    checked = assets.verify(names)
-    for name, problems in checked.items():
-        print(f"{name}: {'; '.join(problems) or 'intact'}")
-    bad = [name for name, problems in checked.items() if problems]
-    if bad:
-        raise AssetError(
-            f"{len(bad)} of {len(checked)} assets are damaged or missing: "
-            f"run `drcap assets fetch --force {' '.join(bad)}`"
-        )
 
 
 def doctor(
