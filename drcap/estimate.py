@@ -6,7 +6,7 @@ record holds what it took. Facts on models, data and GPUs are in estimate.toml.
 """
 
 import os
-import time
+import timeit
 import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -80,20 +80,17 @@ def profile_report(name: str, machines: Sequence[Machine] = ()) -> dict:
     """
     jobs = profile_jobs(name)
     machines = machines or (*GPUS, this_machine())
+    lines = [
+        {"job": job.name, "disk_gib": job.disk / GIB, "on": [*map(job.on, machines)]}
+        for job in jobs
+    ]
     hours = [[job.on(machine)["hours"] for job in jobs] for machine in machines]
     return {
         "profile": name,
-        "machines": [asdict(machine) for machine in machines],
-        "jobs": [
-            {
-                "job": job.name,
-                "disk_gib": job.disk / GIB,
-                "on": [job.on(machine) for machine in machines],
-            }
-            for job in jobs
-        ],
+        "machines": [*map(asdict, machines)],
+        "jobs": lines,
         "hours": [None if None in column else sum(column) for column in hours],
-        "disk_gib": sum(job.disk for job in jobs) / GIB,
+        "disk_gib": sum(line["disk_gib"] for line in lines),
     }
 
 
@@ -205,12 +202,9 @@ def this_machine() -> Machine:
     dtype = fastest_dtype(device)
     side = 2_048 if device.type == "cpu" else 8_192
     left, right = (torch.randn(side, side, device=device, dtype=dtype) for _ in "ab")
-    seconds = []
-    for _ in range(4):  # the first one starts what there is to start
-        start = time.perf_counter()
-        (left @ right)[0, 0].item()  # waits for a GPU
-        seconds.append(time.perf_counter() - start)
-    speed, cores = 2 * side**3 / min(seconds[1:]), os.cpu_count() or 1
+    # one number of the product, which waits for a GPU; the first starts what there is
+    seconds = timeit.repeat(lambda: (left @ right)[0, 0].item(), number=1, repeat=4)[1:]
+    speed, cores = 2 * side**3 / min(seconds), os.cpu_count() or 1
     if device.type == "cuda":
         gpu = torch.cuda.get_device_properties(0)
         return Machine(f"here: {gpu.name}", speed, gpu.total_memory, cores)

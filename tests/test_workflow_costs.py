@@ -19,7 +19,8 @@ SPEED = 4e10
 
 @pytest.fixture
 def plan(tmp_path):
-    return SimpleNamespace(reports=tmp_path / "demo", made=tmp_path / "made")
+    folders = {"reports": tmp_path / "demo", "made": tmp_path / "made"}
+    return SimpleNamespace(profile="demo", **folders)
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ def test_a_run_says_what_it_will_take_and_corrects_it(kept, monkeypatch, capsys)
 def test_tables_are_shown_and_errors_pass(plan, monkeypatch, capsys):
     run = Run(plan, monkeypatch, capsys)
     run.jobs[3].rule.name = "table"
-    assert "4 steps, no estimate yet." in run.send(LogEvent.RUN_INFO)
+    assert "`drcap doctor --profile demo` has a rough" in run.send(LogEvent.RUN_INFO)
     assert run.start(3).startswith("[1 of 4, 0 min gone] table: tables written")
     plan.reports.mkdir()
     (plan.reports / "table.md").write_text("| DRCap |\n")

@@ -50,7 +50,8 @@ class Progress(logging.Handler):
         self.waiting = {job.jobid: job for job in self.workflow.dag.needrun_jobs()}
         self.count = len(self.waiting)
         self.expected = costs.expected(Path(self.plan.reports), self.speed)
-        takes = f"about {_time(self.left())} here" if self.left() else "no estimate yet"
+        rough = f"`drcap doctor --profile {self.plan.profile}` has a rough estimate"
+        takes = f"about {_time(self.left())} here" if self.left() else rough
         self._say(f"{self.count} steps, {takes}. Results: {self.plan.reports}/")
 
     def _end(self, number: int) -> None:
