@@ -4,15 +4,13 @@ In go scores of one metric, a row a seed of training and a column a clip, (S, N)
 (N,) of one seed alone; out come 95 % intervals of their mean. All seeds are of the same
 clips, and systems are compared clip by clip and seed by seed.
 
-A resample draws N clips, and S of the seeds' own effects: how far a seed's mean lies
-from that of all, scaled to the variance between seeds that is left when that of clips
-is taken off (an analysis of variance). Where this rests on few seeds, the interval is
-widened as Student's t is against the normal distribution (Satterthwaite). With one
-seed an interval covers clips alone: another training may lie outside.
+A resample draws N clips, and S of the seeds' effects: how far a seed's mean lies from
+that of all, scaled to the variance between seeds beyond that of clips (an analysis of
+variance). Where few seeds tell that variance, the interval is widened as Student's t
+(Satterthwaite). With one seed it covers clips alone: another training may lie outside.
 
-A seed and a number of clips fix the resamples, so that systems and metrics are compared
-on the same ones. Checked against a loop over resamples, against the normal
-approximation and for coverage on simulated scores.
+Seed and number of clips fix the resamples, the same ones for all systems and metrics.
+Checked against a loop over resamples, the normal approximation and for coverage.
 """
 
 from collections.abc import Sequence
@@ -120,20 +118,17 @@ def spread(blocks: Sequence[np.ndarray]) -> Spread:
     Of several, those of the mean over them, for sets of as many clips as theirs.
     """
     seeds, count = len(blocks[0]), np.mean([block.shape[1] for block in blocks])
-    share = count / len(blocks) ** 2
-    if seeds < 2:
-        clips = share * sum(b.var(ddof=1) / b.shape[1] for b in blocks)
-        return Spread(float("nan"), float(clips), 0.0)
-    between = np.mean([block.mean(axis=1) for block in blocks], axis=0).var(ddof=1)
     clips = rest = 0.0
     for block in blocks:
-        own = block - block.mean(axis=1, keepdims=True) - block.mean(axis=0)
-        own = (own + block.mean()) ** 2
-        left = own.sum() / max((seeds - 1) * (block.shape[1] - 1), 1)
-        rest += share * left / block.shape[1]
-        each = block.mean(axis=0).var(ddof=1) - left / seeds
-        clips += share * max(each, 0.0) / block.shape[1]
-    return Spread(float(max(between - rest / count, 0.0)), float(clips), float(rest))
+        own = block - block.mean(axis=1, keepdims=True)
+        left = ((own - own.mean(axis=0)) ** 2).sum() / (own.size - own.shape[1] or 1)
+        left *= own.shape[1] / max(own.shape[1] - 1, 1)
+        each = max(own.mean(axis=0).var(ddof=1) - left / seeds, 0.0)
+        share = count / len(blocks) ** 2 / block.shape[1]
+        clips, rest = clips + share * each, rest + share * left
+    means = np.mean([block.mean(axis=1) for block in blocks], axis=0)
+    between = max(means.var(ddof=1) - rest / count, 0.0) if seeds > 1 else np.nan
+    return Spread(float(between), float(clips), float(rest))
 
 
 def needed(blocks: Sequence[np.ndarray]) -> tuple[int, int] | None:

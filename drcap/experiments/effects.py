@@ -8,17 +8,12 @@ Differences are in points of per cent, as the tables print scores.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 import pandas as pd
 
-from drcap.evaluation.bootstrap import (
-    compare,
-    differences,
-    interval,
-    needed,
-    spread,
-)
+from drcap.evaluation.bootstrap import compare, differences, interval, needed, spread
 from drcap.evaluation.metrics import SBERT_SIM, SHUFFLED, Scores
 from drcap.experiments.grid import ROWS, TABLES, Experiment, row_experiment
 from drcap.experiments.results import (
@@ -56,10 +51,9 @@ def seed_scores(runs: Sequence[Scores], metric: str) -> np.ndarray:
     not the mean over clips (METEOR, BLEU), an interval over clips is so centred on it.
     ValueError if the seeds were not scored on the same number of clips.
     """
-    clips = {len(run.per_clip[metric]) for run in runs}
-    if len(clips) != 1:
-        counts = ", ".join(map(str, sorted(clips)))
-        raise ValueError(f"{metric}: runs of one row differ in clips ({counts})")
+    clips = sorted({len(run.per_clip[metric]) for run in runs})
+    if len(clips) > 1:
+        raise ValueError(f"{metric}: runs of one row differ in clips {tuple(clips)}")
     values = np.array([run.per_clip[metric] for run in runs])
     corpus = np.array([[run.corpus[metric]] for run in runs])
     return 100 * (values - values.mean(axis=1, keepdims=True) + corpus)
@@ -196,9 +190,8 @@ def conclusion(frame: pd.DataFrame) -> str:
     """Read out what `effects` found: CIDEr-D, and on how many metrics it agrees."""
     sentences = []
     for group, lines in frame.groupby("group", sort=False):
-        for line in lines[lines["metric"] == title("cider_d")].itertuples():
-            if pd.isna(line.difference):
-                continue
+        cider = lines[lines["metric"] == title("cider_d")].dropna(subset="difference")
+        for line in cider.itertuples():
             where = "above" if line.difference > 0 else "below"
             sentences.append(
                 f"{group}: in {line.metric}, {frame.attrs['row']} lies "
@@ -214,12 +207,9 @@ def conclusion(frame: pd.DataFrame) -> str:
 
 
 def variances(
-    runs: Mapping[str, Mapping[Experiment, Scores]],
-    *,
-    domains: Mapping[str, str],
-    metric: str = "cider_d",
+    runs: Mapping[str, Mapping[Experiment, Scores]], *, domains: Mapping[str, str]
 ) -> pd.DataFrame:
-    """Return what moves a score: seeds, clips, and the machine or number of threads.
+    """Return what moves CIDEr-D: seeds, clips, and the machine or number of threads.
 
     runs : a name of each run of the grid, as "one thread", and its results; one may do
     domains : as in `effects`
@@ -229,32 +219,24 @@ def variances(
     one seed's mean, and the standard deviation between runs of the same seeds; NaN with
     one seed, or one run.
     """
-    names, lines = {place: row for row, place in ROWS.items()}, []
-    cells = dict.fromkeys(replace(e, seed=0) for own in runs.values() for e in own)
-    for cell in cells:
-        if (row := names.get((cell.system, cell.ablation))) is None:
-            continue
-        each = [row_scores(own, row, cell.train, cell.test) for own in runs.values()]
-        scores = [seed_scores(own, metric) for own in _scored(each, metric)]
-        if not scores:
-            continue
-        found = [spread([block]) for block in scores]
-        means = [block.mean() for block in scores]
-        clips = np.mean([(f.clips + f.rest) for f in found]) / scores[0].shape[1]
-        lines.append(
-            {
-                "system": row,
-                "corpora": pair_name(domains[cell.train], domains[cell.test]),
-                title(metric): np.mean(means),
-                "between seeds": np.sqrt(np.mean([f.seeds for f in found])),
-                "over clips": np.sqrt(clips),
-                "between runs": np.std(means, ddof=1) if len(means) > 1 else np.nan,
-                "seeds": len(scores[0]),
-                "runs": len(scores),
-            }
-        )
+    lines = []
+    for row, train, test in product(ROWS, domains, domains):
+        each = [row_scores(own, row, train, test) for own in runs.values()]
+        each = [own for own in each if own and not lacking(own, "cider_d")]
+        if scores := [seed_scores(own, "cider_d") for own in each]:
+            found = [spread([block]) for block in scores]
+            means = [block.mean() for block in scores]
+            clips = np.mean([of.clips + of.rest for of in found]) / each[0][0].clips
+            lines.append(
+                {
+                    "system": row,
+                    "corpora": pair_name(domains[train], domains[test]),
+                    title("cider_d"): np.mean(means),
+                    "between seeds": np.sqrt(np.mean([of.seeds for of in found])),
+                    "over clips": np.sqrt(clips),
+                    "between runs": np.std(means, ddof=1) if means[1:] else np.nan,
+                    "seeds": len(each[0]),
+                    "runs": len(each),
+                }
+            )
     return pd.DataFrame(lines)
-
-
-def _scored(runs: Iterable[list[Scores]], metric: str) -> list[list[Scores]]:
-    return [own for own in runs if own and not lacking(own, metric)]
