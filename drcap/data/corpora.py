@@ -231,13 +231,18 @@ def kind_of(profile: str) -> type[Corpora]:
     return ProceduralCorpora if procedural else PreparedCorpora
 
 
-def _built(config: SoundscapesConfig, progress: bool) -> Path:
-    """Return the folder of a configuration's soundscapes in the cache, built."""
-    from soundscapes.corpora import VERSION, CorporaError, build
+def corpora_folder(config: SoundscapesConfig) -> Path:
+    """Return the folder of a configuration's soundscapes in the cache, built or not."""
+    from soundscapes.corpora import VERSION
 
     name = cache.digest([VERSION, asdict(config)])[:8]
-    folder = paths.home() / "corpora" / f"soundscapes-{name}"
+    return paths.home() / "corpora" / f"soundscapes-{name}"
+
+
+def _built(config: SoundscapesConfig, progress: bool) -> Path:
+    from soundscapes.corpora import CorporaError, build
+
     try:
-        return build(config, folder, progress=progress)
+        return build(config, corpora_folder(config), progress=progress)
     except CorporaError as error:
         raise DatasetError(str(error)) from None
