@@ -169,7 +169,7 @@ def test_without_fense_the_judge_informs_and_decides_nothing():
     }
     found = check(3, results)
     assert found["verdict"] == found["sentence"] == "not decided"
-    assert "FENSE is not computed: needs its files." in found["note"]
+    assert "Not computed: FENSE (needs its files)." in found["note"]
     assert f"{SBERT_SIM}, which informs but decides nothing: better." in found["note"]
 
 
@@ -260,8 +260,8 @@ def test_without_any_result_only_the_papers_tables_decide():
     assert set(frame["verdict"]) == set(frame["sentence"]) == {"not decided"}
     borne_out = frame["in_the_papers_tables"] == "holds"
     assert {*frame.index[~borne_out]} == {2, 5}
-    assert "METEOR, DRCap less RECAP, ac to cl -0.7" in frame.loc[2, "note"]
-    said = "The paper's numbers against it: SPICE, DRCap less w/o RAG, ac -0.4."
+    assert "METEOR -0.7, DRCap less RECAP, ac to cl" in frame.loc[2, "note"]
+    said = "The paper's against it: SPICE -0.4, DRCap less w/o RAG, ac."
     assert frame.loc[5, "note"].endswith(said)
 
 

@@ -19,6 +19,7 @@ import pandas as pd
 
 from drcap.atomic import write_text
 from drcap.evaluation.metrics import SBERT_SIM, Scores
+from drcap.evaluation.tables import not_computed
 from drcap.experiments.effects import Question, answer
 from drcap.experiments.grid import TABLES, Experiment
 from drcap.experiments.results import METRICS, pair_name, title
@@ -55,13 +56,6 @@ class Claim:
     effects_on: tuple[str, ...]  # the metrics of the primary comparison
     questions: tuple[Question, ...]
     metrics: tuple[str, ...]
-
-    @property
-    def compared(self) -> str:
-        """The primary comparison in words."""
-        [first, *_] = self.primary
-        pairs = ", ".join(pair_name(each.train, each.test) for each in self.primary)
-        return f"{first.row} less {first.against}, mean of {pairs}"
 
 
 def _pairs(number: str) -> Iterable[tuple[str, str]]:
@@ -106,16 +100,18 @@ def primary_effects(results: Mapping[Experiment, Scores]) -> pd.DataFrame:
             line["metric"]: line for line in answer(*claim.primary, results=results)
         }
         for metric in claim.effects_on:
-            line = {"claim": claim.number, "primary": claim.compared, **answers[metric]}
+            line = {"claim": claim.number, **answers[metric]}
+            pairs = _listed(pair_name(each.train, each.test) for each in claim.primary)
+            line["primary"] = f"{line['row']} less {line['against']}, mean of {pairs}"
             why, verdict = "", OPEN
             if not line["seeds"]:
                 why = "A row of the comparison was not run."
-            elif line["unavailable"]:
-                why = f"{title(metric)} is not computed: {line['unavailable']}."
             elif line["did_not_learn"]:
                 why = f"{line['did_not_learn']} did not learn, and decides no claim."
-            elif (verdict := _sign(line["low"], line["high"])) == EQUAL:
-                why = _power(line)
+            elif line["low"] <= 0 <= line["high"]:
+                verdict, why = EQUAL, _power(line)
+            elif not line["unavailable"]:
+                verdict = BETTER if line["low"] > 0 else WORSE
             lines.append(line | {"verdict": verdict, "why": why})
     return pd.DataFrame(lines)
 
@@ -177,33 +173,28 @@ def save(results: Mapping[Experiment, Scores], folder: Path | str) -> list[Path]
 def _judge(effects: pd.DataFrame, comparisons: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for claim in CLAIMS:
-        first, *_ = own = effects[effects["claim"] == claim.number].to_dict("records")
+        own = effects[effects["claim"] == claim.number].to_dict("records")
         lines = comparisons[comparisons["claim"] == claim.number]
         lines = lines[lines["in_sentence"]]
-        deciding = lines[lines["did_not_learn"] == ""]
-        verdicts = set(deciding["verdict"]) - {""}
-        complete = len(deciding) == len(lines) and lines["difference"].notna().all()
-        decided = HOLDS if complete and EQUAL not in verdicts else OPEN
-        paper = lines["paper_difference"] + lines["paper_width"]
-        printed = paper[paper.notna()]
+        deciding = lines.loc[lines["did_not_learn"] == "", "verdict"]
+        complete = len(deciding) == len(lines) and not deciding.isin([EQUAL, ""]).any()
+        paper = (lines["paper_difference"] + lines["paper_width"]).dropna()
         rows.append(
             {
                 "claim": claim.number,
                 "section": claim.section,
                 "quotation": claim.quotation,
-                "primary": first["primary"],
+                "primary": own[0]["primary"],
                 "effect": "; ".join(map(_effect, own)),
-                "verdict": first["verdict"],
-                "sentence": FAILS if WORSE in verdicts else decided,
-                "in_the_papers_tables": HOLDS if (printed > 0).all() else FAILS,
-                "note": " ".join([*_reasons(own), *_notes(lines)]),
+                "verdict": own[0]["verdict"],
+                "sentence": HOLDS if complete else OPEN,
+                "in_the_papers_tables": HOLDS if (paper > 0).all() else FAILS,
+                "note": " ".join(_notes(own, lines)),
             }
         )
+        if deciding.eq(WORSE).any():
+            rows[-1]["sentence"] = FAILS
     return pd.DataFrame(rows)
-
-
-def _sign(low: float, high: float) -> str:
-    return BETTER if low > 0 else WORSE if high < 0 else EQUAL
 
 
 def _bounded(line: Mapping[str, float]) -> str:
@@ -227,20 +218,20 @@ def _power(line: Mapping) -> str:
     return f"To show {size} takes about {clips:,} clips and {seeds} seeds{unknown}."
 
 
-def _reasons(effects: list[dict]) -> Iterator[str]:
+def _notes(effects: list[dict], lines: pd.DataFrame) -> Iterator[str]:
+    """Yield sentences on what was not run or computed, and what the numbers say."""
     yield from dict.fromkeys(line["why"] for line in effects if line["why"])
     for line in effects:
         if line["metric"] == SBERT_SIM and line["verdict"] != OPEN:
             yield f"{SBERT_SIM}, which informs but decides nothing: {line['verdict']}."
-
-
-def _notes(lines: pd.DataFrame) -> Iterator[str]:
-    """Yield sentences on what was not run or computed, and what the numbers say."""
     for column, text in (("not_run", "Not run"), ("did_not_learn", "Did not learn")):
         if rows := _listed(filter(None, lines[column])):
             yield f"{text}: {rows}."
-    for reason, own in lines[lines["unavailable"] != ""].groupby("unavailable"):
-        yield f"Not computed: {_listed(own['metric'].map(title))} ({reason})."
+    yield from not_computed(
+        (line.metric, line.unavailable)
+        for line in lines.itertuples()
+        if line.unavailable
+    )
     counts = lines.loc[lines["verdict"] != "", "verdict"].value_counts(sort=False)
     if len(counts):
         kinds = _listed(f"{count} {verdict}" for verdict, count in counts.items())
@@ -248,18 +239,14 @@ def _notes(lines: pd.DataFrame) -> Iterator[str]:
     if width := max(lines["margin"]):
         yield f"Comparable: within {width:.0%} of the other's score, or better."
     against = lines[lines["paper_difference"] + lines["paper_width"] <= 0]
-    least = lines.nsmallest(1, "paper_difference")
-    text = (
-        "The paper's numbers against it" if len(against) else "Its least in the paper"
+    said = "Its least in the paper" if against.empty else "The paper's against it"
+    cases = lines.nsmallest(1, "paper_difference") if against.empty else against
+    cases = (
+        f"{title(line.metric)} {line.paper_difference:+.1f}, {line.row} less "
+        f"{line.against}, {pair_name(line.train, line.test)}"
+        for line in cases.itertuples()
     )
-    cases = against if len(against) else least
-    points = cases["paper_difference"].map("{:+.1f}".format)
-    yield f"{text}: {_listed(cases.apply(_place, axis=1) + ' ' + points, '; ')}."
-
-
-def _place(line: pd.Series) -> str:
-    pair = pair_name(line["train"], line["test"])
-    return f"{title(line['metric'])}, {line['row']} less {line['against']}, {pair}"
+    yield f"{said}: {_listed(cases, '; ')}."
 
 
 def _to_markdown(effects: pd.DataFrame, comparisons: pd.DataFrame) -> str:

@@ -10,6 +10,7 @@ order.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -81,39 +82,26 @@ def score_scale(
         texts = told(scenes, domain) if scenes else {}
         references = [list(clip.captions) for clip in clips]
         scale = scores_beside_people(texts, references, METRICS)
-        rows = {
-            (name, ""): ([scores], [texts[name]] if name in texts else [])
-            for name, scores in scale.items()
-        }
-        turns = range(min(map(len, references))) if scenes else ()
-        told_as = [[own[turn] for own in references] for turn in turns]
-        rows = {(REFERENCES, ""): (rows.pop((HUMAN, ""))[0], told_as)} | rows
-        for row in ROWS:
-            for train, source in materials.names.items():
-                first = row_experiment(row, train, domain)
-                if keys := [e for e in sorted(results) if replace(e, seed=0) == first]:
-                    said = [read_predictions(key, reports) for key in keys if scenes]
-                    rows[row, source] = (
-                        [results[key] for key in keys],
-                        [[line["candidate"] for line in own] for own in said],
-                    )
+        turns = zip(*references, strict=False)  # all first captions, all second ...
+        rows = {(REFERENCES, ""): ([scale.pop(HUMAN)], [*turns])}
+        rows |= {(name, ""): ([scale[name]], [texts[name]]) for name in scale}
+        for row, (train, source) in product(ROWS, materials.names.items()):
+            first = row_experiment(row, train, domain)
+            if keys := [e for e in sorted(results) if replace(e, seed=0) == first]:
+                said = [read_predictions(key, reports) for key in keys]
+                rows[row, source] = (
+                    [results[key] for key in keys],
+                    [[line["candidate"] for line in own] for own in said],
+                )
         for (name, source), (runs, told_as) in rows.items():
             bounds = interval(seed_scores(runs, "cider_d"))
-            shares = [event_shares(each, scenes) for each in told_as]
-            lines.append(
-                {
-                    "clips of": corpus,
-                    "row": name,
-                    "trained on": source,
-                    "CIDEr-D": bounds.mean,
-                    "low": bounds.low,
-                    "high": bounds.high,
-                    "shuffled": 100 * np.mean([run.corpus[SHUFFLED] for run in runs]),
-                    "did not learn": did_not_learn(runs),
-                    "seeds": len(runs),
-                    **pd.DataFrame(shares, columns=[*EVENTS.values()]).mean(),
-                }
-            )
+            line = {"clips of": corpus, "row": name, "trained on": source}
+            line |= {"CIDEr-D": bounds.mean, "low": bounds.low, "high": bounds.high}
+            line["shuffled"] = 100 * np.mean([run.corpus[SHUFFLED] for run in runs])
+            line |= {"did not learn": did_not_learn(runs), "seeds": len(runs)}
+            shares = [event_shares(each, scenes) for each in told_as if scenes]
+            events = pd.DataFrame(shares, columns=[*EVENTS.values()]).mean()
+            lines.append(line | events.to_dict())
     return pd.DataFrame(lines)
 
 
