@@ -9,7 +9,7 @@ import pytest
 
 from drcap.errors import ConfigError
 from drcap.evaluation import bootstrap
-from drcap.evaluation.metrics import SBERT_SIM, Scores
+from drcap.evaluation.metrics import SBERT_SIM, SHUFFLED, Scores
 from drcap.experiments import results as paper
 from drcap.experiments.grid import (
     PAPER_TABLES,
@@ -170,6 +170,19 @@ def test_what_cannot_be_computed_is_a_line_beneath_and_no_column(results):
             own.per_clip["spice"] = [0.5] * CLIPS
     (header, first, *_), *_ = blocks(to_markdown(table(IN_DOMAIN, some))).values()
     assert dict(zip(header, first, strict=True))["SPICE"] == "n/a"
+
+
+def test_a_row_that_did_not_learn_is_marked(results):
+    assert "Did not learn" not in to_markdown(table(ABLATION, results))
+    deaf = {
+        run: replace(own, corpus=own.corpus | {SHUFFLED: own.corpus["cider_d"]})
+        if run.ablation == "w/o SS"
+        else own
+        for run, own in results.items()
+    }
+    frame = table(ABLATION, deaf)
+    assert set(frame["system"][frame["did_not_learn"]]) == {"w/o SS"}
+    assert "decides no claim: w/o SS, scapes-ac.\n" in to_markdown(frame)
 
 
 def test_a_metric_that_nobody_tried_says_so():

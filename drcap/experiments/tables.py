@@ -16,7 +16,7 @@ from drcap.errors import ConfigError
 from drcap.evaluation.bootstrap import interval
 from drcap.evaluation.metrics import Scores
 from drcap.evaluation.tables import UNITS, not_computed
-from drcap.experiments.effects import MEASURED, seed_scores
+from drcap.experiments.effects import MEASURED, did_not_learn, seed_scores
 from drcap.experiments.grid import ROWS, TABLES, Experiment
 from drcap.experiments.results import (
     DOMAINS,
@@ -35,6 +35,7 @@ NONE = "–"
 COLUMNS = (
     *("table", "section", "system", "train", "test", "ours_on", "paper_on", "metric"),
     *("ours", "low", "high", "seeds", "clips", "paper", "recomputed", "unavailable"),
+    "did_not_learn",
 )
 NAMES = ("setting", "system")  # columns of text, the others hold numbers
 WITH_COSTS = ("I", "II", "S")
@@ -54,8 +55,8 @@ def result_table(
     Returns COLUMNS: ours in per cent, the mean over seeds, and its 95 % interval low to
     high over clips and, of several, seeds, NaN if not run or unavailable (why a row
     that was run has no value); seeds and clips, 0 if not run; paper, NaN if not
-    printed; recomputed, the mean of its CIDEr and SPICE where it prints another SPIDEr.
-    ConfigError for another name.
+    printed; recomputed, the mean of its CIDEr and SPICE where it prints another SPIDEr;
+    did_not_learn, as `effects.did_not_learn`. ConfigError for another name.
     """
     if name not in TABLES:
         raise ConfigError(f"unknown table '{name}'; choose one of {', '.join(TABLES)}")
@@ -72,6 +73,7 @@ def result_table(
         place = [table.number, section, row, *pair]
         place += [pair_name(*map(names.get, pair)) for names in (domains, DOMAINS)]
         counts = len(seeds), seeds[0].clips if seeds else 0
+        idle = did_not_learn(seeds)
         for metric in MEASURED:
             numbers, unavailable = (nan, nan, nan), lacking(seeds, metric)
             if seeds and not unavailable:
@@ -81,7 +83,8 @@ def result_table(
             key = table.number, row, *pair
             paper, mean = (paper_score(*key, name) for name in (metric, "recomputed"))
             mean = mean if metric == "spider" else nan
-            lines.append([*place, metric, *numbers, *counts, paper, mean, unavailable])
+            facts = *counts, paper, mean, unavailable, idle
+            lines.append([*place, metric, *numbers, *facts])
     return pd.DataFrame(lines, columns=COLUMNS)
 
 
@@ -123,6 +126,12 @@ def to_markdown(frame: pd.DataFrame) -> str:
         options = {"disable_numparse": True, "colalign": align}
         parts.append(cells.to_markdown(index=False, **options))
     parts += not_computed(zip(lacking["metric"], lacking["unavailable"], strict=True))
+    idle = frame[frame["did_not_learn"]]
+    if names := dict.fromkeys(idle["system"] + ", " + idle["ours_on"]):
+        parts.append(
+            "Did not learn to tell recordings apart (shuffled among the clips, its "
+            f"captions do as well), and decides no claim: {'; '.join(names)}."
+        )
     for line in frame.dropna(subset="recomputed").itertuples():
         parts.append(
             f"The paper prints SPIDEr {line.paper:.1f} for {line.system} on "
