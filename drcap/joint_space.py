@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from drcap import cache
+from drcap.clap import CLAP
 from drcap.clap.batches import encode_over_time, encode_recordings
-from drcap.clap.encoder import CLAP
 from drcap.data.clip import Clip
 from drcap.retrieval import CaptionDatastore, Match
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from drcap.clap.encoder import CLAP
+from drcap.clap import CLAP
 from drcap.errors import ConfigError
 
 

@@ -7,8 +7,9 @@ from doubles_clap import tiny_clap_config
 from torch import nn
 from torch.nn import functional as F
 
-from drcap.clap.micro_batches import MicroBatches, backpropagate
 from drcap.clap.model import contrastive_loss
+from drcap.clap.pairs import MicroBatches
+from drcap.clap.train import backpropagate
 from drcap.errors import ConfigError
 from drcap.processes import Processes
 

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from drcap import audio
-from drcap.clap.encoder import CLAP
+from drcap.clap import CLAP
 from drcap.data.clip import Clip
 from drcap.evaluation.retrieval_scores import retrieval_scores
 

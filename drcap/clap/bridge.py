@@ -31,7 +31,7 @@ from tqdm import trange
 
 from drcap import assets, paths
 from drcap.atomic import atomic_path, sha256
-from drcap.clap.encoder import CLAP
+from drcap.clap import CLAP
 from drcap.clap.simulated_tags import Simulator, class_probabilities, plain_names
 from drcap.clap.text_encoder import SentenceEncoder
 from drcap.clap.voice import sexes_named, speakers

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
+from drcap.clap import CLAP
 from drcap.clap.batches import encode_captions, encode_recordings
-from drcap.clap.encoder import CLAP
 from drcap.data.tables import filled, read_table
 from drcap.errors import AudioError, ConfigError, DatasetError
 

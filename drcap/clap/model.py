@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from transformers import ClapAudioConfig, ClapAudioModel
 
 from drcap.atomic import atomic_folder, write_json
-from drcap.clap.encoder import CLAP
+from drcap.clap import CLAP
 from drcap.clap.front_end import LogMel, fixed_length
 from drcap.clap.text_encoder import TextEncoder
 from drcap.config import CLAPConfig

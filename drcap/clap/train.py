@@ -6,7 +6,7 @@ of any size and a resumed run all follow the same curve.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,6 @@ from drcap import checkpoint
 from drcap.atomic import sha256, write_json
 from drcap.cache import digest, run_folder
 from drcap.clap.front_end import LogMel
-from drcap.clap.micro_batches import MicroBatch, MicroBatches, backpropagate
 from drcap.clap.model import (
     WEIGHTS,
     CLAPModel,
@@ -27,7 +26,13 @@ from drcap.clap.model import (
     autocast,
     contrastive_loss,
 )
-from drcap.clap.pairs import Draws, keep_log_mels, with_audio
+from drcap.clap.pairs import (
+    Draws,
+    MicroBatch,
+    MicroBatches,
+    keep_log_mels,
+    with_audio,
+)
 from drcap.clap.validation import MEASURES, Texts, Validation
 from drcap.config import CLAPConfig, CLAPTrainingConfig, clap_profile, override
 from drcap.data.clip import Clip
@@ -89,6 +94,44 @@ def learning_rate(step: int, per_epoch: int, settings: CLAPTrainingConfig) -> fl
         return settings.peak_learning_rate * (step + 1) / warmup
     done = (step - warmup) / (settings.epochs * per_epoch - warmup)
     return settings.peak_learning_rate * (1 + math.cos(math.pi * done)) / 2
+
+
+def backpropagate(
+    loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
+    encode: Callable[[MicroBatch], torch.Tensor],
+    micro_batches: Sequence[MicroBatch],
+    batch_size: int,
+    processes: Processes,
+) -> torch.Tensor:
+    """Add the gradient of the whole batch's loss to the `grad` of the weights.
+
+    loss : of the batch's audio and text embeddings, (B, D) each
+    encode : micro-batch -> (2, n, D) float32, audio and text; the same each time
+    micro_batches : this process' share of the batch
+    returns : the loss, a scalar
+
+    The loss needs all embeddings of a batch, but not all activations at once (Gao et
+    al., 2021): embeddings are computed first, without a graph; then, micro-batch by
+    micro-batch, the loss's gradient at them is carried into the weights. Weights inside
+    `encode` get the gradient of this share, to be summed over the processes; those
+    inside `loss` get the whole gradient in every process.
+    """
+    if len(micro_batches) == 1 and processes.count == 1:
+        value = loss(*encode(micro_batches[0]))
+        value.backward()
+        return value.detach()
+    with torch.no_grad():
+        parts = [encode(micro_batch) for micro_batch in micro_batches]
+        embeddings = parts[0].new_zeros(2, batch_size, parts[0].shape[-1])
+        for micro_batch, part in zip(micro_batches, parts, strict=True):
+            embeddings[:, micro_batch.rows] = part
+        embeddings = processes.sum(embeddings)  # rows of the other processes are zeros
+    embeddings.requires_grad_()
+    value = loss(*embeddings)
+    value.backward()
+    for micro_batch in micro_batches:
+        encode(micro_batch).backward(embeddings.grad[:, micro_batch.rows])
+    return value.detach()
 
 
 def train_clap(

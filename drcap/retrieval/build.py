@@ -17,8 +17,8 @@ from tqdm import tqdm
 
 from drcap.atomic import atomic_path, replace_folder
 from drcap.cache import digest
+from drcap.clap import CLAP
 from drcap.clap.batches import encode_captions
-from drcap.clap.encoder import CLAP
 from drcap.errors import DatastoreError
 from drcap.processes import Processes
 from drcap.retrieval import files

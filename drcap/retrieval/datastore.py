@@ -18,8 +18,8 @@ import torch
 
 from drcap import cache
 from drcap.atomic import atomic_folder
+from drcap.clap import CLAP
 from drcap.clap.batches import encode_captions
-from drcap.clap.encoder import CLAP
 from drcap.errors import ConfigError, DatastoreError
 from drcap.retrieval import files
 from drcap.retrieval.index import Searcher, build_index, check_settings, read_index

@@ -3,7 +3,7 @@
 import numpy as np
 
 from drcap import assets
-from drcap.clap.encoder import CLAP
+from drcap.clap import CLAP
 from drcap.data.audiocaps import read_training_captions
 from drcap.retrieval.datastore import CaptionDatastore, distinct
 

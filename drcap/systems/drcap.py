@@ -30,8 +30,8 @@ from drcap.captioner.model import (
     read_support,
     write_support,
 )
+from drcap.clap import CLAP
 from drcap.clap.batches import encode_recordings, encode_windows
-from drcap.clap.encoder import CLAP
 from drcap.config import Config, ExperimentsConfig, override
 from drcap.errors import AudioError, CheckpointError, DatastoreError
 from drcap.joint_space import JointSpace
