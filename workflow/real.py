@@ -28,8 +28,7 @@ from drcap.config import ExperimentsConfig, experiments_profile, override, profi
 from drcap.data.audiocaps import read_audiocaps
 from drcap.environment import hush
 from drcap.errors import ConfigError
-from drcap.evaluation.metrics import Scores, score
-from drcap.evaluation.people import HUMAN, scores_beside_people
+from drcap.evaluation.metrics import HUMAN, Scores, score, scores_beside_people
 from drcap.evaluation.tables import save_table, score_table
 from drcap.modality_gap import gap_statistics
 from drcap.record import run_record

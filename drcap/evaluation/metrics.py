@@ -23,6 +23,7 @@ from drcap.evaluation.spice import spice
 SBERT_SIM = "sbert_sim[all-mpnet-base-v2]"  # a judge that has no part in the method
 SHUFFLED = "cider_d_shuffled"  # what captions score on clips that are not theirs
 BLEU = ("bleu_1", "bleu_2", "bleu_3", "bleu_4")
+HUMAN = "human captions, leave-one-out"
 PENALTY = 0.9  # of a faulty candidate's score, in FENSE and SPIDEr-FL
 
 
@@ -199,6 +200,36 @@ def score_systems(
                 raise MetricError(f"{metric}: {error}") from error
             scores.unavailable[metric] = str(error)
     return results
+
+
+def scores_beside_people(
+    candidates: Mapping[str, list[str]],
+    mult_references: list[list[str]],
+    metrics: Sequence[str] | None = None,
+) -> dict[str, Scores]:
+    """Score systems, and first people, as `score_systems` does with `metrics`.
+
+    HUMAN is the mean of as many scorings as every clip has captions: the k-th captions
+    are the candidates, the others their references. Systems have all as references.
+    """
+    turns = {}
+    for k in range(min(map(len, mult_references))):
+        others = [texts[:k] + texts[k + 1 :] for texts in mult_references]
+        turns[f"{HUMAN}, {k}"] = [texts[k] for texts in mult_references], others
+    systems = {name: (texts, mult_references) for name, texts in candidates.items()}
+    scores = score_systems(turns | systems, metrics)
+    people = [scores.pop(name) for name in turns]
+    return {HUMAN: mean_scores(people)} | scores
+
+
+def mean_scores(turns: Sequence[Scores]) -> Scores:
+    """Return the mean of several scorings of the same clips, metric by metric."""
+    corpus, per_clip = dict(turns[0].corpus), {}
+    for metric in turns[0].per_clip:
+        corpus[metric] = float(np.mean([scores.corpus[metric] for scores in turns]))
+        clips = [scores.per_clip[metric] for scores in turns]
+        per_clip[metric] = np.mean(clips, axis=0).tolist()
+    return Scores(turns[0].clips, corpus, per_clip, turns[0].unavailable)
 
 
 def _share_spice(systems: Sequence[Texts]) -> None:

@@ -18,8 +18,7 @@ import pandas as pd
 
 from drcap.data.clip import Clip
 from drcap.evaluation.bootstrap import interval
-from drcap.evaluation.metrics import SHUFFLED, Scores
-from drcap.evaluation.people import HUMAN, scores_beside_people
+from drcap.evaluation.metrics import HUMAN, SHUFFLED, Scores, scores_beside_people
 from drcap.experiments.effects import did_not_learn, seed_scores
 from drcap.experiments.grid import ROWS, Experiment, row_experiment
 from drcap.experiments.materials import Materials
