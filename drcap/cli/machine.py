@@ -78,35 +78,19 @@ def doctor(
     profile: option(str | None, "Estimate its jobs' hours, memory and disk.") = None,
 ) -> None:
     """Show versions, devices, disk, Java, assets, and what each profile needs."""
+    import yaml
+
     from drcap.doctor import collect, disk_facts
 
     if profile is None:
-        facts = collect()
-        print(json.dumps(facts, indent=2) if as_json else _page(facts))
+        facts, layout = collect(), {"sort_keys": False, "width": 1_000}
+        page = json.dumps(facts, indent=2) if as_json else yaml.dump(facts, **layout)
+        print(page.rstrip())
         return
     from drcap.estimate import profile_report
 
     report = profile_report(profile) | {"disk": disk_facts()}
     print(json.dumps(report, indent=2) if as_json else _estimates(report))
-
-
-def _page(facts: dict) -> str:
-    from tabulate import tabulate
-
-    rows = []
-    for name, fact in facts.items():
-        parts = name in ("package", "asset", "profile")  # a line each
-        lines = {f"{name} {k}": v for k, v in fact.items()} if parts else {name: fact}
-        rows += [(title, _line(value)) for title, value in lines.items()]
-    return tabulate(rows, tablefmt="plain", disable_numparse=True)
-
-
-def _line(fact: object) -> str:
-    if isinstance(fact, list):
-        return "; ".join(map(_line, fact))
-    if isinstance(fact, dict):
-        return ", ".join(f"{name} {value}" for name, value in fact.items())
-    return str(fact)
 
 
 def _estimates(report: dict) -> str:
