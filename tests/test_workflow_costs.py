@@ -3,9 +3,11 @@
 import logging
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from benchmarks import growth
 from workflow import costs, progress
 
 JOBS = {  # name -> began, ended, threads; the second and third at once
@@ -111,3 +113,17 @@ def test_tables_are_shown_and_errors_pass(plan, monkeypatch, capsys):
     assert run.send(LogEvent.PROGRESS) == ""
     run.dryrun = True
     assert run.send(LogEvent.PROGRESS) == "Snakemake's own\n"
+
+
+def test_growth_is_a_slope_and_a_start_for_each_job_and_number_of_cores(
+    tmp_path, monkeypatch, capsys
+):
+    points = {"clips captioned": [(1, 2.0), (2, 3.0), (4, 5.0)]}
+    monkeypatch.setattr(growth, "measured_on", lambda cores, share: points)
+    monkeypatch.setattr("sys.argv", ["growth.py", "--output", str(tmp_path)])
+    monkeypatch.setattr(growth.os, "cpu_count", lambda: 4)
+    growth.main()
+    frame = pd.read_csv(tmp_path / costs.GROWTH.name)
+    assert frame["cores"].tolist() == [1, 4]
+    assert frame["seconds each"].tolist() == frame["and"].tolist() == [1, 1]
+    assert "| clips captioned | 4" in capsys.readouterr().out
