@@ -6,8 +6,8 @@ torch cannot use, or one without bfloat16. Nothing was run on Apple GPUs by us.
 
 import functools
 import logging
-import shutil
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -40,21 +40,17 @@ def resolve_device(name: str = "auto") -> torch.device:
 
 def driver_problem() -> str | None:
     """Return a message where nvidia-smi lists GPUs that torch cannot use, else None."""
-    if torch.cuda.is_available() or not (program := shutil.which("nvidia-smi")):
-        return None
-    command = [program, "--query-gpu=name", "--format=csv,noheader"]
-    try:
-        listed = subprocess.run(
-            command, capture_output=True, text=True, timeout=60, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    if not (gpus := listed.stdout.strip().splitlines()):
-        return None
-    return (
-        f"nvidia-smi sees {gpus[0]}, torch {torch.__version__} does not: jobs run on "
-        "the CPU until the driver is updated"
-    )
+    command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    options = {"capture_output": True, "text": True, "timeout": 60, "check": True}
+    if not torch.cuda.is_available():
+        with suppress(OSError, subprocess.SubprocessError):
+            listed = subprocess.run(command, **options).stdout.strip()
+            if gpu := listed.partition("\n")[0]:
+                return (
+                    f"nvidia-smi sees {gpu}, torch {torch.__version__} does not: jobs "
+                    "run on the CPU until the driver is updated"
+                )
+    return None
 
 
 def training_dtype(name: str, device: torch.device) -> torch.dtype:
