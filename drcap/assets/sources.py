@@ -51,13 +51,11 @@ def place(asset: Asset, folder: Path, from_dir: Path | None, progress: bool) -> 
 
 def _place_from_hub(asset: Asset, folder: Path, progress: bool) -> bool:
     """Take a package's files from the hub; False where one of them is not there."""
-    if (
-        not asset.hub or asset.gguf
-    ):  # the hub has the weights before they were quantised
+    if not asset.hub or asset.gguf:  # quantised weights are not those of the hub
         return False
-    by_size = sorted(asset.files, key=lambda name: name.endswith(".safetensors"))
+    weights_last = sorted(asset.files, key=lambda name: name.endswith(".safetensors"))
     try:
-        for name in by_size:  # small ones first: one may be another than pinned
+        for name in weights_last:  # a small file may be another than the pinned one
             source = {"hub": asset.hub, "sha256": asset.pins[name]}
             place_file(name, source, folder / name, [], folder.parent)
     except AssetError:
