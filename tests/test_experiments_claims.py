@@ -184,7 +184,7 @@ def test_a_row_that_did_not_learn_decides_no_claim():
             scores.corpus[SHUFFLED] = 0.99 * scores.corpus["cider_d"]
     found = check(4, results)
     assert found["verdict"] == found["sentence"] == "not decided"
-    assert "w/o SS did not learn, and decides no claim." in found["note"]
+    assert "Did not learn, and decides no claim: w/o SS." in found["note"]
 
 
 # --- the sentence ---------------------------------------------------------------------

@@ -92,7 +92,7 @@ def primary_effects(results: Mapping[Experiment, Scores]) -> pd.DataFrame:
     """Return the primary comparison of every claim: a row a claim and metric.
 
     Columns are claim, primary (what is compared), the keys of `effects.answer`, verdict
-    and why: a sentence on what kept it from being decided.
+    and power: of what is not told apart, how many clips and seeds would do.
     """
     lines = []
     for claim in CLAIMS:
@@ -103,16 +103,12 @@ def primary_effects(results: Mapping[Experiment, Scores]) -> pd.DataFrame:
             line = {"claim": claim.number, **answers[metric]}
             pairs = _listed(pair_name(each.train, each.test) for each in claim.primary)
             line["primary"] = f"{line['row']} less {line['against']}, mean of {pairs}"
-            why, verdict = "", OPEN
-            if not line["seeds"]:
-                why = "A row of the comparison was not run."
-            elif line["did_not_learn"]:
-                why = f"{line['did_not_learn']} did not learn, and decides no claim."
-            elif line["low"] <= 0 <= line["high"]:
-                verdict, why = EQUAL, _power(line)
-            elif not line["unavailable"]:
-                verdict = BETTER if line["low"] > 0 else WORSE
-            lines.append(line | {"verdict": verdict, "why": why})
+            line |= {"verdict": OPEN, "power": ""}
+            if line["low"] <= 0 <= line["high"] and not line["did_not_learn"]:
+                line |= {"verdict": EQUAL, "power": _power(line)}
+            elif line["seeds"] and not (line["unavailable"] or line["did_not_learn"]):
+                line["verdict"] = BETTER if line["low"] > 0 else WORSE
+            lines.append(line)
     return pd.DataFrame(lines)
 
 
@@ -210,7 +206,8 @@ def _effect(line: Mapping) -> str:
 
 
 def _power(line: Mapping) -> str:
-    size = f"{line['difference']:+.2f} in four of five repetitions"
+    name = title(line["metric"])
+    size = f"{line['difference']:+.2f} in {name} in four of five repetitions"
     if line["needed"] is None:
         return f"To show {size}, neither 100,000 clips nor 50 seeds would do."
     clips, seeds = line["needed"]
@@ -220,13 +217,16 @@ def _power(line: Mapping) -> str:
 
 def _notes(effects: list[dict], lines: pd.DataFrame) -> Iterator[str]:
     """Yield sentences on what was not run or computed, and what the numbers say."""
-    yield from dict.fromkeys(line["why"] for line in effects if line["why"])
+    yield from filter(None, (line["power"] for line in effects))
     for line in effects:
         if line["metric"] == SBERT_SIM and line["verdict"] != OPEN:
             yield f"{SBERT_SIM}, which informs but decides nothing: {line['verdict']}."
-    for column, text in (("not_run", "Not run"), ("did_not_learn", "Did not learn")):
-        if rows := _listed(filter(None, lines[column])):
-            yield f"{text}: {rows}."
+    for column, text in (
+        ("not_run", "Not run"),
+        ("did_not_learn", "Did not learn, and decides no claim"),
+    ):
+        if rows := [row for rows in lines[column] for row in rows.split("; ") if row]:
+            yield f"{text}: {_listed(rows)}."
     yield from not_computed(
         (line.metric, line.unavailable)
         for line in lines.itertuples()

@@ -134,7 +134,7 @@ def answer(
 
 
 def _rows(cells: Iterable[tuple[str, str, str]]) -> str:
-    return ", ".join(dict.fromkeys(row for row, *_ in cells))
+    return "; ".join(dict.fromkeys(row for row, *_ in cells))
 
 
 def _printed(table: str, *place: str) -> float:
