@@ -5,6 +5,7 @@ fetched assets they fail. `gpu` tests are skipped where there is no accelerator.
 """
 
 import os
+import shutil
 
 import pytest
 
@@ -27,6 +28,23 @@ def pytest_runtest_setup(item):
 
         if not torch.cuda.is_available():
             pytest.skip("needs an accelerator")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Headless Chromium, with a microphone that beeps."""
+    from playwright.sync_api import sync_playwright
+
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("needs Chromium: `apt-get install chromium`")
+    quiet = ["--mute-audio", "--autoplay-policy=no-user-gesture-required"]
+    quiet += ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
+    with sync_playwright() as driver:
+        options = {"executable_path": program, "args": ["--no-sandbox", *quiet]}
+        chromium = driver.chromium.launch(**options)
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture(scope="session")
