@@ -3,10 +3,9 @@
     snakemake --cores all --config profile=demo seeds=0 only=table3
 
 assets -> corpora -> CLAP -> spaces (embeddings, datastore, retrieval) -> captions ->
-scores -> tables and notebooks -> report. Snakemake orders the jobs by their files and
-removes a job's outputs before it starts; `drcap experiment` then does what is missing.
-A job's messages are kept in logs/<profile>/. The ten recordings come first, then the
-ablations (Tables III and IV), then the rest.
+scores -> tables and notebooks -> report. The ten recordings come first, then Tables III
+and IV, then the rest. Snakemake removes a job's outputs before it starts; `drcap
+experiment` then does what is missing.
 """
 
 import os
@@ -29,13 +28,11 @@ CLAP = f"{CACHE}/clap-{PLAN.profile}-seed-{{seed}}.txt"
 CHECKPOINTS = sorted(map(str, Path("drcap/checkpoints").rglob("*.*")))
 OPTIONS = f"--profile {PLAN.profile}"
 LOGGED = "2>&1 | tee {log:q}"  # on the terminal and kept
-# how CLAP's training is started; over four GPUs by
-# "accelerate launch --multi_gpu --num_processes 4 -m"
+# starts CLAP's training; on GPUs "accelerate launch --multi_gpu --num_processes 4 -m"
 LAUNCH = os.environ.get("LAUNCH", "python -m")
 GPUS = graph.gpus()  # of a job: 1 where torch sees a GPU
 MEMORY = graph.MEMORY.get(PLAN.profile, 32_000)  # MB of a job that loads models
-# of jobs that use all cores; others take one thread, as two jobs at once are faster than
-# one with two threads; in smoke, most of a job is its start
+# of jobs that use all cores; the others, two at once, are faster with one thread each
 THREADS = 1 if PLAN.small else workflow._cores or 8
 FIRST = 1_000  # priority of what most of the rest waits for
 if workflow.is_main_process:
@@ -82,9 +79,8 @@ rule clap:
     threads: THREADS
     resources: gpu=GPUS, mem_mb=MEMORY
     priority: FIRST
-    shell:
-        f"{LAUNCH} drcap.cli train clap {OPTIONS} --seed {{wildcards.seed}}"
-        " 2>&1 >{output:q} | tee {log:q}"
+    params: f"{LAUNCH} drcap.cli train clap {OPTIONS}"
+    shell: "{params} --seed {wildcards.seed} 2>&1 >{output:q} | tee {log:q}"
 
 for system in ("drcap", SEEN):
     rule:
@@ -115,13 +111,11 @@ for scoring, experiments in PLAN.scorings.items():
         name: f"scores_{scoring}"
         input: PLAN.captions(experiments), graph.code("drcap/evaluation/")
         output: touch(PLAN.scored(experiments))
-        params:
-            experiments=" ".join(each.name for each in experiments),
-            lacking=graph.lacking_metrics(),  # a metric that has become available
+        params: " ".join(each.name for each in experiments), lacking=graph.lacking_metrics()
         log: f"{LOGS}/scores_{scoring}.log"
         resources: mem_mb=max(MEMORY, graph.SPICE)
         priority: 2 * FIRST
-        shell: f"python -m workflow scores {{params.experiments}} {OPTIONS} {LOGGED}"
+        shell: f"python -m workflow scores {{params[0]}} {OPTIONS} {LOGGED}"
 
 rule table:
     input:
@@ -151,8 +145,8 @@ for notebook in PLAN.notebooks:
         resources: gpu=GPUS, mem_mb=MEMORY
         priority: 3 * FIRST if notebook in graph.FIRST else graph.priority(notebook)
         shell:
-            "python -m workflow notebook {input.notebook:q} {output.notebook:q} {params}"
-            " --log {log:q}"
+            "python -m workflow notebook {input.notebook:q} {output.notebook:q}"
+            " {params} --log {log:q}"
 
 rule report:
     input: PLAN.results, PLAN.written, "workflow/summary.py", "workflow/costs.py"

