@@ -208,6 +208,14 @@ def test_one_metric_lost_on_one_pair_is_enough_where_the_sentence_says_all():
     assert check(7, results)["sentence"] == "holds"  # which names no metric
 
 
+def test_a_metric_that_cannot_be_computed_is_left_out_and_named():
+    results = seeds_of({"w/o SS": 0.1}, metrics=("cider_d",))
+    found = check(4, results)
+    assert (found["verdict"], found["sentence"]) == ("better", "holds")
+    assert "Not computed: SPIDEr (needs its files)." in found["note"]
+    assert check(5, seeds_of({"w/o RAG": 0.1}))["sentence"] == "holds"
+
+
 def test_equal_systems_and_systems_that_were_not_run_are_not_decided():
     same = scores_at(0.2)
     results = {

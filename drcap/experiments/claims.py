@@ -35,9 +35,10 @@ Of each claim, the paper's sentence and three verdicts.
 - The effect: a row less another, by a comparison named beforehand, in CIDEr-D (SPIDEr
   beside it), with its 95 % interval over paired clips and, of several seeds, seeds:
   {BETTER} or {WORSE} if the interval excludes zero, else {EQUAL}.
-- The sentence: it holds if every comparison that it makes bears it out, by Holm's
-  correction at 5 % for all of them; it does not hold if one speaks against it. Rows are
-  comparable if they differ by less than a width, which is said, or if DRCap is better.
+- The sentence: it holds if every comparison that it makes, on every metric that can be
+  computed here, bears it out, by Holm's correction at 5 % for all of them; it does not
+  hold if one speaks against it. Rows are comparable if they differ by less than a
+  width, which is said, or if DRCap is better.
 - The paper's own tables: whether every printed number bears the sentence out.
 
 Differences are in points of per cent, ours the mean over seeds. ac and cl are AudioCaps
@@ -172,8 +173,10 @@ def _judge(effects: pd.DataFrame, comparisons: pd.DataFrame) -> pd.DataFrame:
         own = effects[effects["claim"] == claim.number].to_dict("records")
         lines = comparisons[comparisons["claim"] == claim.number]
         lines = lines[lines["in_sentence"]]
-        deciding = lines.loc[lines["did_not_learn"] == "", "verdict"]
-        complete = len(deciding) == len(lines) and not deciding.isin([EQUAL, ""]).any()
+        tried = lines[lines["unavailable"] == ""]
+        deciding = tried.loc[tried["did_not_learn"] == "", "verdict"]
+        complete = len(tried) == len(deciding) > 0
+        complete = complete and not deciding.isin([EQUAL, ""]).any()
         paper = (lines["paper_difference"] + lines["paper_width"]).dropna()
         rows.append(
             {
@@ -199,10 +202,11 @@ def _bounded(line: Mapping[str, float]) -> str:
 
 
 def _effect(line: Mapping) -> str:
+    name = title(line["metric"])
     if np.isnan(line["difference"]):
-        return f"{title(line['metric'])} {OPEN}"
+        return f"{name} not {'computed' if line['unavailable'] else 'run'}"
     covers = f"clips and {line['seeds']} seeds" if line["seeds"] > 1 else "clips alone"
-    return f"{title(line['metric'])} {_bounded(line)}, over {covers}"
+    return f"{name} {_bounded(line)}, over {covers}"
 
 
 def _power(line: Mapping) -> str:
