@@ -7,6 +7,7 @@ In reading order:
 - `scenes.py`             what happens in a clip
 - `rendering.py`          its sound: levels, distance, reverberation
 - `phrases.py`, `captions.py`     captions from a scene's truth
+- `named.py`     which events a caption names
 - `addresses.py`, `clips.py`     each clip of the three corpora
 - `layouts.py`, `corpora.py`   the corpora on disk, as the real datasets' are
 """
