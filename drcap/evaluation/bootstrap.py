@@ -200,4 +200,4 @@ def _counts(size: int, resamples: int, seed: int) -> np.ndarray:
     rng, rows = np.random.default_rng(seed), []
     for _ in range(resamples):
         rows.append(np.bincount(rng.integers(size, size=size), minlength=size))
-    return np.array(rows, dtype=np.uint16)
+    return np.array(rows, dtype=np.uint8)  # none is drawn 256 times
