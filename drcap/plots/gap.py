@@ -123,7 +123,7 @@ def plot_point(
     for name, place, (colour, mark) in zip(
         marked, points[len(clouds) :], styles, strict=False
     ):
-        style = {"s": 70, "color": colour, "marker": mark, "edgecolor": "white"}
+        style = {"s": 110, "color": colour, "marker": mark, "edgecolor": "white"}
         axes.scatter(*place.T, label=name, **style)
     axes.set(xticks=[], yticks=[], xlabel="First axis", ylabel="Second axis")
     axes.legend(fontsize=9, bbox_to_anchor=(1, 1), loc="upper left")
