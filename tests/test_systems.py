@@ -10,7 +10,10 @@ import soundfile
 from doubles_experiments import clips_of
 from doubles_systems import toy_config, toy_space, toy_system, toy_training_set
 
+from drcap.captioner.mapper import fit_mapper, mean_words
+from drcap.captioner.train import untrained
 from drcap.checkpoint import saved_weights
+from drcap.config import override
 from drcap.experiments.grid import named
 from drcap.systems import SYSTEMS, load_class
 from drcap.systems.base import SILENCE, Captioned, ClipBatch, TrainingSet
@@ -82,6 +85,28 @@ def test_a_fitted_system_is_found_again_and_trains_what_it_declares(setting, fit
     assert load_class(name).reads_recordings(config) == (
         SYSTEMS[name].setting == "supervised"
     )
+
+
+@pytest.mark.parametrize("name", ["enclap", "prefix_aac", "soft_hard_prompts"])
+def test_soft_tokens_start_from_the_words_of_the_captions(setting, name):
+    space, training_set, config, _ = setting
+    system = toy_system(name, space)
+    start = {"captioner": {"mapper_start": "least_squares"}}
+    recipe = override(system.recipe(config), start)
+    settings = system.settings(config)
+    built = system.captioner_class, system.width, recipe, "cpu", settings
+    captioner = untrained(*built)
+    examples, _ = system.examples(training_set, captioner, recipe)
+    inputs = examples.inputs(range(len(examples)))
+    words = mean_words(captioner, examples.captions)
+
+    def off():
+        soft = captioner.eval().mapper(inputs).detach().view(len(words), -1, 32)
+        return (soft[:, 0] - words).square().mean() / words.var()
+
+    assert off() > 1.3
+    fit_mapper(captioner, inputs, examples.captions)
+    assert off() < 0.9
 
 
 def test_the_declarations_need_no_model():

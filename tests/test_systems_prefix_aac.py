@@ -41,6 +41,7 @@ def test_there_are_as_many_soft_tokens_as_both_prefixes_have(fitted):
 def test_either_prefix_reads_its_own_part_alone():
     config = PrefixAACConfig(temporal=3, label_group=4, layers=1, heads=2)
     both = TwoPrefixes((6, 5), 7, 16, config, 1.0).eval()
+    both.words.requires_grad_(False).weight.zero_()  # which adds both parts to each
     rows = torch.randn(1, 37)
     other_frames, other_labels = rows.clone(), rows.clone()
     other_frames[:, :30] += 1

@@ -6,6 +6,7 @@ import pytest
 from doubles_experiments import ToyMaterials
 
 from drcap.captioner.train import Trainer
+from drcap.errors import ConfigError
 from drcap.evaluation import metrics
 from drcap.evaluation.metrics import Scores
 from drcap.experiments import listening, materials
@@ -54,5 +55,9 @@ def test_bands_are_compared_on_validation_clips_once(
     first = frame[frame.band == "[0.30, 0.80]"]
     assert set(first["in range, median"]) == {np.median(inside)}
     assert set(first["fewer than 3"]) == {np.mean(inside < 3)}
+    bands(["0.3,0.8"], [2], profile="smoke", **asked)  # one more seed
+    assert len(pd.read_csv(tmp_path / "smoke" / "tables" / f"{STEM}.csv")) == 5 * 3
+    with pytest.raises(ConfigError, match="--band wide: give S_min,S_max"):
+        bands(["wide"], [0], profile="smoke", **asked)
     page = (tmp_path / "smoke" / "tables" / f"{STEM}.md").read_text()
     assert "[0.90, 0.95]" in page and "length penalty 1.5" in page

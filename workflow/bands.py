@@ -3,10 +3,11 @@
 python -m workflow bands --band 0.75,0.85 --band 0.55,0.78 --seed 0 --penalty 1.5
 
 A captioner is trained for each band and seed, as the grid trains DRCap on `ac`. Its
-conditions are those of drcap.experiments.listening. What is there is not made again, so
-bands and seeds can be added.
+conditions are those of drcap.experiments.listening. What is there is not made again:
+bands, seeds and conditions can be added to the table.
 """
 
+from itertools import product
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,7 @@ from drcap import cache, paths
 from drcap.atomic import write_text
 from drcap.cli.options import Profile
 from drcap.config import override
+from drcap.errors import ConfigError
 
 STEM = "band_study"
 NOTE = (
@@ -39,16 +41,24 @@ def bands(
     from drcap.experiments.listening import CONDITIONS
     from drcap.experiments.materials import Materials
 
-    materials, lines = Materials(profile), []
-    for limits in band:
-        sim_range = [float(limit) for limit in limits.split(",")]
-        for number in seed:
-            asked = condition or list(CONDITIONS), penalty or ()
-            lines += _scores(materials, sim_range, number, *asked)
-            frame = pd.DataFrame(lines)
-            tables = reports / profile / "tables"
-            write_text(tables / f"{STEM}.csv", frame.to_csv(index=False))
-            write_text(tables / f"{STEM}.md", to_markdown(frame, materials))
+    materials, tables = Materials(profile), reports / profile / "tables"
+    ranges = [_range(text) for text in band]
+    for sim_range, number in product(ranges, seed):
+        asked = condition or list(CONDITIONS), penalty or ()
+        frame = pd.DataFrame(_scores(materials, sim_range, number, *asked))
+        if (path := tables / f"{STEM}.csv").exists():
+            frame = pd.concat([pd.read_csv(path), frame])
+            frame = frame.drop_duplicates(["band", "seed", "condition"], keep="last")
+        write_text(path, frame.to_csv(index=False))
+        write_text(tables / f"{STEM}.md", to_markdown(frame, materials))
+
+
+def _range(text: str) -> list[float]:
+    try:
+        sim_min, sim_max = map(float, text.split(","))
+    except ValueError:
+        raise ConfigError(f"--band {text}: give S_min,S_max, as 0.75,0.85") from None
+    return [sim_min, sim_max]
 
 
 def _scores(materials, sim_range, seed, conditions, penalties) -> list[dict]:

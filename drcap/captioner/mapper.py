@@ -59,10 +59,7 @@ def fit_mapper(captioner, inputs: torch.Tensor, captions: Sequence[str]) -> None
     """
     words = mean_words(captioner, captions)  # (N, H)
     for layer, features in captioner.eval().starts(inputs.to(captioner.device)):
-        features = features.float().cpu()  # (N, F), or (N, P, F)
-        copies = features.shape[1] if features.ndim == 3 else 1
-        targets = words.repeat_interleave(copies, dim=0)
-        fit_layer(layer, features.flatten(0, -2), targets)
+        fit_layer(layer, features.float().cpu(), words)
 
 
 def fit_layer(layer: nn.Linear, inputs: torch.Tensor, words: torch.Tensor) -> None:

@@ -31,7 +31,7 @@ from drcap.config import EnCLAPConfig, ExperimentsConfig
 from drcap.data.clip import Clip
 from drcap.joint_space import JointSpace
 from drcap.systems.language_model import NO_RETRIEVAL, PrefixPrompts, SupervisedSystem
-from drcap.systems.prefix_aac import positions, transformer
+from drcap.systems.prefix_aac import SHARE, positions, transformer
 
 TRAINED_ON = 100_000  # tokens at most, drawn from the recordings
 
@@ -102,8 +102,8 @@ class CodeEncoder(nn.Module):
             nn.Embedding(entries + 1, width) for _ in range(config.codebooks)
         )
         self.layers = transformer(width, 4 * width, config)
-        # ours: from the CLAP token's state to a soft token
-        self.word = random_layer(width, width, size / width**0.5)
+        # ours: the CLAP embedding as a soft token, to which the encoder adds its state
+        self.word = random_layer(dim, width, size)
         self.heads = nn.ModuleList(
             nn.Linear(width, entries) for _ in range(config.codebooks)
         )
@@ -117,14 +117,15 @@ class CodeEncoder(nn.Module):
         if hidden is not None:
             self.mcm_loss = self.guessing_loss(states[:, 1:], codes, hidden)
         first, others = states.split([1, states.shape[1] - 1], dim=1)
-        return torch.cat([self.word(first), self.size * others], dim=1)
+        first = self.word(clap)[:, None] + SHARE * self.size * first
+        return torch.cat([first, self.size * others], dim=1)
 
     def parts(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return CLAP embeddings (B, D) and codes (B, T, Q) of B rows."""
         codes = rows[:, self.dim :].long()
         return rows[:, : self.dim], codes.view(len(rows), -1, self.config.codebooks)
 
-    def encode(self, clap, codes, hidden: torch.Tensor | None = None) -> torch.Tensor:
+    def encode(self, clap, codes, hidden: torch.Tensor | None) -> torch.Tensor:
         """Return the encoder's states, the CLAP token's first: (B, 1 + T, H)."""
         if hidden is not None:
             codes = codes.masked_fill(hidden.to(codes.device), self.mask)
@@ -172,8 +173,7 @@ class EnCLAPCaptioner(Captioner):
         return CodeEncoder(dim, table.shape[1], own, size, codec.shape)
 
     def starts(self, inputs):
-        states = self.mapper.encode(*self.mapper.parts(inputs))
-        return [(self.mapper.word, states[:, 0])]
+        return [(self.mapper.word, self.mapper.parts(inputs)[0])]
 
     def loss(self, embeddings, prompts, targets) -> torch.Tensor:
         """Return the caption's loss, in training with masked codec modelling."""

@@ -9,9 +9,9 @@ temporal; 11 global from 527 classes in groups of 48), a frozen language model, 
 trained head over the words of the training captions. Not as there: frames are those of
 the grid's CLAP audio encoder, which stays frozen (PANNs, fine-tuned), posteriors a
 softmax of CLAP similarities to the classes' names; both are standardised by the
-training recordings in the place of batch normalisation; either network ends in a
-linear layer that starts from captions' words, as DRCap's mapper does; the head knows
-the words of the validation captions, too; training is the grid's.
+training recordings in the place of batch normalisation; a linear layer beside the
+networks starts from captions' words, as DRCap's mapper does; the head knows the words
+of the validation captions, too; training is the grid's.
 """
 
 from collections.abc import Sequence
@@ -36,6 +36,7 @@ from drcap.systems.language_model import (
 from drcap.systems.zeraucap import SoundEvents
 
 HEAD = "head.safetensors"
+SHARE = 0.1  # of a token, what an untrained network adds to the word-like start
 
 
 def transformer(width: int, inner: int, config) -> nn.TransformerEncoder:
@@ -59,28 +60,31 @@ def positions(length: int, width: int) -> torch.Tensor:
 
 
 class MappingNetwork(nn.Module):
-    """A transformer's output at learned tokens: (B, T, C) -> (B, P, H)."""
+    """A transformer's output at learned tokens: (B, T, C) -> (B, P, H).
+
+    size : of the output, the standard deviation of a typical token's numbers
+    """
 
     def __init__(self, channels: int, width: int, prefix: int, config, size: float):
         super().__init__()
+        self.size = size
         self.input = nn.Linear(channels, width)
         self.prefix = nn.Parameter(0.02 * torch.randn(prefix, width))
         self.layers = transformer(width, 2 * width, config)
-        self.words = random_layer(width, width, size / width**0.5)  # ours
 
     def forward(self, sequence: torch.Tensor) -> torch.Tensor:
-        return self.words(self.states(sequence))
-
-    def states(self, sequence: torch.Tensor) -> torch.Tensor:
         tokens = self.input(sequence)
         tokens = tokens + positions(tokens.shape[1], tokens.shape[2]).to(tokens)
         learned = self.prefix.expand(len(tokens), -1, -1)
-        return self.layers(torch.cat([tokens, learned], dim=1))[:, -len(self.prefix) :]
+        states = self.layers(torch.cat([tokens, learned], dim=1))
+        return self.size * states[:, -len(self.prefix) :]
 
 
 class TwoPrefixes(nn.Module):
     """Temporal and global prefix: (B, T * C + classes) -> (B, P, H).
 
+    A linear layer from the mean frame and the posteriors adds to each token (ours): it
+    starts from captions' words, and the networks from a tenth of its size.
     shape : (T, C) of the frames      size : a typical token's standard deviation
     """
 
@@ -88,9 +92,11 @@ class TwoPrefixes(nn.Module):
         super().__init__()
         self.shape, self.group = tuple(shape), config.label_group
         count = -(-classes // config.label_group)
-        shared = config, size
+        shared = config, SHARE * size
         self.temporal = MappingNetwork(shape[1], width, config.temporal, *shared)
         self.overall = MappingNetwork(config.label_group, width, count, *shared)
+        inputs = shape[1] + count * config.label_group
+        self.words = random_layer(inputs, width, size / inputs**0.5)
         numbers = shape[0] * shape[1] + classes
         self.register_buffer("mean", torch.zeros(numbers))
         self.register_buffer("deviation", torch.ones(numbers))
@@ -102,7 +108,13 @@ class TwoPrefixes(nn.Module):
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         frames, groups = self.parts(rows)
-        return torch.cat([self.temporal(frames), self.overall(groups)], dim=1)
+        both = torch.cat([self.temporal(frames), self.overall(groups)], dim=1)
+        return both + self.words(self.summary(rows))[:, None]
+
+    def summary(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return the mean frame and the posteriors of B rows, standardised."""
+        frames, groups = self.parts(rows)
+        return torch.cat([frames.mean(dim=1), groups.flatten(1)], dim=1)
 
     def parts(self, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return standardised frames (B, T, C) and groups of posteriors (B, G, n)."""
@@ -147,9 +159,7 @@ class PrefixAACCaptioner(Captioner):
         return TwoPrefixes(shape, classes, table.shape[1], own, size)
 
     def starts(self, inputs):
-        both = self.mapper.temporal, self.mapper.overall
-        parts = zip(both, self.mapper.parts(inputs), strict=True)
-        return [(network.words, network.states(part)) for network, part in parts]
+        return [(self.mapper.words, self.mapper.summary(inputs))]
 
     def limit_words(self, tokens: torch.Tensor) -> None:
         """Put the trained head in the place of the language model's own."""
