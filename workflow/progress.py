@@ -33,8 +33,13 @@ class Progress(logging.Handler):
         self.reckoned = self.taken = 0.0  # core-seconds of the jobs that have ended
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take one of Snakemake's events; others pass."""
-        event = getattr(record, "event", None)
+        """Take one of Snakemake's events; others pass. A fault here stops no run."""
+        try:
+            self._follow(getattr(record, "event", None), record)
+        except Exception:
+            self.handleError(record)
+
+    def _follow(self, event: LogEvent | None, record: logging.LogRecord) -> None:
         if event == LogEvent.RUN_INFO:
             self._begin()
         elif event == LogEvent.JOB_INFO and record.jobid in self.waiting:
