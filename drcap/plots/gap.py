@@ -12,7 +12,6 @@ from drcap.modality_gap import fixed_plane, gap_statistics
 from drcap.plots.style import (
     COLOURS,
     INK,
-    LEGEND_ABOVE,
     PALE,
     PER_CENT,
     headline,
@@ -75,16 +74,18 @@ def plot_heads(trained: pd.DataFrame, title: str, used: pd.Series) -> Figure:
     trained : columns heads (the name of a line), temperature and MEASURES
     used : temperature and MEASURES of the model in use, drawn as a star
     """
-    figure, row = panels(len(MEASURES), 3.7)
+    figure, row = panels(len(MEASURES), 4.0)
     for axes, (column, label) in zip(row, MEASURES.items(), strict=True):
         lines = trained.groupby("heads", sort=False)
         for mark, (name, line) in zip("os^Dv", lines, strict=False):
             axes.plot(line["temperature"], line[column], mark + "-", label=name)
         star = {"color": INK, "markersize": 13, "label": "the CLAP in use"}
         axes.plot(used["temperature"], used[column], "*", **star)
-        axes.set(xscale="log", xlabel="Temperature", ylabel=label, ylim=(0, None))
+        top = 1.1 * max(trained[column].max(), used[column])
+        axes.set(xscale="log", xlabel="Temperature", ylabel=label, ylim=(0, top))
         axes.grid()
-    row[0].legend(**LEGEND_ABOVE, ncols=3, fontsize=9)
+    named = row[0].get_legend_handles_labels()
+    figure.legend(*named, loc="outside lower center", ncols=3, fontsize=9)
     return headline(figure, title)
 
 
