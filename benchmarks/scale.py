@@ -141,7 +141,7 @@ def build(folder: Path, captions: int, dim: int) -> dict:
     texts = [f"synthetic caption {number:06}" for number in range(captions)]
     clap = SyntheticCLAP(dim)
     with watched() as told:
-        build_datastore(folder, texts, clap, dtype="float16", progress=False)
+        build_datastore(folder, texts, clap, dtype="float16")
     size = sum(path.stat().st_size for path in folder.iterdir())
     return told | {"seconds": told["seconds"] - clap.seconds, "bytes": size}
 

@@ -38,14 +38,14 @@ def replace_folder(new: Path, target: Path) -> None:
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write `text` to `target` in UTF-8."""
+    """Write `text` to `target` in UTF-8; an odd file's name in it is escaped."""
     with atomic_path(target) as path:
-        path.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
-def write_json(target: Path, value: object, indent: int | None = 2) -> None:
-    """Write `value` to `target` as JSON; on one line where `indent` is None."""
-    write_text(target, json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
+def write_json(target: Path, value: object) -> None:
+    """Write `value` to `target` as JSON."""
+    write_text(target, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from drcap.data.audiocaps import read_audiocaps, read_training_captions
+from drcap.data.audiocaps import read_audiocaps
 from drcap.data.clip import Clip
 from drcap.errors import AudioError, DatasetError
 
@@ -166,19 +166,3 @@ def test_a_copy_without_any_of_its_clips_is_refused(tmp_path):
     (tmp_path / "other.wav").unlink()
     with pytest.raises(AudioError, match="holds no recordings"):
         read_audiocaps(tmp_path, "val")
-
-
-def test_training_captions_keep_their_order_and_repeats(tmp_path):
-    rows = ["b,0,Rain falls", "a,10,A dog barks", "c,0,Rain falls"]
-    make_tree(tmp_path, rows, [], "train_v2.csv")
-    captions = read_training_captions(tmp_path / "train_v2.csv")
-    assert captions == ["Rain falls", "A dog barks", "Rain falls"]
-
-
-def test_training_captions_of_a_damaged_file_are_refused(tmp_path):
-    make_tree(tmp_path, ["a,0,A dog", "b,0"], [], "train_v2.csv")
-    with pytest.raises(DatasetError, match="line 3 has 3 columns"):
-        read_training_captions(tmp_path / "train_v2.csv")
-    (tmp_path / "train_v2.csv").write_text(HEADER)
-    with pytest.raises(DatasetError, match="holds no captions"):
-        read_training_captions(tmp_path / "train_v2.csv")

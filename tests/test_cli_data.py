@@ -1,8 +1,6 @@
 """`drcap data`: a table, one line for a mistake, exit codes, files for the authors."""
 
 import json
-import sys
-import types
 
 import pytest
 from doubles import ToyCLAP
@@ -78,60 +76,12 @@ def test_a_bad_recording_is_reported_and_the_rest_completes(data, tmp_path):
     assert code == 2 and out.startswith("subset")
     assert err.startswith(f"drcap: {bad}: ") and err.count("\n") == 1
     done = tmp_path / "home/data/clotho/evaluation.jsonl"
-    assert len(read_prepared(done, audio=True)) == 1
+    assert sum(bool(clip.path) for clip in read_prepared(done)) == 1
 
 
 def test_an_unknown_name_is_one_line(data, tmp_path):
     code, out, err = data("prepare", "esc50", "--root", tmp_path)
     assert (code, out) == (2, "") and "unknown data set 'esc50'" in err
-
-
-# --download
-
-
-def test_download_without_aac_datasets_says_how_to_install_it(
-    data, tmp_path, monkeypatch
-):
-    monkeypatch.setitem(sys.modules, "aac_datasets", None)
-    monkeypatch.setitem(sys.modules, "aac_datasets.datasets.functional", None)
-    code, _, err = data("prepare", "clotho", "--root", tmp_path, "--download")
-    assert code == 2 and err.count("\n") == 1
-    assert "python -m pip install aac-datasets==0.7.0" in err
-
-
-@pytest.fixture
-def aac_datasets(monkeypatch):
-    """Put a fake of aac-datasets in place; return the calls it got."""
-    calls = []
-
-    def clotho(root, subset, verbose):
-        calls.append(subset)
-        if subset == "dev":
-            make_clotho(root / "CLOTHO_v2.1")
-
-    def audiocaps(root, subset, verbose):
-        raise RuntimeError("yt-dlp is not installed\nsecond line")
-
-    fake = types.ModuleType("aac_datasets.datasets.functional")
-    fake.download_clotho_dataset = clotho
-    fake.download_audiocaps_dataset = audiocaps
-    for name in ("aac_datasets", "aac_datasets.datasets", fake.__name__):
-        monkeypatch.setitem(sys.modules, name, fake)
-    return calls
-
-
-def test_download_fetches_and_prepares(data, tmp_path, aac_datasets):
-    code, out, _ = data("prepare", "clotho", "--root", tmp_path / "c", "--download")
-    assert code == 0 and aac_datasets == ["dev", "val", "eval"]
-    assert "evaluation" in out
-
-
-def test_a_download_that_fails_is_one_line(data, tmp_path, aac_datasets):
-    code, _, err = data("prepare", "audiocaps", "--root", tmp_path, "--download")
-    assert code == 2 and err.count("\n") == 1
-    assert "the download failed (yt-dlp is not installed)" in err
-    code, _, err = data("prepare", "soundvecaps", "--root", tmp_path, "--download")
-    assert code == 2 and "zenodo.org/records/12606207" in err
 
 
 # the authors' files

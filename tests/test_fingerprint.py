@@ -101,10 +101,10 @@ def test_every_altered_copy_is_found_and_nothing_else(originals):
     for alter in ALTERED.values():  # 8 x 9 copies
         copies = [peaks_at_rate(alter(wave)) for wave in recordings(0)]
         wanted += range(len(copies))
-        found += find_copies(copies, originals, progress=False)
+        found += find_copies(copies, originals)
     others = [peaks_at_rate(wave) for wave in recordings(1)]
     others += [peaks_at_rate(with_noise(wave)) for wave in recordings(2)]
-    false = find_copies(others, originals, progress=False)
+    false = find_copies(others, originals)
     assert len(wanted) == 72
     assert found == wanted  # recall 1, and each copy to its own original
     assert false == [None] * 18  # precision 1 among as many recordings of the kinds
@@ -113,7 +113,7 @@ def test_every_altered_copy_is_found_and_nothing_else(originals):
 def test_recordings_of_one_kind_are_not_copies_of_each_other(originals):
     for row, each in enumerate(originals):
         rest = originals[:row] + originals[row + 1 :]
-        assert find_copies([each[0]], rest, progress=False) == [None]
+        assert find_copies([each[0]], rest) == [None]
 
 
 def test_silence_tones_and_hum_are_like_nothing_else():
@@ -125,16 +125,16 @@ def test_silence_tones_and_hum_are_like_nothing_else():
     ]
     found = [reference(wave) for wave in alike]
     again = [peaks_at_rate(np.roll(wave, 777)) for wave in alike]
-    assert find_copies(again, found, progress=False) == [None] * 4
+    assert find_copies(again, found) == [None] * 4
     assert len(found[0][0]) == 0
-    assert find_copies([], found, progress=False) == []
-    assert find_copies(again, [], progress=False) == [None] * 4
+    assert find_copies([], found) == []
+    assert find_copies(again, []) == [None] * 4
 
 
 def test_the_order_of_the_references_does_not_matter(originals):
     count = len(originals)
     same = [starts[0] for starts in originals]
-    turned = find_copies(same, originals[::-1], progress=False)
+    turned = find_copies(same, originals[::-1])
     assert turned == list(range(count))[::-1]
 
 
@@ -142,7 +142,7 @@ def test_a_file_of_another_rate_has_the_same_sound(tmp_path, originals):
     wave = signal.resample_poly(recordings(0)[0], 441, 320)
     soundfile.write(tmp_path / "a.flac", 0.5 * wave, 44_100)
     found = peaks(tmp_path / "a.flac")
-    assert find_copies([found], originals, progress=False) == [0]
+    assert find_copies([found], originals) == [0]
 
 
 def test_a_long_recording_is_read_in_blocks_and_its_times_run_on(
@@ -156,7 +156,7 @@ def test_a_long_recording_is_read_in_blocks_and_its_times_run_on(
     rows = set(map(tuple, whole.tolist()))
     assert len(rows & set(map(tuple, parts.tolist()))) > 0.9 * len(rows)
     assert (np.diff(parts[:, 0]) >= 0).all()
-    assert find_copies([whole, parts], originals, progress=False) == [0, 0]
+    assert find_copies([whole, parts], originals) == [0, 0]
 
 
 def test_peaks_are_the_largest_around_them():

@@ -100,7 +100,7 @@ def test_a_copy_under_another_id_is_found_by_its_sound(tmp_path):
         weak("silent", path=recording(tmp_path / "silent.wav", np.zeros(RATE))),
         weak("no audio"),
     ]
-    result = remove_overlap(clips, protected, progress=False)
+    result = remove_overlap(clips, protected)
     assert result.removed == (Removed(clips[0], "fingerprint", protected[1]),)
     assert result.kept == tuple(clips[1:])
     assert remove_overlap(clips, protected, fingerprints=False).removed == ()
@@ -117,7 +117,7 @@ def test_what_cannot_be_read_is_removed_and_a_target_without_sound_matches_nothi
         target("silent", path=recording(tmp_path / "silent.wav", np.zeros(RATE))),
     ]
     clips = [weak("bad", path=tmp_path / "bad.wav"), weak("text only")]
-    result = remove_overlap(clips, protected, progress=False)
+    result = remove_overlap(clips, protected)
     assert result.removed == (Removed(clips[0], "unreadable"),)
     assert result.kept == (clips[1],)
 
@@ -151,13 +151,13 @@ def test_a_fingerprint_is_computed_once_until_its_file_changes(tmp_path, monkeyp
 
     monkeypatch.setattr(fingerprint, "peaks", counted)
     files = [recording(tmp_path / f"{name}.wav", rain(0, 1)) for name in "ab"]
-    first = fingerprints_of(files, progress=False)
-    again = fingerprints_of(files, progress=False)
+    first = fingerprints_of(files)
+    again = fingerprints_of(files)
     np.testing.assert_array_equal(first, again)
     assert sorted(calls) == [("a.wav", 0), ("b.wav", 0)]
-    fingerprints_of(files[:1], skip=128, progress=False)
+    fingerprints_of(files[:1], skip=128)
     recording(files[1], rain(1, 2))
-    fingerprints_of(files, progress=False)
+    fingerprints_of(files)
     assert calls[2:] == [("a.wav", 128), ("b.wav", 0)]
     assert not list(paths.home().rglob(".writing-*"))
 
@@ -166,7 +166,7 @@ def test_an_unreadable_file_is_none_and_never_cached(tmp_path):
     (tmp_path / "bad.wav").write_bytes(b"no audio")
     files = [tmp_path / "bad.wav", tmp_path / "absent.wav"]
     for _ in range(2):
-        assert fingerprints_of(files, progress=False) == [None, None]
+        assert fingerprints_of(files) == [None, None]
     assert not list(paths.home().rglob("*.npy"))
 
 

@@ -17,7 +17,7 @@ from drcap.retrieval import CaptionDatastore, build, files
 from drcap.retrieval.build import build_datastore
 
 CAPTIONS = [*TOY_CAPTIONS, "", f" {TOY_CAPTIONS[0]} "]  # 60 distinct ones
-SMALL = {"shard_size": 8, "batch_size": 3, "progress": False}  # eight shards
+SMALL = {"shard_size": 8, "batch_size": 3}  # eight shards
 
 
 class Shared:
@@ -60,7 +60,7 @@ def half_built(folder, monkeypatch, **options):
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 @pytest.mark.parametrize("shard_size", [7, 60, 4096])
 def test_a_build_on_disk_equals_one_in_memory(tmp_path, dtype, shard_size):
-    options = {"shard_size": shard_size, "dtype": dtype, "progress": False}
+    options = {"shard_size": shard_size, "dtype": dtype}
     build_datastore(tmp_path / "built", CAPTIONS, ToyCLAP(), **options)
     memory = CaptionDatastore.build(CAPTIONS, ToyCLAP(), dtype=dtype)
     memory.save(tmp_path / "saved")

@@ -9,7 +9,7 @@ import json
 import re
 from pathlib import Path
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter
 
 from drcap.atomic import write_text
 from drcap.clap.batches import encode_recordings
@@ -17,7 +17,7 @@ from drcap.config import RetrievalConfig
 from drcap.data.clip import Clip, captions_of
 from drcap.data.identities import bare_name
 from drcap.data.prepared import read_prepared, write_prepared
-from drcap.data.tables import json_lines
+from drcap.data.tables import json_lines, validated
 from drcap.errors import DatasetError
 from drcap.load import load_clap
 from drcap.retrieval import CaptionDatastore
@@ -35,6 +35,9 @@ class AuthorsRecord(BaseModel):
     target: str
     text: str | None = None
     similar_captions: list[str] | None = None  # may be empty
+
+
+RECORD = TypeAdapter(AuthorsRecord)
 
 
 def export_clips(
@@ -146,15 +149,8 @@ def read_authors_jsonl(path: Path) -> list[AuthorsRecord]:
 
     DatasetError: no such file, no line, or a malformed one, with its number and field.
     """
-    records = []
-    for line, entry in json_lines(path):
-        try:
-            records.append(AuthorsRecord.model_validate(entry))
-        except ValidationError as error:
-            fault = error.errors()[0]
-            raise DatasetError(
-                f"{path}: line {line}, field {fault['loc'][0]!r}: {fault['msg']}"
-            ) from None
+    lines = json_lines(path)
+    records = [validated(RECORD, entry, path, line) for line, entry in lines]
     if not records:
         raise DatasetError(f"{path}: holds no lines; export it again")
     return records

@@ -40,7 +40,6 @@ def prepare(
     name: Name,
     root: option(Path, "The dataset's folder, as downloaded."),
     output: option(Path | None, "Folder of the result.", default=FOLDER) = None,
-    download: option(bool, "Fetch it by aac-datasets first.", "--download") = False,
     subset: option(list[str] | None, "May be repeated.", default="all there") = None,
     captions_only: option(bool, "Look for no audio.", "--captions-only") = False,
     no_check: option(bool, "Do not decode the recordings.", "--no-check") = False,
@@ -70,8 +69,6 @@ def prepare(
     )
     published.subset_names(name, chosen.subsets)
     folder = options.writable(output or paths.datasets() / name)
-    if download:
-        published.download(name, root, chosen.subsets, version)
     try:
         result = preparing.prepare(name, root, folder, chosen)
     except DatasetAbsentError:
@@ -91,12 +88,12 @@ def _sources_page(name: str) -> str:
     from drcap.data.sources import source_of
 
     source = source_of(name)
-    rows = [dataclasses.asdict(download) for download in source.downloads]
     headers = {"what": "download", "url": "from", "into": "into --root's"}
     lines = [f"{source.title}. Licence: {source.licence}.", ""]
-    lines += [tabulate(rows, headers=headers)]
-    if source.fetched:
-        lines += ["", "Or let `drcap data prepare --download` fetch it."]
+    lines += [tabulate(source.downloads, headers=headers)]
+    if source.folder:
+        fetch = f"aac-datasets-download --root DIR {name}"
+        lines += ["", f"Or `pip install aac-datasets==0.7.0`, then `{fetch}`."]
     return "\n".join(lines)
 
 

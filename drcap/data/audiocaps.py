@@ -15,28 +15,15 @@ from drcap.data.identities import YOUTUBE_NAME, locate, number
 from drcap.data.tables import filled, read_table
 from drcap.errors import DatasetAbsentError, DatasetError
 
-AudioCaps = Subset  # its missing ids are `<youtube_id>_<start>`
-
 COLUMNS = ("audiocap_id", "youtube_id", "start_time", "caption")
 # As the dataset's own repository has them, and as aac-datasets lays them out.
 FOLDERS = {"v1": ("dataset", "csv_files_v1"), "v2": ("dataset2.0", "csv_files_v2")}
 SUBSET_NAMES = {"val": ("val", "validation"), "validation": ("validation", "val")}
 
 
-def read_training_captions(csv_path: Path | str) -> list[str]:
-    """Return every caption of an AudioCaps CSV in its order, repeats included.
-
-    Raises DatasetError for a malformed row or where there is none.
-    """
-    captions = [row["caption"] for _, row in _rows(Path(csv_path))]
-    if not captions:
-        raise DatasetError(f"{csv_path}: holds no captions; fetch it again")
-    return captions
-
-
 def read_audiocaps(
     root: Path | str, subset: str, *, audio: bool = True, version: str | None = None
-) -> AudioCaps:
+) -> Subset:
     """Read a subset's captions and find its clips anywhere under `root`.
 
     The captions are `<subset>.csv` or `<subset>_v2.csv` in `root` or one of FOLDERS. A

@@ -37,11 +37,10 @@ SECONDS = 60.0  # of a long recording in memory at once
 LEAST_AGREEING = 20
 LEAST_SHARE = 0.03  # of the landmarks of the recording that has fewer
 SPAN = 1 << 32  # above any offset, in frames
-CODES = WINDOW // 2 * 128 * 32  # how many landmarks there may be
 
 
 def fingerprints_of(
-    recordings: Sequence[Path], skip: int = 0, progress: bool = True
+    recordings: Sequence[Path], skip: int = 0
 ) -> list[np.ndarray | None]:
     """Return the spectral peaks of each recording, (P, 2) int32; None: unreadable.
 
@@ -56,11 +55,11 @@ def fingerprints_of(
         except AudioError:
             return None
 
-    return _in_threads(kept_peaks, recordings, "fingerprinting", progress)
+    return _in_threads(kept_peaks, recordings, "fingerprinting")
 
 
-def _in_threads(function: Callable, items: Sequence, text: str, progress: bool) -> list:
-    options = {"unit": "clip", "leave": False, "delay": 2, "disable": not progress}
+def _in_threads(function: Callable, items: Sequence, text: str) -> list:
+    options = {"unit": "clip", "leave": False, "delay": 2}
     return thread_map(function, items, desc=text, max_workers=os.cpu_count(), **options)
 
 
@@ -96,6 +95,15 @@ def peaks_of(waveform: np.ndarray) -> np.ndarray:
     return (np.argwhere(kept | alone) + [0, LOWEST]).astype(np.int32)
 
 
+def _power(waveform: np.ndarray) -> np.ndarray:
+    """Return the power spectrogram from bin LOWEST on -> (frames, bins) float32."""
+    from scipy.fft import rfft
+
+    frames = np.lib.stride_tricks.sliding_window_view(waveform, WINDOW)[::HOP]
+    spectrum = rfft(frames * np.hanning(WINDOW).astype(np.float32))[:, LOWEST:-1]
+    return spectrum.real**2 + spectrum.imag**2
+
+
 def landmarks(peaks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the landmarks that occur once among peaks (P, 2), and their frames.
 
@@ -119,9 +127,7 @@ def landmarks(peaks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def find_copies(
-    recordings: Sequence[np.ndarray],
-    references: Sequence[Sequence[np.ndarray]],
-    progress: bool = True,
+    recordings: Sequence[np.ndarray], references: Sequence[Sequence[np.ndarray]]
 ) -> list[int | None]:
     """Return for each recording the reference with which it shares sound, or None.
 
@@ -131,48 +137,29 @@ def find_copies(
     """
     if not references:
         return [None] * len(recordings)
-    search = _Index(references).search
-    return _in_threads(search, recordings, "comparing fingerprints", progress)
+    owners = [row for row, starts in enumerate(references) for _ in starts]
+    marks = [landmarks(peaks) for starts in references for peaks in starts]
+    codes, frames = map(np.concatenate, zip(*marks, strict=True))
+    sizes = np.array([len(own) for own, _ in marks])
+    rows = np.repeat(np.arange(len(marks)), sizes)  # of an owner and a start
+    order = np.argsort(codes, kind="stable")
+    codes, places = codes[order], (rows * SPAN + SPAN // 2 + frames)[order]
 
-
-class _Index:
-    """The landmarks of some references by their codes; each start has its own row."""
-
-    def __init__(self, references: Sequence[Sequence[np.ndarray]]):
-        self.owners = [row for row, starts in enumerate(references) for _ in starts]
-        marks = [landmarks(peaks) for starts in references for peaks in starts]
-        self.counts = np.array([len(codes) for codes, _ in marks])
-        codes = np.concatenate([codes for codes, _ in marks])
-        rows = np.repeat(np.arange(len(marks)), self.counts)
-        frames = np.concatenate([frames for _, frames in marks])
-        order = np.argsort(codes, kind="stable")
-        self.places = (rows * SPAN + SPAN // 2 + frames)[order]
-        self.first = np.zeros(CODES + 1, np.int64)  # place of the first of each code
-        np.cumsum(np.bincount(codes, minlength=CODES), out=self.first[1:])
-
-    def search(self, peaks: np.ndarray) -> int | None:
-        """Return the reference that agrees in the most landmarks, None if too few."""
-        codes, frames = landmarks(peaks)
-        first = self.first[codes]
-        counts = self.first[codes + 1] - first
+    def search(peaks: np.ndarray) -> int | None:
+        own, frames = landmarks(peaks)
+        first, last = (np.searchsorted(codes, own, side) for side in ("left", "right"))
+        counts = last - first
         if not counts.any():
             return None
         skipped = np.cumsum(counts) - counts
         at = np.arange(counts.sum()) + np.repeat(first - skipped, counts)
         # a vote of each landmark for a reference at an offset; the next offset counts
-        votes = self.places[at] - np.repeat(frames, counts)
-        places, agreeing = np.unique(votes, return_counts=True)
-        agreeing[:-1] += agreeing[1:] * (np.diff(places) == 1)
+        votes = places[at] - np.repeat(frames, counts)
+        offsets, agreeing = np.unique(votes, return_counts=True)
+        agreeing[:-1] += agreeing[1:] * (np.diff(offsets) == 1)
         best = int(np.argmax(agreeing))
-        row = places[best] // SPAN
-        least = max(LEAST_AGREEING, LEAST_SHARE * min(len(codes), self.counts[row]))
-        return self.owners[row] if agreeing[best] >= least else None
+        row = offsets[best] // SPAN
+        least = max(LEAST_AGREEING, LEAST_SHARE * min(len(own), sizes[row]))
+        return owners[row] if agreeing[best] >= least else None
 
-
-def _power(waveform: np.ndarray) -> np.ndarray:
-    """Return the power spectrogram from bin LOWEST on -> (frames, bins) float32."""
-    from scipy.fft import rfft
-
-    frames = np.lib.stride_tricks.sliding_window_view(waveform, WINDOW)[::HOP]
-    spectrum = rfft(frames * np.hanning(WINDOW).astype(np.float32))[:, LOWEST:-1]
-    return spectrum.real**2 + spectrum.imag**2
+    return _in_threads(search, recordings, "comparing fingerprints")

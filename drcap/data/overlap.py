@@ -47,7 +47,6 @@ def remove_overlap(
     *,
     blacklist: bool = True,
     fingerprints: bool = True,
-    progress: bool = True,
 ) -> Filtered:
     """Remove from `clips` what is a clip of `protected`, or a copy of one (sec. III-A).
 
@@ -69,7 +68,7 @@ def remove_overlap(
             removed = dict.fromkeys(on_list, ("blacklist", None)) | removed
         if fingerprints:
             rest = {row: clip for row, clip in enumerate(clips) if row not in removed}
-            removed |= _by_sound(rest, dict(enumerate(protected)), progress)
+            removed |= _by_sound(rest, dict(enumerate(protected)))
         return sorted(removed.items())
 
     sides = [[_identity(clip) for clip in side] for side in (clips, protected)]
@@ -141,27 +140,21 @@ def _by_id(clips: Sequence[Clip], protected: Sequence[Clip]) -> Reasons:
     }
 
 
-def _by_sound(
-    clips: dict[int, Clip], protected: dict[int, Clip], progress: bool
-) -> Reasons:
+def _by_sound(clips: dict[int, Clip], protected: dict[int, Clip]) -> Reasons:
     """Return which clips, by row, cannot be read or sound like a protected clip."""
-    ours = _fingerprints(clips, 0, progress)
-    starts = [_fingerprints(protected, skip, progress) for skip in fingerprint.SKIPS]
+
+    def read(side: dict[int, Clip], skip: int) -> dict[int, np.ndarray | None]:
+        here = {row: clip.path for row, clip in side.items() if clip.path is not None}
+        peaks = fingerprint.fingerprints_of([*here.values()], skip)
+        return dict(zip(here, peaks, strict=True))
+
+    ours, starts = read(clips, 0), [read(protected, skip) for skip in fingerprint.SKIPS]
     originals = [row for row, peaks in starts[0].items() if peaks is not None]
     theirs = [[peaks[row] for peaks in starts] for row in originals]
     readable = {row: peaks for row, peaks in ours.items() if peaks is not None}
-    copies = fingerprint.find_copies([*readable.values()], theirs, progress)
+    copies = fingerprint.find_copies([*readable.values()], theirs)
     removed: Reasons = {row: ("unreadable", None) for row in ours.keys() - readable}
-    for row, copy in zip(readable, copies, strict=True):
-        if copy is not None:
-            removed[row] = ("fingerprint", originals[copy])
-    return removed
-
-
-def _fingerprints(
-    clips: dict[int, Clip], skip: int, progress: bool
-) -> dict[int, np.ndarray | None]:
-    """Return row -> fingerprint of the recordings that are here."""
-    paths = {row: clip.path for row, clip in clips.items() if clip.path is not None}
-    peaks = fingerprint.fingerprints_of([*paths.values()], skip, progress)
-    return dict(zip(paths, peaks, strict=True))
+    found = zip(readable, copies, strict=True)
+    return removed | {
+        row: ("fingerprint", originals[copy]) for row, copy in found if copy is not None
+    }

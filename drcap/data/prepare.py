@@ -38,7 +38,6 @@ class Options:
     version: str | None = None  # of AudioCaps: v1 or v2
     id_column: str | None = None  # of Sound-VECaps
     caption_column: str | None = None  # of Sound-VECaps
-    progress: bool = True
 
 
 @dataclass(frozen=True)
@@ -78,8 +77,6 @@ def prepare(
     inside = Path(root, source.folder or "")  # as aac-datasets has it
     root = inside if inside.is_dir() else Path(root)
     subsets, absent, reasons = _read_all(source, root, options)
-    if options.audio:
-        _note_archives(root, subsets)
     if options.audio and not any(subset.audio for subset in subsets.values()):
         raise DatasetError(f"{reasons[0]}; or use the captions alone, --captions-only")
     reports, problems = [], []
@@ -91,9 +88,8 @@ def prepare(
     if options.audio and not options.subsets:  # else others' recordings are not known
         _note_unmatched(subsets.values(), output)
     result = Preparation(output, tuple(reports), tuple(absent), tuple(problems))
-    folders = {"root": root.absolute(), "folder": output.absolute()}
     report = {"dataset": name, "licence": source.licence} | dataclasses.asdict(result)
-    report |= {key: _escaped(str(path)) for key, path in folders.items()}
+    report |= {"root": str(root.absolute()), "folder": str(output.absolute())}
     write_json(output / "report.json", report)
     return result
 
@@ -138,8 +134,8 @@ def _write(
     missing = [clip.clip_id for clip in clips if clip.path is None]
     check, errors = options.audio and options.check, {}
     if check:
-        progress = {"unit": "clip", "delay": 2, "disable": not options.progress}
-        clips = [_checked(clip, errors) for clip in tqdm(clips, "decoding", **progress)]
+        bar = tqdm(clips, "decoding", unit="clip", delay=2)
+        clips = [_checked(clip, errors) for clip in bar]
     write_prepared(output / f"{subset}.jsonl", clips)
     if options.audio:
         lines = [f"{clip_id}\t{error}" for clip_id, error in errors.items()]
@@ -165,18 +161,8 @@ def _checked(clip: Clip, errors: dict[str, str]) -> Clip:
         seconds = cache.keep("recordings", key, lambda: audio.measure(clip.path))
         return dataclasses.replace(clip, duration=seconds)
     except (AudioError, OSError) as error:
-        errors[clip.clip_id] = _escaped(str(error))
+        errors[clip.clip_id] = str(error).encode(errors="backslashreplace").decode()
         return dataclasses.replace(clip, path=None)
-
-
-def _note_archives(root: Path, subsets: dict[str, Subset]) -> None:
-    """Say how to unpack WavCaps' archives of subsets that lack recordings."""
-    for subset, content in subsets.items():
-        archive = root / "Zip_files" / subset / f"{subset}.zip"
-        if archive.is_file() and not all(clip.path for clip in content.listed):
-            # 7z joins the parts of one that is split (.z01, .z02 and so on)
-            hint = f'`7z e "{archive}" -o"{root / "Audio" / subset}"`'
-            _log.warning("%s: is not unpacked; run %s", archive, hint)
 
 
 def _note_unmatched(subsets: Iterable[Subset], output: Path) -> None:
@@ -191,9 +177,4 @@ def _note_unmatched(subsets: Iterable[Subset], output: Path) -> None:
 
 
 def _write_lines(path: Path, lines: Iterable[str]) -> None:
-    write_text(path, "".join(f"{_escaped(line)}\n" for line in lines))
-
-
-def _escaped(text: str) -> str:
-    """Return a text as UTF-8 can hold it; a file's name need not be UTF-8."""
-    return text.encode(errors="backslashreplace").decode()
+    write_text(path, "".join(f"{line}\n" for line in lines))

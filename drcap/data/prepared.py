@@ -10,11 +10,11 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from drcap.atomic import atomic_path
 from drcap.data.clip import Clip
-from drcap.data.tables import json_lines
+from drcap.data.tables import json_lines, validated
 from drcap.errors import DatasetError
 
 CLIP = TypeAdapter(Clip)
@@ -30,16 +30,17 @@ def write_prepared(path: Path | str, clips: Iterable[Clip]) -> None:
             sink.write(json.dumps(entry, ensure_ascii=False) + "\n")
 
 
-def read_prepared(path: Path | str, *, audio: bool = False) -> tuple[Clip, ...]:
+def read_prepared(path: Path | str) -> tuple[Clip, ...]:
     """Return the clips of a prepared file in its order.
 
-    audio : only the clips that have a recording
     Raises DatasetError: no such file, or a malformed line, with its number and field.
     """
     path = Path(path)
     clips: dict[str, Clip] = {}
     for line, entry in json_lines(path):
-        clip = _clip(f"{path}: line {line}", entry)
+        clip = validated(CLIP, {"path": None, "start": None} | entry, path, line)
+        if not clip.captions:
+            raise DatasetError(f"{path}: line {line}, field 'captions' is empty")
         if clip.clip_id in clips:
             raise DatasetError(
                 f"{path}: line {line} lists {clip.clip_id!r} a second time; "
@@ -48,16 +49,4 @@ def read_prepared(path: Path | str, *, audio: bool = False) -> tuple[Clip, ...]:
         clips[clip.clip_id] = clip
     if not clips:
         raise DatasetError(f"{path}: lists no clips; run `drcap data prepare` again")
-    return tuple(clip for clip in clips.values() if clip.path is not None or not audio)
-
-
-def _clip(where: str, entry: dict) -> Clip:
-    try:
-        clip = CLIP.validate_python({"path": None, "start": None} | entry)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        name, *_ = fault["loc"]
-        raise DatasetError(f"{where}, field {name!r}: {fault['msg']}") from None
-    if not clip.captions:
-        raise DatasetError(f"{where}, field 'captions' is empty")
-    return clip
+    return tuple(clips.values())

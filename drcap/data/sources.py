@@ -1,34 +1,20 @@
 """What is published of each real dataset: where, how large, on what terms, how many.
 
 The facts are data, in sources.toml beside this file. Counts are those of the papers and
-of the published files; sizes are of the audio as aac-datasets' pages state them. Only
-`download` fetches anything, through aac-datasets, an optional dependency.
+of the published files; sizes are of the audio as aac-datasets' pages state them.
 """
 
-import importlib
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic.dataclasses import dataclass
 
+from drcap.data import clotho
 from drcap.errors import DatasetError
 
-REQUIREMENT = "aac-datasets==0.7.0"
-OTHER_NAMES = {  # of the published subsets
-    "audiocaps": {"validation": "val"},
-    "clotho": {"train": "development", "val": "validation", "test": "evaluation"},
-}
-
-
-@dataclass(frozen=True)
-class Download:
-    """One thing to download, and where below the dataset's folder it belongs."""
-
-    what: str
-    url: str
-    size: str  # "not stated" where no page that was read states it
-    into: str
+# of the published subsets
+OTHER_NAMES = {"audiocaps": {"validation": "val"}, "clotho": clotho.SUBSETS}
 
 
 @dataclass(frozen=True)
@@ -39,10 +25,9 @@ class Source:
     title: str
     licence: str
     counted: str  # what `expected` counts: captions or clips
-    downloads: tuple[Download, ...]
+    downloads: tuple[dict[str, str], ...]  # what, url, size, into which folder of it
     expected: Mapping[str, Mapping[str, int]]  # subset -> which copy -> count
-    folder: str | None = None  # where aac-datasets puts it, below its root
-    fetched: Mapping[str, str] | None = None  # subset -> its name in aac-datasets
+    folder: str | None = None  # where aac-datasets puts it below its root, if it can
 
     def verdict(self, subset: str, count: int) -> str:
         """Say which published copy has this count, or which counts were expected."""
@@ -70,42 +55,6 @@ def subset_names(name: str, subsets: Sequence[str]) -> list[str]:
             choices = ", ".join(known)
             raise DatasetError(f"{name} has no subset {given!r}: choose from {choices}")
     return list(dict.fromkeys(published)) or list(known)
-
-
-def download(
-    name: str, root: Path, subsets: Sequence[str] = (), version: str | None = None
-) -> None:
-    """Fetch a dataset's subsets, or all, to `root`; what is there is kept.
-
-    Raises DatasetError: aac-datasets is not installed, does not know the dataset, or
-    fails.
-    """
-    source = source_of(name)
-    if not source.fetched:
-        urls = ", ".join(entry.url for entry in source.downloads)
-        raise DatasetError(
-            f"{source.title} cannot be fetched by --download: get it from {urls}"
-        )
-    try:
-        functional = importlib.import_module("aac_datasets.datasets.functional")
-    except ImportError as error:
-        raise DatasetError(
-            f"--download needs aac-datasets ({error}): run "
-            f"`python -m pip install {REQUIREMENT}`, or leave out --download to see "
-            "what to fetch by hand"
-        ) from None
-    fetch = getattr(functional, f"download_{name}_dataset")
-    extra = {"version": version} if name == "audiocaps" and version else {}
-    root.mkdir(parents=True, exist_ok=True)
-    for subset in subset_names(name, subsets):
-        try:
-            fetch(root, subset=source.fetched[subset], verbose=1, **extra)
-        except Exception as error:  # whatever its downloaders raise
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise DatasetError(
-                f"{source.title} {subset}: the download failed ({reason}); run the "
-                "command again, or leave out --download to see what to fetch by hand"
-            ) from error
 
 
 with Path(__file__).with_name("sources.toml").open("rb") as _stream:

@@ -7,6 +7,9 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from drcap.errors import DatasetAbsentError, DatasetError
 
@@ -120,6 +123,16 @@ def json_lines(path: Path) -> Iterator[tuple[int, dict]]:
         if not isinstance(entry, dict):
             raise DatasetError(f"{path}: line {number} is no JSON object")
         yield number, entry
+
+
+def validated(kind: TypeAdapter, entry: dict, path: Path, line: int) -> Any:
+    """Return a line's object as pydantic reads it; DatasetError names the field."""
+    try:
+        return kind.validate_python(entry)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = f"{path}: line {line}, field {fault['loc'][0]!r}"
+        raise DatasetError(f"{where}: {fault['msg']}") from None
 
 
 def text_under(where: str, entry: dict, *keys: str) -> str:

@@ -12,8 +12,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from tqdm import tqdm
-
 from drcap.data.clip import Clip, Subset
 from drcap.data.identities import bare_name, freesound_id, locate, youtube_id
 from drcap.data.tables import filled, read_table, read_text, text_under
@@ -65,8 +63,7 @@ def _clips(json_path: Path, source: str) -> Iterator[Clip]:
     entries = content.get("data") if isinstance(content, dict) else None
     if not isinstance(entries, list) or not entries:
         raise DatasetError(f"{json_path}: has no list of entries under 'data'")
-    bar = tqdm(entries, desc=source, unit="clip", leave=False, delay=2)
-    for number, entry in enumerate(bar, 1):
+    for number, entry in enumerate(entries, 1):
         name = bare_name(str(entry.get("id") or "")) if isinstance(entry, dict) else ""
         if not name:
             raise DatasetError(f"{json_path}: entry {number} has no 'id'")
@@ -102,8 +99,7 @@ def read_soundvecaps(
     """
     root, csv_path = Path(root), Path(root, f"{subset}.csv")
     captions: dict[str, list[str]] = {}
-    rows = tqdm(read_table(csv_path), csv_path.name, unit="row", leave=False, delay=2)
-    for line, row in rows:
+    for line, row in read_table(csv_path):
         column = id_column or "id"
         name = youtube_id(filled(csv_path, line, row, column))
         if not re.fullmatch(r"[\w-]+", name, re.ASCII):

@@ -39,7 +39,6 @@ def build_datastore(
     batch_size: int = 512,
     shard_size: int = SHARD,
     processes: Processes | None = None,
-    progress: bool = True,
 ) -> None:
     """Write the distinct captions with their embeddings to `folder`, replacing one.
 
@@ -65,9 +64,9 @@ def build_datastore(
         own = list(shards.items())[processes.index :: processes.count]
         missing = [pair for pair in own if not pair[1].exists()]
         bar = {"unit": "caption", "unit_scale": shard_size, "delay": 2}
-        bar |= {"disable": not progress or not processes.main}
+        bar |= {"desc": "encoding captions", "disable": not processes.main}
         options = {"batch_size": batch_size, "progress": False}
-        for start, path in tqdm(missing, desc="encoding captions", **bar):
+        for start, path in tqdm(missing, **bar):
             part = texts[start : start + shard_size]
             with atomic_path(path) as file:
                 np.save(file, encode_captions(part, clap, **options).astype(dtype))
@@ -77,7 +76,7 @@ def build_datastore(
             shutil.rmtree(whole, ignore_errors=True)  # of a killed build
             whole.mkdir()
             rows = _joined(shards.values(), whole, (len(texts), clap.dim), dtype)
-            build_index(index, rows, progress).save(whole / files.INDEX)
+            build_index(index, rows).save(whole / files.INDEX)
             files.complete(whole, texts, clap.fingerprint, index)
             replace_folder(whole, folder)
             shutil.rmtree(aside)

@@ -4,7 +4,7 @@ import numpy as np
 
 from drcap import assets
 from drcap.clap import CLAP
-from drcap.data.audiocaps import read_training_captions
+from drcap.data.clip import read_captions
 from drcap.retrieval.datastore import CaptionDatastore, distinct
 
 
@@ -15,8 +15,7 @@ def default_captions(count: int | None = None, seed: int = 0) -> list[str]:
 
     AssetError if they have not been fetched.
     """
-    source = assets.asset_path("audiocaps-captions") / "train_v2.csv"
-    captions = read_training_captions(source)
+    captions = read_captions(assets.asset_path("audiocaps-captions") / "train_v2.csv")
     if count is None:
         return captions
     texts = distinct(captions)

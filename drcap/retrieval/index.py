@@ -119,7 +119,7 @@ class Searcher:
                 faiss.write_index(self.index, faiss.PyCallbackIOWriter(file.write))
 
 
-def build_index(kind: str, embeddings: np.ndarray, progress: bool = False) -> Searcher:
+def build_index(kind: str, embeddings: np.ndarray) -> Searcher:
     """Return what searches embeddings (N, D) in the way called `kind`."""
     if kind == "exact" or not len(embeddings):
         return Searcher(embeddings)
@@ -139,9 +139,9 @@ def build_index(kind: str, embeddings: np.ndarray, progress: bool = False) -> Se
         size = min(count, POINTS * lists)
         sample = np.random.default_rng(0).choice(count, size, replace=False)
         index.train(embeddings[np.sort(sample)].astype(np.float32))
-    bar = {"desc": "indexing captions", "unit": "caption", "unit_scale": BLOCK}
-    bar |= {"total": -(-count // BLOCK), "disable": not progress}
-    for _, block in tqdm(blocks_of(embeddings, BLOCK), delay=2, **bar):
+    bar = {"unit": "caption", "unit_scale": BLOCK, "total": -(-count // BLOCK)}
+    blocks = blocks_of(embeddings, BLOCK)
+    for _, block in tqdm(blocks, "indexing captions", delay=2, leave=False, **bar):
         index.add(block.numpy())
     return Searcher(embeddings, index)
 
