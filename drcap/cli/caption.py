@@ -1,6 +1,5 @@
 """`drcap caption`: recordings in, one caption a line out, as soon as each is done."""
 
-import json
 from dataclasses import asdict
 from itertools import chain, count
 from pathlib import Path
@@ -83,8 +82,7 @@ def _print_in_time(model, recordings, every: float, form: str, settings: dict) -
 
     def line(segment: "Segment") -> str | None:
         if segment.error:
-            record = {"file": segment.file, "error": segment.error}
-            return json.dumps(record) if form == "jsonl" else None
+            return options.json_line(segment) if form == "jsonl" else None
         return FORMATS[form](next(numbers), segment)
 
     if form in HEADERS:
@@ -100,19 +98,9 @@ def _print_whole(model, recordings, as_json: bool, settings: dict) -> list:
 
     def line(result: "Captioned") -> str | None:
         if as_json:
-            return json.dumps(_record(result), ensure_ascii=False)
+            similar = [asdict(match) for match in result.similar_captions]
+            facts = {"similar_captions": similar, "seconds": result.seconds}
+            return options.json_line(result, caption=result.caption, **facts)
         return None if result.error else f"{result.file}\t{result.caption}"
 
     return options.print_all(results, len(recordings), "captioning", line)
-
-
-def _record(result: "Captioned") -> dict:
-    if result.error is not None:
-        return {"file": result.file, "error": result.error}
-    record = {
-        "file": result.file,
-        "caption": result.caption,
-        "similar_captions": [asdict(match) for match in result.similar_captions],
-        "seconds": result.seconds,
-    }
-    return record | ({"warning": result.warning} if result.warning else {})

@@ -51,10 +51,10 @@ def classify(
     def line(result: "Classified") -> str | None:
         if esc50 or (result.error and not as_json):
             return None
-        record = _record(result, top)
+        best = dict(result.labels[:top])
         if as_json:
-            return json.dumps(record, ensure_ascii=False)
-        cells = (f"{name} {share:.3f}" for name, share in record["labels"].items())
+            return options.json_line(result, labels=best)
+        cells = (f"{name} {share:.3f}" for name, share in best.items())
         return "\t".join((result.file, *cells))
 
     done = options.print_all(results, len(recordings), "classifying", line)
@@ -62,13 +62,6 @@ def classify(
         _print_accuracy(done, categories, as_json)
     if any(result.error for result in done):
         raise typer.Exit(2)
-
-
-def _record(result: "Classified", top: int) -> dict:
-    if result.error:
-        return {"file": result.file, "error": result.error}
-    record = {"file": result.file, "labels": dict(result.labels[:top])}
-    return record | ({"warning": result.warning} if result.warning else {})
 
 
 def _print_accuracy(done: list["Classified"], categories: list[str], as_json: bool):

@@ -171,6 +171,15 @@ def print_all(
     return done
 
 
+def json_line(result: Any, **facts: Any) -> str:
+    """Return a result as JSON: its file, then `facts` and its warning, or its error."""
+    if result.error:
+        facts = {"error": result.error}
+    elif result.warning:
+        facts["warning"] = result.warning
+    return json.dumps({"file": result.file, **facts}, ensure_ascii=False)
+
+
 def writable(folder: Path) -> Path:
     """Make a folder for results, before the work that fills it, and return it.
 
