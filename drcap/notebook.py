@@ -1,8 +1,7 @@
 """What the notebooks share: set-up, recordings, tables, figures and the final record.
 
-A notebook's parameters become one `Notebook`; printed, it says of each setting whether
-the paper, the authors' code or we chose it. Tables and figures are shown as they are
-written.
+A notebook's parameters become one `Notebook`; printed, it says whether a setting is the
+paper's, the authors' code's or ours. Tables and figures are shown as they are written.
 """
 
 import os
@@ -13,7 +12,7 @@ import time
 import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, astuple, dataclass, field
-from functools import cache as cached
+from functools import cache
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
@@ -25,8 +24,8 @@ from IPython import get_ipython
 from IPython.display import Audio, Image, Markdown, display
 from matplotlib.figure import Figure
 
-from drcap import cache, paths
 from drcap import config as configs
+from drcap import paths
 from drcap.assets import asset_path
 from drcap.atomic import write_text
 from drcap.audio import find_recordings
@@ -77,10 +76,7 @@ class Notebook:
     written: list[Path] = field(default_factory=list)
 
     def __str__(self) -> str:
-        """Profile, device, the settings by whose they are, and versions.
-
-        Of ours, only what is not as in the profile `paper`.
-        """
+        """Profile, device, settings by whose they are (ours: if not as in `paper`)."""
         versions = [f"{name} {version(name)}" for name in VERSIONS]
         seed = f"seed {self.config.seed}"
         lines = {
@@ -99,11 +95,6 @@ class Notebook:
         """Return the recordings of a folder; of the ten animals if it is empty."""
         files = find_recordings([folder or asset_path("animal-recordings")])
         return files[:SMOKE_RECORDINGS] if self.profile == "smoke" else files
-
-    def run_folder(self, label: str, config: Settings) -> Path:
-        """Return where a training run of `config` lives; the same one at each call."""
-        name = f"{self.name}-{self.profile}-seed-{config.seed}-{label}"
-        return cache.run_folder(name, config)
 
     def table(self, frame: pd.DataFrame, stem: str, note: str = "") -> Markdown:
         """Write tables/<stem>.csv and .md, and show the latter."""
@@ -192,7 +183,7 @@ def live() -> bool:
     return asks or "VOILA_REQUEST_URL" in os.environ
 
 
-@cached
+@cache
 def provenance() -> dict[str, Any]:
     """Return what the paper prints, and what the authors' code adds, by its name."""
     path = resources.files("drcap.config") / "provenance.toml"
@@ -255,7 +246,8 @@ def _cell(value: object) -> str:
 
 def _by_origin(config: Settings, reference: Settings) -> dict[str, str]:
     """Return the settings by origin, in lines; of ours, those unlike `reference`."""
-    values, standard = _flat(asdict(config)), _flat(asdict(reference))
+    both = (pd.json_normalize(asdict(each)) for each in (config, reference))
+    values, standard = (frame.to_dict("records")[0] for frame in both)  # dotted names
     known, lines = provenance()[type(config).__name__], {}
     for origin, (same, other, whose) in ORIGINS.items():
         for name, given in known[origin].items():
@@ -269,14 +261,6 @@ def _by_origin(config: Settings, reference: Settings) -> dict[str, str]:
         if name == "clap" or value not in (standard[name], None) and name != "seed"
     ]
     return {line: ", ".join(texts) for line, texts in lines.items() if texts}
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat = {}
-    for key, value in values.items():
-        nested = isinstance(value, dict)
-        flat |= _flat(value, f"{prefix}{key}.") if nested else {prefix + key: value}
-    return flat
 
 
 def _text(value: object) -> str:

@@ -99,13 +99,6 @@ def test_smoke_takes_the_first_few_recordings_of_a_folder(book, tmp_path):
     assert names == ["a.wav", "b.wav", "c.wav"]
 
 
-def test_a_run_folder_belongs_to_one_configuration(book):
-    other = override(book.config, {"training": {"steps": 7}})
-    assert book.run_folder("ss", book.config) == book.run_folder("ss", book.config)
-    assert book.run_folder("ss", book.config) != book.run_folder("ss", other)
-    assert "00_test-smoke-seed-3-ss" in book.run_folder("ss", book.config).name
-
-
 def test_a_table_is_kept_in_full_precision_and_shown_rounded(book):
     shown = book.table(pd.DataFrame({"loss": [2.123456]}), "losses", "In nats.")
     tables = book.reports / "tables"

@@ -83,6 +83,4 @@ def plot_projection(
         heaviest = textwrap.fill(f"{share[largest]:.0%}: {texts[largest]}", 34)
         axes.set(title=f"tau = {tau:g}", xlabel=heaviest, xticks=[], yticks=[])
     figure.legend(*row[0].get_legend_handles_labels(), loc="upper right", ncols=2)
-    return headline(
-        figure, "Eq. 4 in two dimensions: captions as large as their weight"
-    )
+    return headline(figure, "Eq. 4 in two dimensions: captions by weight")

@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 from drcap.plots.style import COLOURS, INK, PALE, headline, styled
 
 PLAIN, FROZEN, TRAINED, SWAPPED = "white", PALE, COLOURS[0], COLOURS[1]
-LEGEND = "blue: trained; grey: frozen; orange: text that can be swapped"
 BOXES = (  # column, row, colour, text in training and in inference
     (0, 0, PLAIN, ("caption t", "recording a")),
     (1, 0, FROZEN, ("text encoder $f_t$", "audio encoder $f_a$")),
@@ -61,7 +60,8 @@ def plot_overview() -> Figure:
                 flow.text(*centre, text, color=ink, **middle)
     flow.set(xlim=(-0.45, 5.45), ylim=(-0.4, 3.8))
     flow.set_axis_off()
-    return headline(figure, f"DRCap ({LEGEND})")
+    title = "DRCap: blue is trained, grey frozen, orange is text that can be swapped"
+    return headline(figure, title)
 
 
 def _draw_cones(axes: Axes) -> None:
