@@ -34,7 +34,7 @@ from drcap.experiments.results import (
 )
 from drcap.record import keep_records, made_with, run_record
 from drcap.retrieval.similarity_selection import refit_range
-from drcap.systems import load_class
+from drcap.systems import load_class, predictions
 from drcap.systems.base import Captioned, ClipBatch, Similar, System, TrainingSet
 
 
@@ -178,15 +178,7 @@ def write_captions(
         clips=len(clips),
         cost=cost,
     )
-    predictions = [
-        {
-            "clip_id": clip.clip_id,
-            "candidate": result.caption,
-            "similar_captions": [asdict(match) for match in result.similar_captions],
-        }
-        for clip, result in zip(clips, captioned, strict=True)
-    ]
-    kept = {"record": record, "predictions": predictions}
+    kept = {"record": record, "predictions": predictions.records(clips, captioned)}
     write_json(captions_file(experiment, materials.profile), kept)
 
 
@@ -201,9 +193,8 @@ def write_scores(
     for experiment in experiments:
         kept = _kept(experiment, materials)
         records |= {experiment.name: kept["record"]} if kept else {}
-        captions[experiment] = own = (
-            kept["predictions"] if kept else read_predictions(experiment, reports)
-        )
+        own = kept.get("predictions") or read_predictions(experiment, reports)
+        captions[experiment] = own
         clips = materials.clips(experiment.test, "test")
         references = {clip.clip_id: list(clip.captions) for clip in clips}
         texts[experiment] = (
@@ -215,11 +206,8 @@ def write_scores(
             "captions": cache.digest(texts[experiment][0]),
             "lacking": assets.lacking_metrics(),
         }
-    current = [
-        name
-        for name, own in read_facts(reports).items()
-        if _current(name, own, materials)
-    ]
+    known = read_facts(reports)
+    current = [name for name in known if _current(name, known[name], materials)]
     write_results(reports, captions, score_systems(texts), facts, current)
     keep_records(reports, "experiments", records, only=read_facts(reports))
 
@@ -245,10 +233,8 @@ def is_captioned(
 
     facts : of a table of results (`read_facts`), which may hold them as well
     """
-    known = (facts or {}).get(experiment.name)
-    return made_with(known, _key(experiment, materials)) or bool(
-        _kept(experiment, materials)
-    )
+    known, key = (facts or {}).get(experiment.name), _key(experiment, materials)
+    return made_with(known, key) or bool(_kept(experiment, materials))
 
 
 def _is_scored(

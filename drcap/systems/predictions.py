@@ -74,14 +74,21 @@ def caption_dataset(
     return predictions
 
 
+def records(clips: Iterable[Clip], captioned: Iterable[Captioned]) -> list[dict]:
+    """Return a record a clip, JSON-ready."""
+    return [
+        {
+            "clip_id": clip.clip_id,
+            "candidate": result.caption,
+            "similar_captions": [asdict(match) for match in result.similar_captions],
+        }
+        for clip, result in zip(clips, captioned, strict=True)
+    ]
+
+
 def write_predictions(
     path: Path | str, clips: Iterable[Clip], captioned: Iterable[Captioned]
 ) -> None:
     """Write the captions of clips, whole or not at all."""
-    lines = []
-    for clip, result in zip(clips, captioned, strict=True):
-        similar = [asdict(match) for match in result.similar_captions]
-        record = {"clip_id": clip.clip_id, "candidate": result.caption}
-        record["similar_captions"] = similar
-        lines.append(json.dumps(record, ensure_ascii=False) + "\n")
-    write_text(Path(path), "".join(lines))
+    lines = [json.dumps(each, ensure_ascii=False) for each in records(clips, captioned)]
+    write_text(Path(path), "".join(f"{line}\n" for line in lines))
