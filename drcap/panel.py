@@ -92,7 +92,9 @@ class Recorder(anywidget.AnyWidget):
 
     _esm = Path(__file__).with_suffix(".js")
     sr = traitlets.Int().tag(sync=True)  # of `samples`, Hz
-    samples = traitlets.Bytes(b"").tag(sync=True)  # mono float32
+    samples = traitlets.Bytes(b"").tag(  # mono float32
+        sync=True, from_json=lambda buffer, widget: bytes(buffer)
+    )
 
 
 def panel(

@@ -204,3 +204,8 @@ def test_a_reader_uploads_a_recording_and_adds_a_caption(playground, browser, tm
     text.blur()  # sends it
     expect(caption).not_to_have_text(before, use_inner_text=True)
     assert page.get_by_role("cell", name=OWN).count()
+    page.get_by_role("button", name="Record").click()
+    page.wait_for_timeout(1_500)
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator("option", has_text="microphone.wav")).to_be_attached()
+    expect(page.get_by_role("button", name="Record again")).to_be_visible()
