@@ -21,11 +21,11 @@ from drcap.cli.options import Profile
 from drcap.config import override
 from drcap.errors import ConfigError
 
-STEM = "band_study"
+STEM, METRICS = "band_study", ("cider_d", "meteor")
 NOTE = (
-    "CIDEr-D of DRCap on the {clips} validation clips of {corpus}, in per cent, the "
-    "mean of {seeds}; a captioner a band and seed. In range: of the datastore's "
-    "captions, for one training caption."
+    "DRCap on the {clips} validation clips of {corpus}: CIDEr-D and METEOR in per "
+    "cent, words a caption; a captioner a band and seed. In range: of the datastore's "
+    "captions, for one training caption; the next two are shares of these."
 )
 
 
@@ -92,7 +92,8 @@ def _scores(materials, sim_range, seed, conditions, penalties) -> list[dict]:
         key = [changed.config, str(model.run.folder), one]
         texts[name] = cache.keep("listening", key, captions)
     references = [list(clip.captions) for clip in batch.clips]
-    scores = score_systems({n: (t, references) for n, t in texts.items()}, ["cider_d"])
+    pairs = {name: (captions, references) for name, captions in texts.items()}
+    scores = score_systems(pairs, METRICS)
     queries = space.text(batch.captions)  # its own caption is not in a prompt
     inside = counts_in_range(queries, space.datastore.embeddings, *sim_range)
     inside -= sim_range[1] >= 1
@@ -104,7 +105,7 @@ def _scores(materials, sim_range, seed, conditions, penalties) -> list[dict]:
             "fewer than 3": float((inside < 3).mean()),
             "seed": seed,
             "condition": name,
-            "cider_d": 100 * scores[name].corpus["cider_d"],
+            **{metric: 100 * scores[name].corpus[metric] for metric in METRICS},
             "words": float(np.mean([len(text.split()) for text in texts[name]])),
         }
         for name in texts
@@ -112,15 +113,11 @@ def _scores(materials, sim_range, seed, conditions, penalties) -> list[dict]:
 
 
 def to_markdown(frame: pd.DataFrame, materials) -> str:
-    """Render the lines: a row a band, a column a condition, means over the seeds."""
-    rows = ["band", "in range, median", "none", "fewer than 3"]
-    table = frame.pivot_table("cider_d", rows, "condition", sort=False)
-    lengths = frame.pivot_table("words", rows, "condition", sort=False)
-    names = ["as it is", *(name for name in lengths if "penalty" in name)]
-    lengths = lengths[names].add_prefix("words, ")
-    seeds = frame.groupby("band", sort=False)["seed"].nunique()
-    table = table.join(lengths).round(1).reset_index()
-    table.insert(4, "seeds", table["band"].map(seeds))
-    clips = materials.clips("ac", "val")
-    facts = {"clips": len(clips), "corpus": materials.names["ac"], "seeds": "the seeds"}
-    return table.to_markdown(index=False) + "\n\n" + NOTE.format(**facts) + "\n"
+    """Render the means over the seeds: a row a band and condition."""
+    rows = ["band", "in range, median", "none", "fewer than 3", "condition"]
+    groups = frame.groupby(rows, sort=False)
+    table = groups[[*METRICS, "words"]].mean().round(1)
+    table.insert(0, "seeds", groups["seed"].nunique())
+    clips, corpus = len(materials.clips("ac", "val")), materials.names["ac"]
+    note = NOTE.format(clips=clips, corpus=corpus)
+    return table.reset_index().round(3).to_markdown(index=False) + f"\n\n{note}\n"
