@@ -4,12 +4,10 @@ An entry is named by a digest of all that it depends on: other inputs, another e
 is written aside and then renamed, so that a kill leaves no half of one.
 """
 
-import atexit
 import functools
 import hashlib
 import json
 import logging
-import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -74,7 +72,7 @@ def keep_folder(kind: str, key: object, write: Callable[[Path], object]) -> Path
                 stack.enter_context(FileLock(folder.with_suffix(".lock")))
             except OSError as error:
                 _warn(str(error))
-                folder = _passing() / kind / folder.name
+                folder = Path(_passing().name, kind, folder.name)
         if not folder.exists():
             with atomic_folder(folder) as aside:
                 write(aside)
@@ -139,8 +137,6 @@ def _warn(reason: str) -> None:
 
 
 @functools.cache
-def _passing() -> Path:
+def _passing() -> tempfile.TemporaryDirectory:
     """Return a temporary folder that is removed when the process ends."""
-    folder = Path(tempfile.mkdtemp(prefix="drcap-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+    return tempfile.TemporaryDirectory(prefix="drcap-", ignore_cleanup_errors=True)

@@ -144,14 +144,7 @@ def git_state(folder: Path) -> dict | None:
     if not (folder / ".git").exists():  # a repository further up is not this project's
         return None
     # a run renews reports/, which says nothing about the code that ran
-    options = (
-        "--porcelain=v2",
-        "--branch",
-        "--untracked-files=no",
-        "--",
-        ".",
-        ":!reports",
-    )
+    options = "--porcelain=v2 --branch --untracked-files=no -- . :!reports".split()
     command = ["git", "-C", str(folder), "status", *options]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True)

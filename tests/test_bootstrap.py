@@ -91,11 +91,6 @@ def test_exchanging_the_systems_mirrors_the_comparison(scores):
     assert one.low == pytest.approx(-two.high)
 
 
-def test_one_seed_gives_one_result_and_another_seed_another(scores):
-    assert interval(scores, seed=3) == interval(scores, seed=3)
-    assert interval(scores, seed=3) != interval(scores, seed=4)
-
-
 def test_every_metric_of_the_same_clips_is_resampled_alike(scores):
     found, scaled = interval(scores), interval(2 * scores + 1)
     assert scaled.low == pytest.approx(2 * found.low + 1)
@@ -135,7 +130,7 @@ def test_resampled_means_are_those_of_a_plain_loop(monkeypatch):
     of_seeds = np.mean([block.mean(axis=1) for block in blocks], axis=0)
     effects = of_seeds - of_seeds.mean()
     effects *= between**0.5 / effects.std()
-    generators = [np.random.default_rng(5 + k) for k in range(3)]
+    generators = [np.random.default_rng(k) for k in range(3)]
     expected = []
     for _ in range(300):
         drawn = [
@@ -145,7 +140,7 @@ def test_resampled_means_are_those_of_a_plain_loop(monkeypatch):
         seeds = generators[2].integers(3, size=3)
         expected.append(np.mean(drawn) + np.mean([effects[k] for k in seeds]))
     expected = np.array(expected)
-    found, _ = bootstrap._resampled(blocks, 5)
+    found, _ = bootstrap._resampled(blocks)
     widened = (found - of_seeds.mean()) / (expected - of_seeds.mean())
     assert widened == pytest.approx(widened[0]) and widened[0] > 1
 

@@ -9,7 +9,7 @@ that of all, scaled to the variance between seeds beyond that of clips (an analy
 variance). Where few seeds tell that variance, the interval is widened as Student's t
 (Satterthwaite). With one seed it covers clips alone: another training may lie outside.
 
-Seed and number of clips fix the resamples, the same ones for all systems and metrics.
+The number of clips fixes the resamples, the same ones for all systems and metrics.
 Checked against a loop over resamples, the normal approximation and for coverage.
 """
 
@@ -59,21 +59,17 @@ class Spread:
     rest: float
 
 
-def interval(scores: np.ndarray, *, seed: int = 0) -> Interval:
+def interval(scores: np.ndarray) -> Interval:
     """Bound the mean of scores, (N,) or (S, N), by the percentiles of its resamples.
 
     ValueError if there is no score, or one is not finite.
     """
-    _, bounds = _resampled([_block(scores)], seed)
+    _, bounds = _resampled([_block(scores)])
     return Interval(*bounds)
 
 
 def compare(
-    ours: Sequence[np.ndarray],
-    theirs: Sequence[np.ndarray],
-    *,
-    margin: float = 0.0,
-    seed: int = 0,
+    ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray], *, margin: float = 0.0
 ) -> Comparison:
     """Compare two systems by the differences of their scores, a higher one is better.
 
@@ -84,7 +80,7 @@ def compare(
 
     ValueError as in `interval`, or if the two are not of the same seeds and clips.
     """
-    means, bounds = _resampled(differences(ours, theirs), seed)
+    means, bounds = _resampled(differences(ours, theirs))
     scale = max(np.abs(each).max() for each in (*_listed(ours), *_listed(theirs)))
     above, below = (_share(sign * means, -margin, scale) for sign in (1, -1))
     p_value = max(1 - above, 1 - below) if margin else 2 * min(1 - above, 1 - below)
@@ -142,10 +138,8 @@ def needed(blocks: Sequence[np.ndarray]) -> tuple[int, int] | None:
     between = 0.0 if np.isnan(found.seeds) else found.seeds
     for seeds in range(2, MOST_SEEDS + 1):
         left = allowed - between / seeds
-        if (
-            left > 0
-            and (clips := (found.clips + found.rest / seeds) / left) <= MOST_CLIPS
-        ):
+        clips = (found.clips + found.rest / seeds) / left if left > 0 else np.inf
+        if clips <= MOST_CLIPS:
             return max(2, int(np.ceil(clips))), seeds
     return None
 
@@ -172,15 +166,15 @@ def _share(means: np.ndarray, bound: float, scale: float) -> float:
     return float(np.where(tied, 0.5, means > bound).mean())
 
 
-def _resampled(blocks: list[np.ndarray], seed: int) -> tuple[np.ndarray, tuple]:
+def _resampled(blocks: list[np.ndarray]) -> tuple[np.ndarray, tuple]:
     """Return the means of all resamples, and the fields of their `Interval`."""
     mean = float(np.mean([block.mean() for block in blocks]))
-    clips = [_draw(b.mean(axis=0), seed + k) for k, b in enumerate(blocks)]
+    clips = [_draw(b.mean(axis=0), k) for k, b in enumerate(blocks)]
     means, seeds, tail = np.mean(clips, axis=0), len(blocks[0]), (1 + LEVEL) / 2
     if seeds > 1 and (between := spread(blocks).seeds) > 0:
         effects = np.mean([block.mean(axis=1) for block in blocks], axis=0) - mean
         effects *= np.sqrt(between) / effects.std()
-        means = means + _draw(effects, seed + len(blocks))
+        means = means + _draw(effects, len(blocks))
         part = min(between / seeds / means.var(), 1.0)  # of the variance of the mean
         wider = t.ppf(tail, (seeds - 1) / part**2) / norm.ppf(tail)
         means = mean + (means - mean) * wider

@@ -45,10 +45,9 @@ def own_places(
     Arguments and errors are those of `retrieval_scores`.
     """
     _check(audio, text, clip_of_text)
-    clips = clip_of_text[
-        np.concatenate([*_ranked(audio, text)])
-    ]  # (N, M), nearest first
-    return np.argmax(clips == np.arange(len(audio))[:, None], axis=1) + 1
+    nearest = np.concatenate([*_ranked(audio, text)])  # (N, M) rows of text
+    own = clip_of_text[nearest] == np.arange(len(audio))[:, None]
+    return np.argmax(own, axis=1) + 1
 
 
 def chance(clips: int, captions_per_clip: int = 1) -> dict[str, dict[str, float]]:

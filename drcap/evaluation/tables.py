@@ -121,9 +121,15 @@ def bounded(frame: pd.DataFrame, system: str, metric: str) -> str:
     return f" [{low}, {high}]"
 
 
-def save_table(frame: pd.DataFrame, path_stem: Path | str) -> list[Path]:
-    """Write `<path_stem>.csv` in full precision and `<path_stem>.md`; return both."""
-    texts = {".csv": frame.to_csv(na_rep="n/a"), ".md": to_markdown(frame)}
+def save_table(
+    frame: pd.DataFrame, stem: Path | str, markdown: str | None = None
+) -> list[Path]:
+    """Write `<stem>.csv` in full precision and `<stem>.md`; return both.
+
+    markdown : None: of a table of `score_table`, else the text, and rows have no names
+    """
+    texts = {".csv": frame.to_csv(na_rep="n/a", index=markdown is None)}
+    texts[".md"] = to_markdown(frame) if markdown is None else markdown
     for suffix, text in texts.items():
-        write_text(Path(f"{path_stem}{suffix}"), text)
-    return [Path(f"{path_stem}{suffix}") for suffix in texts]
+        write_text(Path(f"{stem}{suffix}"), text)
+    return [Path(f"{stem}{suffix}") for suffix in texts]

@@ -17,9 +17,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from drcap.atomic import write_text
 from drcap.evaluation.metrics import SBERT_SIM, Scores
-from drcap.evaluation.tables import not_computed
+from drcap.evaluation.tables import not_computed, save_table
 from drcap.experiments.effects import Question, answer
 from drcap.experiments.grid import TABLES, Experiment
 from drcap.experiments.results import METRICS, pair_name, title
@@ -161,10 +160,8 @@ def check_claims(results: Mapping[Experiment, Scores]) -> pd.DataFrame:
 def save(results: Mapping[Experiment, Scores], folder: Path | str) -> list[Path]:
     """Write `claims.csv`, every comparison in full precision, and `claims.md`."""
     effects, comparisons = primary_effects(results), compare_claims(results)
-    table, page = Path(folder) / "claims.csv", Path(folder) / "claims.md"
-    write_text(table, comparisons.to_csv(index=False, na_rep="n/a"))
-    write_text(page, _to_markdown(effects, comparisons))
-    return [table, page]
+    page = _to_markdown(effects, comparisons)
+    return save_table(comparisons, Path(folder) / "claims", page)
 
 
 def _judge(effects: pd.DataFrame, comparisons: pd.DataFrame) -> pd.DataFrame:

@@ -84,9 +84,7 @@ def did_not_learn(runs: Sequence[Scores]) -> bool:
     return bool(shuffled >= interval(seed_scores(runs, "cider_d")).low)
 
 
-def answer(
-    *questions: Question, results: Mapping[Experiment, Scores], seed: int = 0
-) -> list[dict]:
+def answer(*questions: Question, results: Mapping[Experiment, Scores]) -> list[dict]:
     """Compare on each metric: a dictionary each, NaN where there is no number.
 
     questions : one, or several of the same rows, whose mean difference is told
@@ -117,15 +115,14 @@ def answer(
             scores = [seed_scores(each, metric) for each in runs]
             sides = scores[:half], scores[half:]
             width = questions[0].margin * float(np.mean([s.mean() for s in sides[1]]))
-            found = compare(*sides, margin=width, seed=seed)
+            found = compare(*sides, margin=width)
             numbers = {name: getattr(found, name, found.mean) for name in NUMBERS}
             wanted = needed(differences(*sides))
-        ours, theirs = (
-            np.mean(
-                [_printed(q.table, row, q.train, q.test, metric) for q in questions]
-            )
+        printed = [
+            [_printed(q.table, row, q.train, q.test, metric) for q in questions]
             for row in rows
-        )
+        ]
+        ours, theirs = np.mean(printed, axis=1)
         line = {"metric": metric, **numbers, "width": width, "needed": wanted}
         line |= {"unavailable": reason, "paper_difference": round(ours - theirs, 6)}
         line["paper_width"] = questions[0].margin * theirs
@@ -150,7 +147,6 @@ def effects(
     *,
     domains: Mapping[str, str],
     tables: Sequence[str] = ABLATION_TABLES,
-    seed: int = 0,
 ) -> pd.DataFrame:
     """Compare two rows wherever the tables have both: a line a metric.
 
@@ -169,9 +165,7 @@ def effects(
         for table in map(TABLES.get, tables)
         if {row, against} <= {*table.rows}
         for pair in table.pairs
-        for line in answer(
-            Question(table.number, *pair, row, against), results=results, seed=seed
-        )
+        for line in answer(Question(table.number, *pair, row, against), results=results)
         if not line["unavailable"]
     )
     paper = frame["paper_difference"]
