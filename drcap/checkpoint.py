@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from drcap.atomic import atomic_path, write_json
-from drcap.errors import ConfigError
+from drcap.errors import ConfigError, check_choice
 
 SECONDS = "seconds.json"
 MOMENTS = ("exp_avg", "exp_avg_sq")  # Adam's state, beside its step count
@@ -54,11 +54,10 @@ def track(name: str | None, folder: Path, step: int) -> Callable[[list[dict]], N
     """
     if name is None:
         return lambda rows: None
+    check_choice("tracker", name, ("tensorboard", "wandb"), ConfigError)
     from accelerate import PartialState
     from accelerate.tracking import TensorBoardTracker, WandBTracker
 
-    if name not in ("tensorboard", "wandb"):
-        raise ConfigError(f"tracker: unknown '{name}'; choose tensorboard or wandb")
     PartialState()  # which trackers ask whose process writes
     try:
         if name == "wandb":

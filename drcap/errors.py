@@ -3,6 +3,8 @@
 Each message names the file or key, says what is wrong with it and what to do.
 """
 
+from collections.abc import Iterable
+
 
 class DRCapError(Exception):
     """Base of every error that a user can mend."""
@@ -38,3 +40,11 @@ class CheckpointError(DRCapError):
 
 class MetricError(DRCapError):
     """A metric was asked for by name and cannot be computed here."""
+
+
+def check_choice(
+    what: str, value: object, known: Iterable[str], error: type[DRCapError]
+) -> None:
+    """Raise `error`, which lists what is known, if `value` is none of it."""
+    if value not in (known := [*known]):
+        raise error(f"{what}: unknown {value!r}; choose one of {', '.join(known)}")

@@ -78,18 +78,12 @@ class Processes:
         """Return the items of all processes, in the order of the processes."""
         return gather_object(list(items)) if self.count > 1 else list(items)
 
-    def share(self, items: Sequence[T]) -> list[T]:
-        """Return this process' items, every count-th; all get equally many.
+    def share(self, items: Sequence[T]) -> list[tuple[T, bool]]:
+        """Return this process' items, every count-th, and whether each is to count.
 
-        Exchanges in between need all processes: where the items do not divide, the
-        first one is repeated.
+        Exchanges in between need all processes: where the items do not divide, all get
+        equally many, and the first one, repeated, does not count.
         """
-        if not items:
-            return []
-        rounds = -(-len(items) // self.count)
-        filled = [*items, *[items[0]] * (rounds * self.count - len(items))]
+        filled = [(item, True) for item in items]
+        filled += [(item, False) for item in items[:1]] * (-len(items) % self.count)
         return filled[self.index :: self.count]
-
-    def is_filler(self, place: int, total: int) -> bool:
-        """Tell whether the item at `place` of `share` only repeats another."""
-        return place * self.count + self.index >= total

@@ -11,8 +11,7 @@ from doubles import TOY_CAPTIONS, ToyCLAP
 from drcap.authors import jsonl
 from drcap.authors.jsonl import export_clips, import_clips, read_authors_jsonl
 from drcap.clap.batches import encode_recordings
-from drcap.data.clip import Clip, read_captions
-from drcap.data.prepared import read_prepared, write_prepared
+from drcap.data.clip import Clip, read_captions, read_prepared, write_prepared
 from drcap.errors import DatasetError
 from drcap.retrieval import CaptionDatastore
 

@@ -117,7 +117,7 @@ def test_a_tracker_gets_each_new_row_once(tmp_path):
 
 
 def test_an_unknown_or_missing_tracker_is_refused_by_name(tmp_path, monkeypatch):
-    with pytest.raises(ConfigError, match="unknown 'neptune'; choose tensorboard or"):
+    with pytest.raises(ConfigError, match="unknown 'neptune'; choose one of tensorb"):
         track("neptune", tmp_path, 0)
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(ConfigError, match="wandb is not installed; pip install wandb"):

@@ -180,7 +180,7 @@ def test_with_every_a_recording_is_captioned_in_time(
         (["--top-p", "0.9"], "--top-p is of draws: add --sample"),
         (["--seed", "3"], "--seed is of draws: add --sample"),
         (["--format", "srt"], "--format is of captions in time: add --every"),
-        (["--every", "9", "--format", "ass"], "--format ass is unknown: choose from"),
+        (["--every", "9", "--format", "ass"], "--format: unknown 'ass'; choose one of"),
         (["--every", "9", "--format", "srt", "a.wav"], "holds one recording, not 2"),
         (["--every", "9", "--format", "csv", "--json"], "exclude each other"),
         (["--every", "0.5"], "'--every': Input should be"),

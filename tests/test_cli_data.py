@@ -9,8 +9,7 @@ from doubles_datasets import MAKERS, make_audiocaps, make_clotho
 from drcap.authors import jsonl
 from drcap.authors.jsonl import read_authors_jsonl
 from drcap.clap.batches import encode_recordings
-from drcap.data.clip import read_captions
-from drcap.data.prepared import read_prepared
+from drcap.data.clip import read_captions, read_prepared
 from drcap.retrieval import CaptionDatastore
 
 
@@ -81,7 +80,7 @@ def test_a_bad_recording_is_reported_and_the_rest_completes(data, tmp_path):
 
 def test_an_unknown_name_is_one_line(data, tmp_path):
     code, out, err = data("prepare", "esc50", "--root", tmp_path)
-    assert (code, out) == (2, "") and "unknown data set 'esc50'" in err
+    assert (code, out) == (2, "") and "data set: unknown 'esc50'" in err
 
 
 # the authors' files

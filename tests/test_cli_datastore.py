@@ -119,8 +119,12 @@ def test_build_stores_halves_and_an_index_when_asked_to(
 @pytest.mark.parametrize(
     "option, value, message",
     [
-        ("--dtype", "float8", "dtype: unknown 'float8'; known: float32, float16"),
-        ("--index", "flat", "unknown 'flat'; known: exact, ivf, hnsw"),
+        (
+            "--dtype",
+            "float8",
+            "dtype: unknown 'float8'; choose one of float32, float16",
+        ),
+        ("--index", "flat", "unknown 'flat'; choose one of exact, ivf, hnsw"),
     ],
 )
 def test_build_refuses_an_unknown_option_before_anything_starts(

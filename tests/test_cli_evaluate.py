@@ -186,12 +186,17 @@ def test_several_captioners_are_one_table(model, root, drcap_evaluate, tmp_path)
 @pytest.mark.parametrize(
     ("dataset", "split", "more", "message"),
     [
-        ("esc50", "val", [], "unknown data set 'esc50': choose from audiocaps, clotho"),
-        ("audiocaps", "dev", [], "no split 'dev': choose from train, val, test"),
+        ("esc50", "val", [], "data set: unknown 'esc50'; choose one of audiocaps,"),
+        ("audiocaps", "dev", [], "audiocaps: unknown 'dev'; choose one of train, val"),
         ("audiocaps", "test", [], "has no captions of subset 'test'"),
         ("csv", "val", [], "a CSV file has no splits: drop --split"),
         ("audiocaps", "val", ["--checkpoint", "a/x", "--checkpoint", "b/x"], "rename"),
-        ("audiocaps", "val", ["--metrics", "blue"], "unknown metric blue: choose from"),
+        (
+            "audiocaps",
+            "val",
+            ["--metrics", "blue"],
+            "metric: unknown 'blue'; choose one of",
+        ),
         ("audiocaps", "val", ["--limit", "0"], "'--limit': Input should be"),
         ("audiocaps", "val", ["--top-k", "-1"], "'--top-k': Input should be"),
         ("audiocaps", "val", ["--datastore", "d", "--no-retrieval"], "exclude each"),

@@ -112,7 +112,7 @@ def test_captions_are_read_without_audio_or_metadata_where_none_is_wanted(tmp_pa
 def test_what_is_no_copy_of_clotho_is_refused_and_the_reason_named(tmp_path):
     assert "has no clotho_captions" in error_of(tmp_path / "absent")
     assert "has no clotho_captions_development.csv" in error_of(tmp_path)
-    assert "no subset 'dev'; give one of train" in error_of(tmp_path, "dev")
+    assert "unknown 'dev'; choose one of train" in error_of(tmp_path, "dev")
     make_tree(tmp_path, [], [])
     (tmp_path / "a.wav").touch()
     assert "lists no clips" in error_of(tmp_path)

@@ -11,9 +11,9 @@ from drcap import paths
 from drcap.config import DatasetsConfig, ExperimentsConfig, corpora_profile, override
 from drcap.data import corpora as corpora_module
 from drcap.data import overlap
+from drcap.data.clip import read_prepared, write_prepared
 from drcap.data.corpora import PreparedCorpora, ProceduralCorpora, corpora, kind_of
 from drcap.data.prepare import prepare
-from drcap.data.prepared import read_prepared, write_prepared
 from drcap.errors import DatasetAbsentError, DatasetError
 from drcap.experiments.grid import Experiment
 from drcap.experiments.materials import Materials

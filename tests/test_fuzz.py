@@ -16,10 +16,9 @@ from doubles import TOY_CAPTIONS, ToyCLAP
 from drcap import audio
 from drcap.config import CLAPConfig, Config
 from drcap.data.audiocaps import read_audiocaps
-from drcap.data.clip import read_captions
+from drcap.data.clip import read_captions, read_prepared
 from drcap.data.clotho import read_clotho
 from drcap.data.identities import bare_name, youtube_id
-from drcap.data.prepared import read_prepared
 from drcap.data.wavcaps import read_soundvecaps, read_wavcaps
 from drcap.errors import DRCapError
 from drcap.retrieval import CaptionDatastore

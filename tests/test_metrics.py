@@ -170,7 +170,9 @@ def test_a_metric_that_cannot_be_computed_is_an_error_only_if_asked_for_by_name(
 
 
 def test_an_unknown_metric_is_an_error_that_lists_the_known_ones():
-    with pytest.raises(MetricError, match="unknown metric blue: choose from meteor, "):
+    with pytest.raises(
+        MetricError, match="metric: unknown 'blue'; choose one of meteor, "
+    ):
         score(CANDIDATES, MULT_REFERENCES, ["blue"])
 
 

@@ -18,10 +18,9 @@ from doubles_datasets import (
 )
 
 from drcap import audio
-from drcap.data.clip import read_captions
+from drcap.data.clip import read_captions, read_prepared, write_prepared
 from drcap.data.clotho import read_clotho
 from drcap.data.prepare import Options, prepare, subset_names
-from drcap.data.prepared import read_prepared, write_prepared
 from drcap.data.sources import SOURCES, source_of
 from drcap.errors import DatasetAbsentError, DatasetError
 
@@ -96,7 +95,7 @@ def test_two_versions_of_audiocaps_are_kept_apart(tmp_path):
     ]
     assert [each.captions for each in train_rows] == [12, 13]
     assert run("audiocaps", tmp_path).subsets[0].captions == 12
-    assert "no version 'v3'" in error_of("audiocaps", tmp_path, version="v3")
+    assert "unknown 'v3'" in error_of("audiocaps", tmp_path, version="v3")
 
 
 def test_captions_alone_need_no_recording(tmp_path):
@@ -271,8 +270,8 @@ def test_absent_subsets_are_noted_unless_they_were_asked_for(tmp_path):
 
 
 def test_an_unknown_dataset_or_subset_lists_the_known_ones(tmp_path):
-    assert "choose from audiocaps, clotho, wavcaps" in error_of("esc50", tmp_path)
-    assert "has no subset 'dev': choose from development" in error_of(
+    assert "choose one of audiocaps, clotho, wavcaps" in error_of("esc50", tmp_path)
+    assert "unknown 'dev'; choose one of development" in error_of(
         "clotho", tmp_path, subsets=("dev",)
     )
     assert subset_names("clotho", ["test", "evaluation"]) == ["evaluation"]

@@ -33,10 +33,7 @@ def test_items_are_shared_evenly_and_fillers_are_recognised(processes, count, to
     for processes.index in range(count):
         mine = processes.share(range(total))
         lengths.add(len(mine))
-        for place, item in enumerate(mine):
-            if processes.is_filler(place, total):
-                assert item == 0
-            else:
-                kept.append(item)
+        kept += [item for item, counts in mine if counts]
+        assert all(item == 0 for item, counts in mine if not counts)
     assert len(lengths) == 1
     assert sorted(kept) == list(range(total))

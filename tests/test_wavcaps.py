@@ -125,7 +125,7 @@ def test_what_is_no_copy_of_wavcaps_is_refused_and_the_reason_named(tmp_path):
     assert "no such file" in error_of(read_wavcaps, tmp_path / "absent", source)
     assert "fsd_final.json: no such file" in error_of(read_wavcaps, tmp_path, source)
     make_tree(tmp_path, {source: {"id": "7"}})
-    assert "no source 'Freesound'; give one of AudioSet_SL" in error_of(
+    assert "unknown 'Freesound'; choose one of AudioSet_SL" in error_of(
         read_wavcaps, tmp_path, "Freesound"
     )
     with pytest.raises(AudioError, match="holds no recordings"):

@@ -14,9 +14,8 @@ from pydantic import BaseModel, Field, TypeAdapter
 from drcap.atomic import write_text
 from drcap.clap.batches import encode_recordings
 from drcap.config import RetrievalConfig
-from drcap.data.clip import Clip, captions_of
+from drcap.data.clip import Clip, captions_of, read_prepared, write_prepared
 from drcap.data.identities import bare_name
-from drcap.data.prepared import read_prepared, write_prepared
 from drcap.data.tables import json_lines, validated
 from drcap.errors import DatasetError
 from drcap.load import load_clap

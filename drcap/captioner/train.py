@@ -227,9 +227,9 @@ class Trainer:
         size = 2 * self.settings.batch_size
         batches = list(self.held_out.in_order(size, self.config.seed))
         sums = torch.zeros(2, dtype=torch.float64)
-        for place, batch in enumerate(self.processes.share(batches)):
+        for batch, counts in self.processes.share(batches):
             loss = self.captioner.loss(*batch).item()
-            if not self.processes.is_filler(place, len(batches)):
+            if counts:
                 count = len(batch.targets)
                 sums += torch.tensor([loss * count, count], dtype=torch.float64)
         total, captions = self.processes.sum(sums).tolist()
@@ -260,13 +260,10 @@ def shares(
     """
     size = len(batch.targets)
     rows = rows or -(-size // processes.count)
-    firsts = range(0, size, rows)
     parts = []
-    for place, first in enumerate(processes.share(firsts)):
+    for first, counts in processes.share(range(0, size, rows)):
         part = batch.rows(first, first + rows)
-        weight = len(part.targets) / size
-        idle = processes.is_filler(place, len(firsts))
-        parts.append((first, part, 0.0 if idle else weight))
+        parts.append((first, part, len(part.targets) / size if counts else 0.0))
     return parts
 
 

@@ -9,7 +9,7 @@ import typer
 
 from drcap.cli import options
 from drcap.cli.options import argument, option
-from drcap.errors import ConfigError
+from drcap.errors import ConfigError, check_choice
 
 if TYPE_CHECKING:
     from drcap.systems.base import Captioned
@@ -67,9 +67,7 @@ def _format(every: float | None, form: str | None, as_json: bool, files: int) ->
     if form and as_json:
         raise ConfigError("--format and --json exclude each other: drop one")
     form = form or ("jsonl" if as_json else "text")
-    if form not in FORMATS:
-        known = ", ".join(FORMATS)
-        raise ConfigError(f"--format {form} is unknown: choose from {known}")
+    check_choice("--format", form, FORMATS, ConfigError)
     if form in OF_ONE and files > 1:
         raise ConfigError(f"--format {form} holds one recording, not {files}")
     return form

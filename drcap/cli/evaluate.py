@@ -13,7 +13,7 @@ import typer
 from drcap import paths
 from drcap.cli import options
 from drcap.cli.options import option
-from drcap.errors import AudioError, ConfigError, DatasetError
+from drcap.errors import AudioError, ConfigError, DatasetError, check_choice
 
 if TYPE_CHECKING:
     from drcap.data.clip import Subset
@@ -170,18 +170,15 @@ def read_clips(dataset: str, root: Path, split: str | None) -> "Subset":
     from drcap.data.clotho import read_clotho
 
     readers = {"audiocaps": read_audiocaps, "clotho": read_clotho}
-    if dataset not in (*readers, "csv"):
-        known = ", ".join([*readers, "csv"])
-        raise DatasetError(f"unknown data set {dataset!r}: choose from {known}")
+    check_choice("data set", dataset, [*readers, "csv"], DatasetError)
     if dataset == "csv":
         if split is not None:
             raise DatasetError("a CSV file has no splits: drop --split")
     elif split is None:
         known = ", ".join(SPLITS[dataset])
         raise DatasetError(f"{dataset}: give --split, one of {known}")
-    elif split not in SPLITS[dataset]:
-        known = ", ".join(SPLITS[dataset])
-        raise DatasetError(f"{dataset} has no split {split!r}: choose from {known}")
+    else:
+        check_choice(f"split of {dataset}", split, SPLITS[dataset], DatasetError)
     listed = read_listed(root) if split is None else readers[dataset](root, split)
     if listed.missing:
         where = str(root) if split is None else f"{dataset} {split}"

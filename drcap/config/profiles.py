@@ -13,7 +13,7 @@ from drcap.config.captioning import Config
 from drcap.config.clap import CLAPConfig
 from drcap.config.experiments import DatasetsConfig, ExperimentsConfig
 from drcap.config.settings import override
-from drcap.errors import ConfigError
+from drcap.errors import ConfigError, check_choice
 from soundscapes import SoundscapesConfig
 
 PROFILES = ("smoke", "demo", "paper")
@@ -64,9 +64,7 @@ def recipe(name: str) -> Config:
 
 
 def _differences(kind: str, name: str) -> dict[str, Any]:
-    if name not in NAMES:
-        known = ", ".join(NAMES)
-        raise ConfigError(f"profile: unknown '{name}'; choose one of {known}")
+    check_choice("profile", name, NAMES, ConfigError)
     return _file()[kind].get(name.removesuffix(REAL), {})
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from drcap.data.clip import Clip, Subset
 from drcap.data.identities import YOUTUBE_NAME, locate, number
 from drcap.data.tables import filled, read_table
-from drcap.errors import DatasetAbsentError, DatasetError
+from drcap.errors import DatasetAbsentError, DatasetError, check_choice
 
 COLUMNS = ("audiocap_id", "youtube_id", "start_time", "caption")
 # As the dataset's own repository has them, and as aac-datasets lays them out.
@@ -54,10 +54,8 @@ def read_audiocaps(
 
 
 def _find_csv(root: Path, subset: str, version: str | None) -> Path:
-    if version not in (None, *FOLDERS):
-        raise DatasetError(
-            f"AudioCaps has no version {version!r}; give one of {', '.join(FOLDERS)}"
-        )
+    if version is not None:
+        check_choice("version of AudioCaps", version, FOLDERS, DatasetError)
     names = [
         f"{name}{ending}.csv"
         for name in SUBSET_NAMES.get(subset, (subset,))

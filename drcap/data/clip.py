@@ -1,15 +1,24 @@
-"""A clip with its captions, and plain collections of captions from a file.
+"""A clip with its captions, files of clips, and plain collections of captions.
 
 Every dataset reader returns clips as the record below. A collection of captions is
 what a datastore, a text embedding support or the text-only training is made of.
+
+A prepared subset, as `drcap data prepare` writes it, has one JSON line a clip. A clip
+whose audio is not here, or cannot be decoded, is kept with `path` null: text-only
+training reads only its captions.
 """
 
+import dataclasses
 import io
+import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
+from drcap.atomic import atomic_path
 from drcap.data.tables import (
     filled,
     json_lines,
@@ -17,6 +26,7 @@ from drcap.data.tables import (
     read_table,
     read_text,
     text_under,
+    validated,
 )
 from drcap.errors import DatasetError
 
@@ -40,6 +50,9 @@ class Clip:
     weak: bool = False  # captioned by a machine, not by people
 
     __pydantic_config__ = {"extra": "forbid"}  # where it is read from a file
+
+
+CLIP = TypeAdapter(Clip)
 
 
 @dataclass(frozen=True)
@@ -117,6 +130,38 @@ def read_listed(path: Path | str) -> Subset:
             "files are relative to the table"
         )
     return Subset(tuple(clips))
+
+
+def write_prepared(path: Path | str, clips: Iterable[Clip]) -> None:
+    """Write clips as JSON lines, whole or not at all; recordings by absolute path."""
+    options = {"encoding": "utf-8", "errors": "backslashreplace"}  # odd file names
+    with atomic_path(Path(path)) as aside, open(aside, "w", **options) as sink:
+        for clip in clips:
+            entry = dataclasses.asdict(clip)
+            entry["path"] = None if clip.path is None else str(clip.path.absolute())
+            sink.write(json.dumps(entry, ensure_ascii=False) + "\n")
+
+
+def read_prepared(path: Path | str) -> tuple[Clip, ...]:
+    """Return the clips of a prepared file in its order.
+
+    Raises DatasetError: no such file, or a malformed line, with its number and field.
+    """
+    path = Path(path)
+    clips: dict[str, Clip] = {}
+    for line, entry in json_lines(path):
+        clip = validated(CLIP, {"path": None, "start": None} | entry, path, line)
+        if not clip.captions:
+            raise DatasetError(f"{path}: line {line}, field 'captions' is empty")
+        if clip.clip_id in clips:
+            raise DatasetError(
+                f"{path}: line {line} lists {clip.clip_id!r} a second time; "
+                "run `drcap data prepare` again"
+            )
+        clips[clip.clip_id] = clip
+    if not clips:
+        raise DatasetError(f"{path}: lists no clips; run `drcap data prepare` again")
+    return tuple(clips.values())
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from drcap.data.clip import Clip, Subset
 from drcap.data.identities import bare_name, freesound_id, locate
 from drcap.data.tables import filled, read_table
-from drcap.errors import DatasetAbsentError, DatasetError
+from drcap.errors import DatasetAbsentError, DatasetError, check_choice
 
 SUBSETS = {
     **dict.fromkeys(("train", "development"), "development"),
@@ -33,10 +33,7 @@ def read_clotho(root: Path | str, subset: str, *, audio: bool = True) -> Subset:
     Raises DatasetError: another subset, no such CSV, a malformed row, no clip at all.
     """
     root = Path(root)
-    if subset not in SUBSETS:
-        raise DatasetError(
-            f"Clotho has no subset {subset!r}; give one of {', '.join(SUBSETS)}"
-        )
+    check_choice("subset of Clotho", subset, SUBSETS, DatasetError)
     folder = SUBSETS[subset]
     csv_path = _find_csv(root, f"clotho_captions_{folder}.csv")
     if csv_path is None:

@@ -17,11 +17,10 @@ import pandas as pd
 from drcap import cache, paths
 from drcap.config import DatasetsConfig, SoundscapesConfig, corpora_profile
 from drcap.data.audiocaps import read_audiocaps
-from drcap.data.clip import Clip, captions_of
+from drcap.data.clip import Clip, captions_of, read_prepared
 from drcap.data.clotho import SUBSETS as CLOTHO_SUBSETS
 from drcap.data.clotho import read_clotho
 from drcap.data.overlap import Filtered, remove_overlap
-from drcap.data.prepared import read_prepared
 from drcap.data.wavcaps import SOURCES, read_wavcaps
 from drcap.errors import DatasetAbsentError, DatasetError
 

@@ -115,12 +115,9 @@ def blacklists() -> set[tuple[str, str]]:
 
 def _identities(clip: Clip) -> set[tuple[str, str]]:
     """Return the outer ids of a clip, each with the site that gave it."""
-    identities = set()
-    if clip.youtube_id:
-        identities.add(("youtube", youtube_id(clip.youtube_id)))
-    if clip.freesound_id:
-        identities.add(("freesound", bare_name(clip.freesound_id)))
-    return identities
+    ids = {"youtube": youtube_id(clip.youtube_id or "")}
+    ids["freesound"] = bare_name(clip.freesound_id or "")
+    return {(site, name) for site, name in ids.items() if name}
 
 
 def _identity(clip: Clip) -> list:

@@ -1,7 +1,7 @@
 """A dataset as downloaded -> a prepared folder: checked, counted, gaps listed.
 
 In: the folder of a dataset in its official layout, or in that of aac-datasets. Out: one
-`<subset>.jsonl` each (see prepared.py), `<subset>.missing.txt` and
+`<subset>.jsonl` each (see clip.py), `<subset>.missing.txt` and
 `<subset>.unreadable.txt`, one line a clip, and report.json. A clip amiss never stops
 the others; a malformed annotation file does, with its line and column.
 """
@@ -18,9 +18,8 @@ from tqdm import tqdm
 from drcap import audio, cache
 from drcap.atomic import write_json, write_text
 from drcap.data.audiocaps import read_audiocaps
-from drcap.data.clip import Clip, Subset, captions_of
+from drcap.data.clip import Clip, Subset, captions_of, write_prepared
 from drcap.data.clotho import read_clotho
-from drcap.data.prepared import write_prepared
 from drcap.data.sources import Source, source_of, subset_names
 from drcap.data.wavcaps import read_soundvecaps, read_wavcaps
 from drcap.errors import AudioError, DatasetAbsentError, DatasetError

@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic.dataclasses import dataclass
 
 from drcap.data import clotho
-from drcap.errors import DatasetError
+from drcap.errors import DatasetError, check_choice
 
 # of the published subsets
 OTHER_NAMES = {"audiocaps": {"validation": "val"}, "clotho": clotho.SUBSETS}
@@ -40,9 +40,7 @@ class Source:
 
 def source_of(name: str) -> Source:
     """Return a dataset's entry; DatasetError lists the known names."""
-    if name not in SOURCES:
-        known = ", ".join(SOURCES)
-        raise DatasetError(f"unknown data set {name!r}: choose from {known}")
+    check_choice("data set", name, SOURCES, DatasetError)
     return SOURCES[name]
 
 
@@ -50,10 +48,8 @@ def subset_names(name: str, subsets: Sequence[str]) -> list[str]:
     """Return the published names of `subsets`, or all; DatasetError on another."""
     known, other = source_of(name).expected, OTHER_NAMES.get(name, {})
     published = [other.get(subset, subset) for subset in subsets]
-    for given, subset in zip(subsets, published, strict=True):
-        if subset not in known:
-            choices = ", ".join(known)
-            raise DatasetError(f"{name} has no subset {given!r}: choose from {choices}")
+    for subset in published:
+        check_choice(f"subset of {name}", subset, known, DatasetError)
     return list(dict.fromkeys(published)) or list(known)
 
 

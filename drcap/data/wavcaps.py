@@ -15,7 +15,7 @@ from pathlib import Path
 from drcap.data.clip import Clip, Subset
 from drcap.data.identities import bare_name, freesound_id, locate, youtube_id
 from drcap.data.tables import filled, read_table, read_text, text_under
-from drcap.errors import DatasetError
+from drcap.errors import DatasetError, check_choice
 
 AUDIOSET, FREESOUND = "AudioSet_SL", "FreeSound"
 SOURCES = {
@@ -37,10 +37,7 @@ def read_wavcaps(root: Path | str, source: str, *, audio: bool = True) -> Subset
     Raises DatasetError: another source, no file, a file or entry amiss, no clip at all.
     """
     root = Path(root)
-    if source not in SOURCES:
-        raise DatasetError(
-            f"WavCaps has no source {source!r}; give one of {', '.join(SOURCES)}"
-        )
+    check_choice("source of WavCaps", source, SOURCES, DatasetError)
     path = root / "json_files" / source / SOURCES[source]
     return locate(
         ((clip, [clip.clip_id.partition("/")[2]]) for clip in _clips(path, source)),

@@ -15,7 +15,7 @@ from itertools import chain, islice, product
 import numpy as np
 from tqdm import tqdm
 
-from drcap.errors import AssetError, MetricError
+from drcap.errors import AssetError, MetricError, check_choice
 from drcap.evaluation import engine, java
 from drcap.evaluation.engine import Score
 from drcap.evaluation.spice import spice
@@ -147,11 +147,9 @@ WITH_SPICE = {"spice", "spider", "spider_fl"}
 
 
 def check_names(metrics: Sequence[str]) -> None:
-    """Raise MetricError naming the metrics that do not exist, and those that do."""
-    if unknown := [name for name in metrics if name not in METRICS]:
-        raise MetricError(
-            f"unknown metric {', '.join(unknown)}: choose from {', '.join(METRICS)}"
-        )
+    """Raise MetricError naming a metric that does not exist, and those that do."""
+    for name in metrics:
+        check_choice("metric", name, METRICS, MetricError)
 
 
 def score(

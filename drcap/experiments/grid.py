@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
-from drcap.errors import ConfigError
+from drcap.errors import ConfigError, check_choice
 from drcap.systems import SYSTEMS
 
 DOMAINS = ("ac", "cl")  # AudioCaps and Clotho, or what stands in for them in a profile
@@ -73,10 +73,7 @@ class Experiment:
         known = {"train": DOMAINS, "test": DOMAINS}
         known |= {"system": SYSTEMS, "ablation": ABLATIONS}
         for name, choices in known.items():
-            if (value := getattr(self, name)) not in choices:
-                raise ConfigError(
-                    f"{name}: unknown '{value}'; choose one of {', '.join(choices)}"
-                )
+            check_choice(name, getattr(self, name), choices, ConfigError)
         if self.ablation and self.system in BASELINES:
             raise ConfigError(f"{self.system}: has no ablation '{self.ablation}'")
         if self.seed < 0:

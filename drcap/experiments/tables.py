@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from drcap.atomic import write_text
-from drcap.errors import ConfigError
+from drcap.errors import ConfigError, check_choice
 from drcap.evaluation.bootstrap import interval
 from drcap.evaluation.metrics import Scores
-from drcap.evaluation.tables import UNITS, not_computed
+from drcap.evaluation.tables import UNITS, not_computed, save_table
 from drcap.experiments.effects import MEASURED, did_not_learn, seed_scores
 from drcap.experiments.grid import ROWS, TABLES, Experiment
 from drcap.experiments.results import (
@@ -58,8 +57,7 @@ def result_table(
     printed; recomputed, the mean of its CIDEr and SPICE where it prints another SPIDEr;
     did_not_learn, as `effects.did_not_learn`. ConfigError for another name.
     """
-    if name not in TABLES:
-        raise ConfigError(f"unknown table '{name}'; choose one of {', '.join(TABLES)}")
+    check_choice("table", name, TABLES, ConfigError)
     table = TABLES[name]
     ours = [(SYSTEMS[ROWS[row][0]].setting, row) for row in table.rows]
     runs = {
@@ -97,12 +95,7 @@ def save(
 ) -> list[Path]:
     """Write `<name>.csv` in full precision and `<name>.md`; return their paths."""
     frame = result_table(name, results, domains=domains)
-    table = frame.to_csv(index=False, na_rep="n/a")
-    texts = {"csv": table, "md": to_markdown(frame)}
-    paths = [Path(folder) / f"{name}.{kind}" for kind in texts]
-    for path, text in zip(paths, texts.values(), strict=True):
-        write_text(path, text)
-    return paths
+    return save_table(frame, Path(folder) / name, to_markdown(frame))
 
 
 def to_markdown(frame: pd.DataFrame) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from drcap.errors import ConfigError
+from drcap.errors import ConfigError, check_choice
 from drcap.retrieval.files import blocks_of, unusable
 
 if TYPE_CHECKING:
@@ -35,9 +35,8 @@ SAMPLE = 256  # captions that `recall` draws
 
 def check_settings(index: str = "exact", dtype: str = "float32") -> None:
     """Raise ConfigError for an unknown way to search or to store embeddings."""
-    for name, value, known in (("index", index, INDEXES), ("dtype", dtype, DTYPES)):
-        if value not in [*known]:  # may be of any type
-            raise ConfigError(f"{name}: unknown '{value}'; known: {', '.join(known)}")
+    check_choice("index", index, INDEXES, ConfigError)
+    check_choice("dtype", dtype, DTYPES, ConfigError)
 
 
 class Searcher:
