@@ -13,7 +13,6 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -43,7 +42,6 @@ RATE = 24_000  # Hz of all sounds
 KBITS, KBITS_OF_RESULTS = 32, 16  # a second, by Opus
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^()\s]+)\)")
 PLAYED = re.compile(r"Run this cell to listen to (.*)\.\s*")  # of `notebook.play`
-SILENT = "\n**No corpora were at hand here: there are no players and no references.**\n"
 
 
 class Site:
@@ -57,15 +55,13 @@ class Site:
         if kind_of(profile) is ProceduralCorpora:
             folder = corpora_folder(corpora_profile(profile))
             if (folder / "corpora.json").exists():
-                self._add(folder.rglob("*.flac"))
+                self.recordings = {path.name: path for path in folder.rglob("*.flac")}
                 for domain in DOMAINS:
                     for clip in corpora(profile, folder).clips(domain, "test"):
                         self.clips[domain, clip.clip_id] = clip
         with suppress(AssetError):
-            self._add(audio.find_recordings([assets.asset_path("animal-recordings")]))
-
-    def _add(self, recordings: Iterable[Path]) -> None:
-        self.recordings |= {path.name: path for path in recordings}
+            animals = audio.find_recordings([assets.asset_path("animal-recordings")])
+            self.recordings |= {path.name: path for path in animals}
 
     def write(self) -> None:
         """Stage every page; sounds that were made before are kept."""
@@ -175,8 +171,7 @@ class Site:
             pairs[results.pair_name(names[train], names[test])] = heard
         data = json.dumps({"rows": list(ROWS), "pairs": pairs}, separators=(",", ":"))
         write_text(self.stage / "_static/results-data.js", f"const RESULTS = {data};\n")
-        text = (HERE / "listen.md").read_text(encoding="utf-8")
-        write_text(self.stage / "listen.md", text + SILENT * (not self.clips))
+        shutil.copy(HERE / "listen.md", self.stage)
 
     def heard(self, domain: str, clip_id: str) -> dict:
         """Return what there is of a test clip: its sound and its references."""
