@@ -56,7 +56,7 @@ def test_the_paper_profile_lists_its_jobs_with_their_sizes():
     captions = 403_050 + 49_274 + 5 * 3_839
     assert found["datastore"].disk == captions * (4 * 1_024 + 60)
     assert found["corpora"].core_seconds == 0  # downloaded, not built
-    seconds = 10 * 4_000 + 10 * 1_160 + 22.5 * 790
+    seconds = 10 * 4_000 + 10 * 960 + 22.5 * 590
     assert jobs("demo")["corpora"].core_seconds == pytest.approx(0.01 * seconds)
 
 
