@@ -15,7 +15,8 @@ from drcap.errors import ConfigError
 from drcap.retrieval.files import float32
 
 Support = torch.Tensor | np.ndarray  # S in eq. 4, (N, D) unit rows; halves or on disk
-BLOCK = 8_192  # rows of the support in use at once
+ONE_PASS = 2**30  # bytes of a support in float32; a larger one is read in blocks
+BLOCK = 8_192  # rows of a block
 
 
 @torch.no_grad()
@@ -25,27 +26,51 @@ def project(
     temperature: float,
     *,
     renormalise: bool = False,
-    block_size: int = BLOCK,
+    block_size: int | None = None,
 ) -> torch.Tensor:
     """Return E' = sum_i softmax_i(E_a . E_i / tau) E_i (eq. 4).
 
     audio_embeds : (B, D), unit rows, on any device     support : (N, D), unit rows
     temperature : tau > 0; towards 0 the nearest row, towards infinity the plain mean
-    block_size : rows of the support in use at once
+    block_size : rows of the support in use at once; by default all of them, or BLOCK
+        where they take more than ONE_PASS
     returns : (B, D) float32 on the device of `audio_embeds`, rows of norm <= 1, or
     exactly 1 if `renormalise`
 
-    Memory: O(B x (D + block_size)) beside the support. ConfigError for an impossible
-    temperature or an empty support, ValueError for arrays that do not fit or hold NaN.
+    Memory: O(B x D) beside the support, or O(B x block_size). ConfigError for an
+    impossible temperature or an empty support, ValueError for arrays that do not fit
+    or hold NaN.
     """
     queries, tau = _check(audio_embeds, support, temperature)
-    # A running softmax: weights are relative to the largest similarity so far, which is
-    # subtracted before the division by tau, so that nothing overflows however small it
-    # is. Finite at first, as minus infinity would give NaN at an infinite temperature.
+    if block_size is None and 4 * len(support) * support.shape[1] > ONE_PASS:
+        block_size = BLOCK
+    if block_size is None:
+        mean = _attend(queries, _float32(support, queries.device), tau)
+    else:
+        mean = _by_blocks(queries, _blocks(support, block_size, queries.device), tau)
+    return F.normalize(mean, dim=1) if renormalise else mean
+
+
+def _attend(queries: torch.Tensor, rows: torch.Tensor, tau: float) -> torch.Tensor:
+    """Compute eq. 4 as attention of one head, by torch's fused kernel."""
+    heads = queries[None, None], rows[None, None], rows[None, None]  # (1, 1, B or N, D)
+    mean = F.scaled_dot_product_attention(*heads, scale=1 / tau)[0, 0]
+    return _finite(mean)  # one bad row spoils every mean
+
+
+def _by_blocks(
+    queries: torch.Tensor, blocks: Iterator[torch.Tensor], tau: float
+) -> torch.Tensor:
+    """Compute eq. 4 by a running softmax over blocks of the support.
+
+    Weights are relative to the largest similarity so far, which is subtracted before
+    the division by tau, so that nothing overflows however small it is.
+    """
+    # finite at first, as minus infinity would give NaN at an infinite temperature
     largest = queries.new_full((len(queries), 1), torch.finfo(torch.float32).min)
     total = queries.new_zeros(len(queries), 1)
     mean = torch.zeros_like(queries)  # (B, D), still to be divided by `total`
-    for rows in _blocks(support, block_size, queries.device):
+    for rows in blocks:
         similarities = queries @ rows.T  # (B, block)
         before = largest
         largest = torch.maximum(before, similarities.amax(dim=1, keepdim=True))
@@ -53,8 +78,7 @@ def project(
         weights = (similarities - largest).div_(tau).exp_()
         total = total * shrink + weights.sum(dim=1, keepdim=True)
         mean = mean * shrink + weights @ rows
-    mean = mean / total
-    return F.normalize(mean, dim=1) if renormalise else mean
+    return mean / total
 
 
 @torch.no_grad()
@@ -80,12 +104,19 @@ def _blocks(
 ) -> Iterator[torch.Tensor]:
     """Yield blocks (<= block_size, D) float32 on `device`."""
     for start in range(0, len(support), block_size):
-        rows = support[start : start + block_size]
-        is_array = isinstance(rows, np.ndarray)
-        rows = float32(rows, device) if is_array else rows.to(device, torch.float32)
-        if not torch.isfinite(rows).all():
-            raise ValueError("the text embedding support holds NaN or infinite values")
-        yield rows
+        yield _finite(_float32(support[start : start + block_size], device))
+
+
+def _float32(rows: Support, device: torch.device) -> torch.Tensor:
+    if isinstance(rows, np.ndarray):
+        return float32(rows, device)
+    return rows.to(device, torch.float32)
+
+
+def _finite(rows: torch.Tensor) -> torch.Tensor:
+    if not torch.isfinite(rows).all():
+        raise ValueError("the text embedding support holds NaN or infinite values")
+    return rows
 
 
 def _check(
