@@ -30,9 +30,12 @@ def pytest_runtest_setup(item):
             pytest.skip("needs an accelerator")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """Headless Chromium, with a microphone that beeps."""
+    """Headless Chromium, with a microphone that beeps.
+
+    Of one module: the event loop that it keeps running would stop Snakemake's.
+    """
     from playwright.sync_api import sync_playwright
 
     program = shutil.which("chromium") or shutil.which("chromium-browser")
