@@ -3,10 +3,10 @@
 The paper calls m a linear mapping network: one layer. The authors' code and released
 weights have two layers with a ReLU between them.
 
-`fit_mapper` is ours: from random weights, the language model needs thousands of steps
-before it can read the soft token. The fit maps embeddings to the mean embedding of
-their captions' words, in closed form. Every system with soft tokens starts by it, so
-that none has an advantage. Checked against gradient descent.
+`fit_mapper` is ours: it maps embeddings to the mean embedding of their captions' words,
+in closed form, so that a short run need not begin with a soft token that says nothing.
+Every system with soft tokens starts by it, so that none has an advantage. Checked
+against gradient descent.
 """
 
 import math

@@ -97,7 +97,7 @@ class TrainingConfig:
 
 @settings
 class GenerationConfig:
-    """Beam search at inference (sec. III-C); sampling is ours."""
+    """Beam search at inference, four beams in the authors' code; sampling is ours."""
 
     num_beams: PositiveInt = 4
     # ours, "mbr": of beams and nearest captions that of the largest expected CIDEr-D
