@@ -8,14 +8,12 @@ of this interpreter; all that it prints goes to a log.
 """
 
 import json
-import logging
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 from unittest.mock import patch
 
 import nbformat
@@ -93,8 +91,9 @@ def execute(
         raise NotebookError(
             f"{source}: unknown parameter '{unknown[0]}'; known are {', '.join(known)}"
         )
-    with _logging_to(log), patch.dict(os.environ, ENVIRONMENT):
-        executed = cleaned(_run(source, parameters, log))
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w", encoding="utf-8") as said, patch.dict(os.environ, ENVIRONMENT):
+        executed = cleaned(_run(source, parameters, said))
     if faults := problems(executed):
         raise NotebookError(f"{source}: has {'; '.join(faults)}: see {log}")
     write_text(target, nbformat.writes(executed) + "\n")
@@ -110,7 +109,7 @@ def _defaults(source: Path) -> dict:
         raise NotebookError(f"{source}: not a Python notebook ({error})") from None
 
 
-def _run(source: Path, parameters: dict, log: Path) -> NotebookNode:
+def _run(source: Path, parameters: dict, log: TextIO) -> NotebookNode:
     try:
         with tempfile.TemporaryDirectory() as scratch:
             return papermill.execute_notebook(
@@ -120,31 +119,18 @@ def _run(source: Path, parameters: dict, log: Path) -> NotebookNode:
                 kernel_name="python3",
                 cwd=paths.REPOSITORY,
                 progress_bar=False,
-                log_output=True,
+                stdout_file=log,
+                stderr_file=log,
                 coalesce_streams=True,  # however the kernel cut them
                 extra_arguments=["--log-level=ERROR"],  # the kernel's own
             )
     except Exception as error:  # of the notebook, or of a kernel that died
-        logging.getLogger("papermill").error(error)
+        print(error, file=log)
         reason = f"did not run ({type(error).__name__}: {error})"
         if isinstance(error, PapermillExecutionError):
             message = error.evalue.partition("\n")[0]
             reason = f"cell {error.exec_count} raised {error.ename} ({message})"
-        raise NotebookError(f"{source}: {reason}: see {log}") from error
-
-
-@contextmanager
-def _logging_to(path: Path) -> Iterator[None]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    logger = logging.getLogger("papermill")
-    handler = logging.FileHandler(path, "w", encoding="utf-8")
-    logger.setLevel(logging.INFO)
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        handler.close()
+        raise NotebookError(f"{source}: {reason}: see {log.name}") from error
 
 
 def cleaned(executed: NotebookNode) -> NotebookNode:
