@@ -19,7 +19,7 @@ from drcap.record import read_records
 from workflow.graph import NOTEBOOKS, outputs
 
 FOLDER = paths.REPOSITORY / "notebooks"
-COPIED = ("Snakefile", "drcap", "soundscapes", "notebooks", "workflow")
+COPIED = ("Snakefile", "docs", "drcap", "soundscapes", "notebooks", "workflow")
 KILLED_AFTER = 40  # seconds: in the middle of corpora, trainings or captions
 SMALL = "table3,00,03,07"  # of the grid: one table, three notebooks
 

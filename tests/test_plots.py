@@ -162,7 +162,6 @@ FIGURES = {
         lambda: plots.plot_similarity_histogram([-1.0, 0.76, 0.8, 1.0], (0.75, 0.85)),
         {"Cosine similarity", "Pairs of captions"},
     ),
-    "overview": (plots.plot_overview, set()),
     "matrices": (
         lambda: plots.plot_similarity_matrices({"before": np.eye(5)[::-1]}),
         {"Text", "Clip"},

@@ -11,7 +11,6 @@ from drcap.plots.clap import (
     plot_similarity_matrices,
 )
 from drcap.plots.gap import plot_conditions, plot_cones, plot_heads, plot_point
-from drcap.plots.overview import plot_overview
 from drcap.plots.recordings import (
     TAGS_SHOWN,
     plot_clip,
