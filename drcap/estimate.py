@@ -9,8 +9,10 @@ import os
 import timeit
 import tomllib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+
+import pandas as pd
 
 from drcap import config as configs
 from drcap.config import Config, SoundscapesConfig
@@ -58,40 +60,35 @@ class Job:
     share: float = LARGE
     core_seconds: float = 0.0
 
-    def on(self, machine: Machine) -> dict:
-        """Return machine, fits, memory_gib, and hours (None where it does not fit)."""
-        fits, share = self.memory <= machine.memory, self.share
+    def hours(self, machine: Machine) -> float | None:
+        """Return the hours on a machine; None where the job does not fit."""
+        if self.memory > machine.memory:
+            return None
+        share = self.share
         if machine.gain is not None:
             share = machine.gain * CPU_SHARE[share]
         computing = self.operations / (machine.speed * share)
-        seconds = max(computing, self.core_seconds / machine.cores)
-        return {
-            "machine": machine.name,
-            "fits": fits,
-            "memory_gib": self.memory / GIB,
-            "hours": seconds / 3_600 if fits else None,
-        }
+        return max(computing, self.core_seconds / machine.cores) / 3_600
 
 
-def profile_report(name: str, machines: Sequence[Machine] = ()) -> dict:
-    """Return the estimates of a profile's jobs, JSON-ready; ConfigError if unknown.
+def profile_table(name: str, machines: Sequence[Machine] = ()) -> pd.DataFrame:
+    """Return what a profile's jobs take, a row each; ConfigError if it is unknown.
 
     machines : by default the named GPUs and this machine
+    Columns: disk_gib, memory_gib (of one card), and the hours on each machine, NaN
+    where the job does not fit. The last row is the whole profile's.
     """
-    jobs = profile_jobs(name)
-    machines = machines or (*GPUS, this_machine())
-    lines = [
-        {"job": job.name, "disk_gib": job.disk / GIB, "on": [*map(job.on, machines)]}
-        for job in jobs
-    ]
-    hours = [[job.on(machine)["hours"] for job in jobs] for machine in machines]
-    return {
-        "profile": name,
-        "machines": [*map(asdict, machines)],
-        "jobs": lines,
-        "hours": [None if None in column else sum(column) for column in hours],
-        "disk_gib": sum(line["disk_gib"] for line in lines),
+    jobs, machines = profile_jobs(name), machines or (*GPUS, this_machine())
+    takes = {
+        "disk_gib": [job.disk / GIB for job in jobs],
+        "memory_gib": [job.memory / GIB for job in jobs],
     }
+    hours = {each.name: [job.hours(each) for job in jobs] for each in machines}
+    table = pd.DataFrame(takes | hours, [job.name for job in jobs], dtype=float)
+    largest = table["memory_gib"].max()
+    table.loc["all, notebooks apart"] = table.sum(skipna=False)
+    table.iloc[-1, 1] = largest
+    return table.rename_axis("job")
 
 
 def profile_jobs(name: str) -> list[Job]:

@@ -5,7 +5,6 @@ import json
 import pytest
 
 from drcap import assets, doctor
-from drcap.config import PROFILES
 
 
 @pytest.fixture
@@ -23,27 +22,11 @@ def test_without_any_asset_each_is_named_with_its_command(empty_home, drcap):
     assert str(empty_home) in printed and not empty_home.exists()
     facts = json.loads(drcap("doctor", "--json")[1])
     assert {*facts} >= {"python", "package", "processor", "gpu", "memory", "disk"}
-    assert {*facts} >= {"java", "asset", "profile"}
+    assert {*facts} >= {"java", "asset"}
     assert facts["package"]["torch"].startswith("2.13.0")
     assert facts["processor"]["cores"] >= 1
     assert 0 < facts["memory"]["available_gib"] <= facts["memory"]["total_gib"]
     assert facts["disk"]["free_gib"] > 0
-
-
-def test_a_present_asset_has_no_problem(empty_home, monkeypatch):
-    monkeypatch.setattr(assets, "problem", lambda asset: None)
-    assert doctor.asset_facts() == dict.fromkeys(assets.pinned(), "present")
-
-
-def test_a_profile_lacks_what_the_machine_does_not_have():
-    assert [*doctor.PROFILE_NEEDS] == [*PROFILES]
-    small = {"disk": 239.9, "memory": 31.9, "GPU memory": 8}
-    needs = "240 GiB disk, 32 GiB memory, 24 GiB GPU memory"
-    ready = f"(needs {needs}; days on one GPU)"
-    assert doctor.readiness("paper", small) == f"lacks {needs} {ready}"
-    assert doctor.readiness("paper", dict.fromkeys(small, 240)) == f"ready {ready}"
-    cpu = {"disk": 2, "memory": 8, "GPU memory": 0}
-    assert doctor.readiness("smoke", cpu).startswith("ready (needs 1.5 GiB disk, 6 GiB")
 
 
 def test_a_container_limit_caps_the_memory(tmp_path, monkeypatch):

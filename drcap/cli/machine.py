@@ -77,8 +77,9 @@ def doctor(
     as_json: options.AsJson = False,
     profile: option(str | None, "Estimate its jobs' hours, memory and disk.") = None,
 ) -> None:
-    """Show versions, devices, disk, Java, assets, and what each profile needs."""
+    """Show versions, devices, disk, Java and assets, or what a profile needs."""
     import yaml
+    from tabulate import tabulate
 
     from drcap.doctor import collect, disk_facts
 
@@ -87,42 +88,22 @@ def doctor(
         page = json.dumps(facts, indent=2) if as_json else yaml.dump(facts, **layout)
         print(page.rstrip())
         return
-    from drcap.estimate import profile_report
+    from drcap.estimate import profile_table
 
-    report = profile_report(profile) | {"disk": disk_facts()}
-    print(json.dumps(report, indent=2) if as_json else _estimates(report))
-
-
-def _estimates(report: dict) -> str:
-    from tabulate import tabulate
-
-    header = ["job", "disk, GiB", *(machine["name"] for machine in report["machines"])]
-    rows = [
-        (job["job"], f"{job['disk_gib']:.2f}", *map(_estimate, job["on"]))
-        for job in report["jobs"]
-    ]
-    needed, free = report["disk_gib"], report["disk"]["free_gib"]
-    total = map(_hours, report["hours"])
-    rows.append(("all, notebooks apart", f"{needed:.2f}", *total))
+    table, disk = profile_table(profile), disk_facts()
+    if as_json:
+        # pandas writes NaN as null
+        jobs = json.loads(table.reset_index().to_json(orient="records"))
+        print(json.dumps({"profile": profile, "jobs": jobs, "disk": disk}, indent=2))
+        return
+    headers = ["job", "disk, GiB", "memory, GiB"]
+    headers += [f"hours, {machine}" for machine in table.columns[2:]]
+    cells = table.astype(object).where(table.notna(), None)
+    print(tabulate(cells, headers, floatfmt=",.2f", missingval="does not fit"))
+    needed, free = table["disk_gib"].iloc[-1], disk["free_gib"]
     verdict = "enough" if free >= needed else "set DRCAP_HOME to where there is more"
-    return "\n".join(
-        [
-            tabulate(rows, header, disable_numparse=True),
-            f"disk: {needed:.1f} GiB in all, {free} GiB free: {verdict}",
-            "Rough estimates: memory of one card in GiB, time. Where captioners do not "
-            "fit, see `drcap train captioner --help`.",
-        ]
+    print(
+        f"disk: {needed:.1f} GiB in all, {free} GiB free: {verdict}\n"
+        "Rough estimates; memory is that of one card. Where captioners do not fit, see "
+        "`drcap train captioner --help`."
     )
-
-
-def _estimate(job: dict) -> str:
-    if not job["fits"]:
-        return f"does not fit: {job['memory_gib']:.1f} GiB"
-    memory = f"{job['memory_gib']:.1f} GiB, " if job["memory_gib"] else ""
-    return memory + _hours(job["hours"])
-
-
-def _hours(hours: float | None) -> str:
-    if not hours:
-        return "-"
-    return f"{hours:.1f} h" if hours >= 0.1 else f"{60 * hours:.1f} min"
