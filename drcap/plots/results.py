@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
+from scipy.stats import binomtest
 
 from drcap.evaluation.bootstrap import interval
 from drcap.evaluation.tables import TITLES
@@ -21,7 +22,6 @@ from drcap.plots.style import (
     LEGEND_ABOVE,
     PALE,
     PER_CENT,
-    grouped_bars,
     headline,
     panels,
     styled,
@@ -36,16 +36,12 @@ def plot_counts(
     counts: Mapping[str, int], total: int, label: str, title: str
 ) -> Figure:
     """Show how many of `total` there are of each kind, with 95 % Wilson intervals."""
-    names, share = list(counts)[::-1], np.array([*counts.values()])[::-1] / total
-    figure, axes = plt.subplots(figsize=(7.2, 1.3 + 0.42 * len(names)))
-    axes.barh(names, share, 0.6, color=COLOURS[0], alpha=0.85)
-    spread = 1.96**2 / total
-    centre = (share + spread / 2) / (1 + spread)
-    reach = np.sqrt(share * (1 - share) * spread + spread**2 / 4) / (1 + spread)
-    axes.errorbar(
-        centre, names, xerr=reach, fmt="none", ecolor=INK, elinewidth=1, capsize=3
-    )
-    for place, number in enumerate(reversed(counts.values())):
+    rows = pd.Series(counts)[::-1]
+    figure, axes = plt.subplots(figsize=(7.2, 1.3 + 0.42 * len(rows)))
+    axes.barh(rows.index, rows / total, 0.6, color=COLOURS[0], alpha=0.85)
+    bounds = [binomtest(n, total).proportion_ci(method="wilson") for n in rows]
+    axes.hlines(rows.index, *zip(*bounds, strict=True), color=INK, linewidth=1)
+    for place, number in enumerate(rows):
         axes.text(1.03, place, f"{number} of {total}", va="center")
     axes.set(xlabel=f"{label} (lines: 95 % intervals)", title=title, xlim=(0, 1))
     axes.xaxis.set_major_formatter(PER_CENT)
@@ -69,7 +65,10 @@ def plot_counts_in_range(
         for name, inside in counts.items()
     }
     kinds = [*map(str, range(wanted)), f"{wanted} or more"]
-    grouped_bars(axes, shares, kinds, "{:.0%}".format, fontsize=8)
+    pd.DataFrame(shares, index=kinds).plot.bar(ax=axes, rot=0, width=0.8)
+    for bars in axes.containers:
+        axes.bar_label(bars, fmt="{:.0%}", padding=2, fontsize=8)
+    axes.grid(axis="y")
     axes.set(xlabel="Captions inside the range", ylabel="Share of training captions")
     axes.yaxis.set_major_formatter(PER_CENT)
     axes.margins(y=0.12)
@@ -211,13 +210,10 @@ def plot_gain(
 def plot_origins(shares: pd.DataFrame, title: str) -> Figure:
     """Show from which corpora captions are: a bar a row, parts that add up to one."""
     figure, axes = plt.subplots(figsize=(8.4, 1.5 + 0.5 * len(shares)))
-    left, names = np.zeros(len(shares)), list(shares.index)[::-1]
-    for origin, colour in zip(shares.columns, COLOURS, strict=False):
-        part = shares[origin].to_numpy()[::-1]
-        bars = axes.barh(names, part, 0.62, left=left, color=colour, label=origin)
-        texts = [f"{share:.0%}" if share >= 0.06 else "" for share in part]
+    shares[::-1].plot.barh(ax=axes, stacked=True, width=0.62)
+    for bars in axes.containers:
+        texts = [f"{share:.0%}" if share >= 0.06 else "" for share in bars.datavalues]
         axes.bar_label(bars, texts, label_type="center", color="white", fontsize=9)
-        left = left + part
     axes.set(xlim=(0, 1), xlabel="Share of captions")
     axes.xaxis.set_major_formatter(PER_CENT)
     axes.tick_params(axis="y", length=0)

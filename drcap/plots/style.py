@@ -3,11 +3,10 @@
 import functools
 import io
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
@@ -66,28 +65,6 @@ def panels(count: int, height: float, **options) -> tuple[Figure, Sequence[Axes]
         1, count, figsize=(9.2, height), squeeze=False, **options
     )
     return figure, row
-
-
-def grouped_bars(
-    axes: Axes,
-    bars: Mapping[str, Sequence[float]],
-    kinds: Sequence[str],
-    text: Callable[[float], str],
-    **style,
-) -> None:
-    """Draw a group of bars a kind, one of each name, with their values above them.
-
-    bars : name -> its value of each kind, NaN where there is none
-    text : what is written above a bar, in `style`
-    """
-    width = 0.82 / len(bars)
-    for number, (name, values) in enumerate(bars.items()):
-        places = np.arange(len(kinds)) + (number - (len(bars) - 1) / 2) * width
-        drawn = axes.bar(places, np.nan_to_num(values), width * 0.92, label=name)
-        axes.bar_label(drawn, [text(value) for value in values], padding=2, **style)
-    axes.set_xticks(range(len(kinds)), kinds)
-    axes.tick_params(axis="x", length=0)
-    axes.grid(axis="y")
 
 
 def png(figure: Figure) -> bytes:
