@@ -10,7 +10,13 @@ from drcap.plots.clap import (
     plot_similarity_histogram,
     plot_similarity_matrices,
 )
-from drcap.plots.gap import plot_conditions, plot_cones, plot_heads, plot_point
+from drcap.plots.gap import (
+    plot_conditions,
+    plot_cones,
+    plot_gap_over_training,
+    plot_heads,
+    plot_point,
+)
 from drcap.plots.recordings import (
     TAGS_SHOWN,
     plot_clip,
@@ -28,8 +34,4 @@ from drcap.plots.results import (
     plot_systems,
 )
 from drcap.plots.style import png, save_figure
-from drcap.plots.training import (
-    plot_gap_over_training,
-    plot_losses,
-    plot_training,
-)
+from drcap.plots.training import plot_losses, plot_training

@@ -1,4 +1,4 @@
-"""Figures of the modality gap: two cones, what makes the gap, one point moved."""
+"""Figures of the modality gap: two cones, in training, what makes it, a point moved."""
 
 from collections.abc import Mapping
 
@@ -14,6 +14,7 @@ from drcap.plots.style import (
     INK,
     PALE,
     PER_CENT,
+    THOUSANDS,
     headline,
     panels,
     styled,
@@ -65,6 +66,28 @@ def plot_cones(stages: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
     for axes in grid[:, 0]:
         axes.legend(fontsize=8, loc="upper right", markerscale=1.6, borderpad=0)
     return figure
+
+
+@styled
+def plot_gap_over_training(log: pd.DataFrame) -> Figure:
+    """Show how MEASURES develop in CLAP training.
+
+    log : columns step, gap, paired and recall_at_10, NaN where nothing was measured
+    """
+    measured = log.dropna(subset="gap").rename(columns={"recall_at_10": "R@10"})
+    figure, row = panels(len(MEASURES), 3.0)
+    for axes, (column, label) in zip(row, MEASURES.items(), strict=True):
+        axes.plot(measured["step"], measured[column], ".-")
+        lowest, highest = measured[column].agg(["min", "max"])
+        axes.set(xlabel="Step", ylabel=label)
+        axes.set_ylim(min(0, 1.1 * lowest), 1.1 * max(highest, 0.01))
+        axes.xaxis.set_major_formatter(THOUSANDS)
+        axes.grid(axis="y")
+    recall, gap = (measured[name].iloc[[0, -1]] for name in ("R@10", "gap"))
+    title = (
+        "Training takes R@10 from {:.2f} to {:.2f} and the gap from {:.2f} to {:.2f}"
+    )
+    return headline(figure, title.format(*recall, *gap))
 
 
 @styled

@@ -1,4 +1,4 @@
-"""Figures of training logs: losses, learning rate, recall, and the modality gap."""
+"""Figures of training logs: losses, learning rate and recall."""
 
 from collections.abc import Mapping
 
@@ -83,31 +83,3 @@ def plot_losses(logs: Mapping[str, pd.DataFrame]) -> Figure:
         axes.xaxis.set_major_formatter(THOUSANDS)
     row[0].set_ylabel("Loss (nats per token)")
     return headline(figure, f"Validation loss less training loss: {', '.join(gaps)}")
-
-
-@styled
-def plot_gap_over_training(log: pd.DataFrame) -> Figure:
-    """Show how gap, cosine of pairs and recall develop in CLAP training.
-
-    log : columns step, gap, paired and recall_at_10, NaN where nothing was measured
-    """
-    measured = log.dropna(subset="gap")
-    figure, row = panels(3, 3.0)
-    shown = {
-        "gap": ("Distance of the centroids", COLOURS[3], None),
-        "paired": ("Mean cosine of pairs", COLOURS[2], None),
-        "recall_at_10": ("R@10, audio to text", COLOURS[0], 1),
-    }
-    for axes, (column, (label, colour, top)) in zip(row, shown.items(), strict=True):
-        values = measured[column]
-        axes.plot(measured["step"], values, ".-", color=colour)
-        lowest, highest = min(0, 1.1 * values.min()), 1.1 * max(values.max(), 0.01)
-        axes.set(xlabel="Step", ylabel=label, ylim=(lowest, top or highest))
-        axes.xaxis.set_major_formatter(THOUSANDS)
-        axes.grid(axis="y")
-    first, last = measured.iloc[0], measured.iloc[-1]
-    return headline(
-        figure,
-        f"Training takes R@10 from {first.recall_at_10:.2f} to "
-        f"{last.recall_at_10:.2f} and the gap from {first.gap:.2f} to {last.gap:.2f}",
-    )
