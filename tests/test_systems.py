@@ -1,5 +1,6 @@
 """Every system fits, captions, and captions the same after it was saved and loaded."""
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,6 +18,7 @@ from drcap.config import override
 from drcap.experiments.grid import named
 from drcap.systems import SYSTEMS, load_class
 from drcap.systems.base import SILENCE, Captioned, ClipBatch, TrainingSet
+from drcap.systems.language_model import MEMORY
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +87,21 @@ def test_a_fitted_system_is_found_again_and_trains_what_it_declares(setting, fit
     assert load_class(name).reads_recordings(config) == (
         SYSTEMS[name].setting == "supervised"
     )
+
+
+def test_what_a_system_remembers_is_renewed_where_an_older_version_wrote_it(
+    setting, home, tmp_path
+):
+    space, training_set, config, batch = setting
+    system, folder = toy_system("wsac", space), tmp_path / "wsac"
+    system.fit(training_set, config, folder, progress=False)
+    weights = (folder / "best" / "model.safetensors").read_bytes()
+    (folder / "best" / MEMORY).write_text(json.dumps({"memory": ["A dog"]}))
+    again = toy_system("wsac", space)
+    again.fit(training_set, config, folder, progress=False)
+    assert again.memory == [*training_set.captions]
+    assert again.caption_clips(batch) == system.caption_clips(batch)
+    assert (folder / "best" / "model.safetensors").read_bytes() == weights
 
 
 @pytest.mark.parametrize("name", ["enclap", "prefix_aac", "soft_hard_prompts"])

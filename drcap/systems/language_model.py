@@ -98,10 +98,14 @@ class LanguageModelSystem(System):
         return generate(self.captioner, inputs, texts, self.config.generation)
 
     def fit(self, training_set, config, folder, *, progress=True) -> None:
-        """Train by DRCap's loop in `folder`, or resume; then ready to caption."""
+        """Train by DRCap's loop in `folder`, or resume; then ready to caption.
+
+        A run that was trained, but whose MEMORY is missing, as after a kill, or of an
+        older version, gets it written anew.
+        """
         recipe = self.recipe(config)
         run = finished(recipe, folder)
-        if run is None or not (run.best / MEMORY).exists():  # written when all else is
+        if run is None or remembered(run.best) is None:
             self.memory = list(training_set.captions)
             settings = self.settings(config)  # which `width` may depend on
             built = self.captioner_class, self.width, recipe
@@ -122,8 +126,8 @@ class LanguageModelSystem(System):
 
     def load(self, folder: Path, config: ExperimentsConfig) -> None:
         self.folder, self.config = Path(folder), self.recipe(config)
-        if (memory := self.folder / MEMORY).exists():
-            self.memory = json.loads(memory.read_text(encoding="utf-8"))
+        if (memory := remembered(folder)) is not None:
+            self.memory = memory
         self.load_captioner(self.settings(config))
 
     def load_captioner(self, settings: object = None, device: str = "auto") -> None:
@@ -132,6 +136,13 @@ class LanguageModelSystem(System):
         dtype = inference_dtype(where, self.config.generation.dtype)
         built = self.width, self.config.captioner, dtype, settings
         self.captioner = self.captioner_class.load(self.folder, *built).to(where)
+
+
+def remembered(folder: Path) -> list[str] | None:
+    """Return the captions in a folder's MEMORY; None if they are not there."""
+    path = Path(folder) / MEMORY
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    return kept if isinstance(kept, list) else None  # an object in older versions
 
 
 class SupervisedSystem(LanguageModelSystem):
