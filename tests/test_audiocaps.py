@@ -78,14 +78,6 @@ def test_both_normal_forms_of_a_folder_and_a_name_match(tmp_path):
     assert clip.path == tmp_path / name
 
 
-def test_captions_are_read_without_audio_where_none_is_wanted(tmp_path):
-    make_tree(tmp_path, ["abc,30,A dog barks", "xyz,0,A cat"], [])
-    result = read_audiocaps(tmp_path, "val", audio=False)
-    assert [clip.path for clip in result.clips] == [None, None]
-    assert [clip.youtube_id for clip in result.clips] == ["abc", "xyz"]
-    assert result.missing == ()
-
-
 def test_missing_clips_are_listed_in_the_order_of_the_csv(tmp_path):
     rows = [f"{name},10,A sound" for name in ("zz", "here", "aa", "zz")]
     result = read_audiocaps(make_tree(tmp_path, rows, ["here_10.wav"]), "val")

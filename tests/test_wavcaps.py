@@ -1,10 +1,10 @@
-"""WavCaps is read from its JSON files, whatever its entries lack or call their ids."""
+"""WavCaps is read from its JSON files, Sound-VECaps from CSV; ids in any form."""
 
 import json
 
 import pytest
 
-from drcap.data.wavcaps import SOURCES, read_wavcaps
+from drcap.data.wavcaps import SOURCES, read_soundvecaps, read_wavcaps
 from drcap.errors import AudioError, DatasetError
 
 VIDEO = "Yb0RFKhbpFJA"  # a leading Y, then eleven characters
@@ -94,13 +94,6 @@ def test_what_is_missing_is_listed_with_its_source(tmp_path):
     assert result.missing == ("FreeSound/7", "FreeSound/8")
 
 
-def test_captions_are_read_without_audio_where_none_is_wanted(tmp_path):
-    make_tree(tmp_path)
-    result = read_wavcaps(tmp_path, "SoundBible", audio=False)
-    assert [(clip.path, clip.subset) for clip in result.clips] == [(None, "SoundBible")]
-    assert result.missing == ()
-
-
 @pytest.mark.parametrize(
     "text, fault",
     [
@@ -134,3 +127,55 @@ def test_what_is_no_copy_of_wavcaps_is_refused_and_the_reason_named(tmp_path):
     assert "holds none of the 1 clips of fsd_final.json" in error_of(
         read_wavcaps, tmp_path, source
     )
+
+
+# Sound-VECaps
+
+IDS = ("b0RFKhbpFJA", "-lfs_gz1x7Y")
+SUBSET = "Sound-VECaps_audio"
+
+
+def make_csv(root, *rows):
+    (root / f"{SUBSET}.csv").write_text("\n".join(rows), encoding="utf-8")
+    return root
+
+
+def test_an_id_of_soundvecaps_may_be_written_in_any_of_its_ways(tmp_path):
+    for form in ("{}", "Y{}", "{}.wav", "Y{}.flac", "audio/Y{}_30.wav", "{}_30.0_40.0"):
+        rows = [f"7,{form.format(name)},A dog barks loudly" for name in IDS]
+        root = make_csv(tmp_path, "index,id,caption", *rows)
+        result = read_soundvecaps(root, SUBSET, audio=False)
+        assert [clip.youtube_id for clip in result.clips] == list(IDS)
+        for clip in result.clips:
+            assert clip.captions == ("A dog barks loudly",)
+            assert clip.weak and clip.path is None and clip.clip_id == clip.youtube_id
+            assert (clip.dataset, clip.subset) == ("soundvecaps", SUBSET)
+
+
+def test_rows_of_one_id_become_its_captions_and_missing_audio_is_listed(tmp_path):
+    rows = [f"{IDS[0]},A dog barks loudly", f"{IDS[1]},Rain is falling"]
+    make_csv(tmp_path, "id,caption", *rows, f"Y{IDS[0]},A loud dog")
+    path = tmp_path / "audio" / f"Y{IDS[0]}_30000.wav"
+    path.parent.mkdir()
+    path.touch()
+    result = read_soundvecaps(tmp_path, SUBSET)
+    (clip,) = result.clips
+    assert clip.captions == ("A dog barks loudly", "A loud dog") and clip.path == path
+    assert result.missing == (IDS[1],)
+
+
+@pytest.mark.parametrize(
+    "rows, fault",
+    [
+        (["a,caption", "x,A dog"], "has no column 'id'; its first line names a, cap"),
+        (["id,caption", f"{IDS[0]},"], "line 2, column 'caption' is empty"),
+        (["id,caption"], "lists no clips"),
+        (["id,caption", "#NAME?,A dog"], "column 'id' is '#NAME?': a spreadsheet has"),
+        (["id,caption", "1.2E+10,A dog"], "is '1.2E+10', which is no YouTube id"),
+        (["id,caption", f"{IDS[0]},A dog"], "holds none of the 1 clips of Sound-VEC"),
+    ],
+)
+def test_a_file_of_soundvecaps_amiss_is_refused(tmp_path, rows, fault):
+    (tmp_path / "other.wav").touch()
+    root = make_csv(tmp_path, *rows)
+    assert fault in error_of(read_soundvecaps, root, SUBSET)

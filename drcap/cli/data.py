@@ -23,7 +23,6 @@ importing = typer.Typer(
 )
 Name = argument(str, "NAME", "audiocaps, clotho, wavcaps or soundvecaps.")
 FOLDER = "data/NAME in drcap's cache"
-COLUMN = "Sound-VECaps: the column of"
 PURPOSE = "A line a caption, or a recording."
 Purpose = Literal["training", "inference"]
 VICUNA = "lmsys/vicuna-7b-v1.5"
@@ -44,8 +43,6 @@ def prepare(
     captions_only: option(bool, "Look for no audio.", "--captions-only") = False,
     no_check: option(bool, "Do not decode the recordings.", "--no-check") = False,
     version: option(str | None, "AudioCaps: v1 or v2, if both are there.") = None,
-    id_column: option(str | None, f"{COLUMN} YouTube ids.") = None,
-    caption_column: option(str | None, f"{COLUMN} captions.") = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Check a dataset and write what training reads; run again, it goes on.
@@ -59,23 +56,17 @@ def prepare(
     from drcap.data import sources as published
     from drcap.errors import DatasetAbsentError
 
-    chosen = preparing.Options(
-        subsets=tuple(subset or ()),
-        audio=not captions_only,
-        check=not no_check,
-        version=version,
-        id_column=id_column,
-        caption_column=caption_column,
-    )
-    published.subset_names(name, chosen.subsets)
+    published.subset_names(name, subset or ())
     folder = options.writable(output or paths.datasets() / name)
+    chosen = {"audio": not captions_only, "check": not no_check, "version": version}
     try:
-        result = preparing.prepare(name, root, folder, chosen)
+        result = preparing.prepare(name, root, folder, subsets=subset or (), **chosen)
     except DatasetAbsentError:
         if not as_json:
             print(_sources_page(name))
         raise
-    print(json.dumps(_summary(result)) if as_json else _page(name, result))
+    facts = dataclasses.asdict(result) | {"folder": str(result.folder)}
+    print(json.dumps(facts) if as_json else _page(name, result))
     for problem in result.problems:
         print(f"drcap: {problem}", file=sys.stderr)
     if result.problems:
@@ -95,10 +86,6 @@ def _sources_page(name: str) -> str:
         fetch = f"aac-datasets-download --root DIR {name}"
         lines += ["", f"Or `pip install aac-datasets==0.7.0`, then `{fetch}`."]
     return "\n".join(lines)
-
-
-def _summary(result: "Preparation") -> dict:
-    return {**dataclasses.asdict(result), "folder": str(result.folder)}
 
 
 def _page(name: str, result: "Preparation") -> str:

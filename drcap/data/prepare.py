@@ -8,7 +8,7 @@ the others; a malformed annotation file does, with its line and column.
 
 import dataclasses
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,18 +25,6 @@ from drcap.data.wavcaps import read_soundvecaps, read_wavcaps
 from drcap.errors import AudioError, DatasetAbsentError, DatasetError
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a dataset is prepared."""
-
-    subsets: tuple[str, ...] = ()  # none: all that are here
-    audio: bool = True  # False: captions alone, no recording is looked for
-    check: bool = True  # decode every recording to its end
-    version: str | None = None  # of AudioCaps: v1 or v2
-    id_column: str | None = None  # of Sound-VECaps
-    caption_column: str | None = None  # of Sound-VECaps
 
 
 @dataclass(frozen=True)
@@ -64,28 +52,40 @@ class Preparation:
 
 
 def prepare(
-    name: str, root: Path | str, output: Path | str, options: Options | None = None
+    name: str,
+    root: Path | str,
+    output: Path | str,
+    *,
+    subsets: Sequence[str] = (),
+    audio: bool = True,
+    check: bool = True,
+    version: str | None = None,
 ) -> Preparation:
     """Check a dataset under `root` and write its prepared folder.
+
+    subsets : none: all that are here
+    audio : if False, captions alone: no recording is looked for
+    check : decode every recording to its end
+    version : of AudioCaps, v1 or v2, where both are there
 
     A recording is decoded once until it changes: a killed run resumes.
     Raises DatasetAbsentError if none of its annotation files is here, and DatasetError
     if one is malformed, or audio is wanted and there is no recording at all.
     """
-    source, options, output = source_of(name), options or Options(), Path(output)
+    source, output = source_of(name), Path(output)
     inside = Path(root, source.folder or "")  # as aac-datasets has it
     root = inside if inside.is_dir() else Path(root)
-    subsets, absent, reasons = _read_all(source, root, options)
-    if options.audio and not any(subset.audio for subset in subsets.values()):
+    contents, absent, reasons = _read_all(source, root, subsets, audio, version)
+    if audio and not any(subset.audio for subset in contents.values()):
         raise DatasetError(f"{reasons[0]}; or use the captions alone, --captions-only")
     reports, problems = [], []
-    for subset, content in subsets.items():
-        counts, errors = _write(output, subset, content, options)
+    for subset, content in contents.items():
+        counts, errors = _write(output, subset, content, audio, check)
         published = source.verdict(subset, counts[source.counted])
         reports.append(Prepared(subset, **counts, published=published))
         problems += errors
-    if options.audio and not options.subsets:  # else others' recordings are not known
-        _note_unmatched(subsets.values(), output)
+    if audio and not subsets:  # else others' recordings are not known
+        _note_unmatched(contents.values(), output)
     result = Preparation(output, tuple(reports), tuple(absent), tuple(problems))
     report = {"dataset": name, "licence": source.licence} | dataclasses.asdict(result)
     report |= {"root": str(root.absolute()), "folder": str(output.absolute())}
@@ -94,26 +94,29 @@ def prepare(
 
 
 def _read_all(
-    source: Source, root: Path, options: Options
+    source: Source,
+    root: Path,
+    names: Sequence[str],
+    audio: bool,
+    version: str | None,
 ) -> tuple[dict[str, Subset], list[str], list[str]]:
     """Return the subsets that are here, those that are not, and what audio lacks."""
-    columns = {name: getattr(options, name) for name in ("id_column", "caption_column")}
     read = {
-        "audiocaps": partial(read_audiocaps, root, version=options.version),
+        "audiocaps": partial(read_audiocaps, root, version=version),
         "clotho": partial(read_clotho, root),
         "wavcaps": partial(read_wavcaps, root),
-        "soundvecaps": partial(read_soundvecaps, root, **columns),
+        "soundvecaps": partial(read_soundvecaps, root),
     }[source.name]
     subsets, absent, reasons = {}, {}, []
-    for subset in subset_names(source.name, options.subsets):
+    for subset in subset_names(source.name, names):
         try:
-            subsets[subset] = read(subset, audio=options.audio)
+            subsets[subset] = read(subset, audio=audio)
         except DatasetAbsentError as error:
-            if options.subsets:
+            if names:
                 raise
             absent[subset] = error
         except (DatasetError, AudioError) as error:  # no recording, or a malformed row
-            if not options.audio:
+            if not audio:
                 raise
             subsets[subset] = read(subset, audio=False)
             reasons.append(str(error))
@@ -123,7 +126,7 @@ def _read_all(
 
 
 def _write(
-    output: Path, subset: str, content: Subset, options: Options
+    output: Path, subset: str, content: Subset, audio: bool, check: bool
 ) -> tuple[dict[str, int | None], list[str]]:
     """Write a subset's files; return its counts, and what is amiss with recordings."""
     distinct: dict[str, Clip] = {}
@@ -131,20 +134,20 @@ def _write(
         distinct.setdefault(clip.clip_id, clip)
     clips = list(distinct.values())
     missing = [clip.clip_id for clip in clips if clip.path is None]
-    check, errors = options.audio and options.check, {}
+    check, errors = audio and check, {}
     if check:
         bar = tqdm(clips, "decoding", unit="clip", delay=2)
         clips = [_checked(clip, errors) for clip in bar]
     write_prepared(output / f"{subset}.jsonl", clips)
-    if options.audio:
+    if audio:
         lines = [f"{clip_id}\t{error}" for clip_id, error in errors.items()]
         _write_lines(output / f"{subset}.missing.txt", missing)
         _write_lines(output / f"{subset}.unreadable.txt", lines)
     counts = {
         "clips": len(clips),
         "captions": len(captions_of(clips)),
-        "recordings": len(clips) - len(missing) if options.audio else None,
-        "missing": len(missing) if options.audio else None,
+        "recordings": len(clips) - len(missing) if audio else None,
+        "missing": len(missing) if audio else None,
         "unreadable": len(errors) if check else None,
         "repeated": len(content.listed) - len(clips),
     }

@@ -4,7 +4,8 @@ WavCaps' captions were written by a language model from what its sources say of 
 sound; it is one JSON file a source, with the audio in any folder of the source's name.
 In the published files an id carries ".wav" though its audio is FLAC, and AudioSet's a
 leading `Y`. Sound-VECaps publishes captions and ids of AudioSet clips alone, as CSV
-files whose columns are not documented; the audio is what a reader has of AudioSet.
+files whose columns are not documented: name them `id` and `caption`. The audio is what
+a reader has of AudioSet.
 """
 
 import json
@@ -77,34 +78,25 @@ def _clips(json_path: Path, source: str) -> Iterator[Clip]:
         )
 
 
-def read_soundvecaps(
-    root: Path | str,
-    subset: str,
-    *,
-    audio: bool = True,
-    id_column: str | None = None,
-    caption_column: str | None = None,
-) -> Subset:
-    """Read the captions of `<subset>.csv`, those of one id as one clip.
+def read_soundvecaps(root: Path | str, subset: str, *, audio: bool = True) -> Subset:
+    """Read the columns `id` and `caption` of `<subset>.csv`; one id is one clip.
 
     Recordings anywhere under `root` are named by YouTube id, perhaps with a `Y` before
     it and the start and the end behind it.
 
     audio : if False, none is looked for, and every clip's path is None
-    id_column, caption_column : None: `id` and `caption`
     Raises DatasetError: no such file or column, a malformed row, no clip.
     """
     root, csv_path = Path(root), Path(root, f"{subset}.csv")
     captions: dict[str, list[str]] = {}
     for line, row in read_table(csv_path):
-        column = id_column or "id"
-        name = youtube_id(filled(csv_path, line, row, column))
+        name = youtube_id(filled(csv_path, line, row, "id"))
         if not re.fullmatch(r"[\w-]+", name, re.ASCII):
             raise DatasetError(
-                f"{csv_path}: line {line}, column {column!r} is {name!r}, which is no "
+                f"{csv_path}: line {line}, column 'id' is {name!r}, which is no "
                 "YouTube id"
             )
-        caption = filled(csv_path, line, row, caption_column or "caption")
+        caption = filled(csv_path, line, row, "caption")
         captions.setdefault(name, []).append(caption)
     base = ("soundvecaps", subset, None, None)
     listed = (
