@@ -63,13 +63,10 @@ def manifest_entry(
     name: str, package: Path, files: dict[str, tuple[str, bytes]]
 ) -> str:
     """Pin `files` of `package`: path in the asset -> (member, the content expected)."""
-    content = package.read_bytes()
-    kind = "wheel" if package.suffix == ".whl" else "sdist"
     lines = [
         f'[{name}]\ndescription = "a toy"\nlicence = "CC0-1.0"\nbytes = 20\n',
-        f'[{name}.package]\nrequirement = "toy-asset==1.0"\nkind = "{kind}"',
-        f'file = "{package.name}"\nbytes = {len(content)}',
-        f'sha256 = "{digest(content)}"\n',
+        f'[{name}.package]\nrequirement = "toy-asset==1.0"\nfile = "{package.name}"',
+        f'sha256 = "{digest(package.read_bytes())}"\n',
     ]
     for target, (member, expected) in files.items():
         lines.append(f'[{name}.files."{target}"]\nmember = "{member}"')

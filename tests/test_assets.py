@@ -130,11 +130,6 @@ def full_disk(packages, monkeypatch):
     monkeypatch.setattr(assets, "place", full)
 
 
-def little_space(packages, monkeypatch):
-    usage = shutil.disk_usage(packages)._replace(free=10)
-    monkeypatch.setattr(assets.shutil, "disk_usage", lambda _: usage)
-
-
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
@@ -142,7 +137,6 @@ def little_space(packages, monkeypatch):
         (another_member, "words.txt in .* is not the pinned file"),
         (no_wheel, f"packages has no {WHEEL}: put that file there"),
         (full_disk, "cannot fetch into .*No space left.*DRCAP_HOME"),
-        (little_space, "asset 'toy' needs .* MB .*DRCAP_HOME"),
     ],
 )
 def test_a_failed_fetch_leaves_what_was_there(
@@ -237,8 +231,7 @@ def test_the_shipped_manifest_is_pinned_throughout():
     assert len(required) > 6
     for asset in required.values():
         assert "==" in asset.package.requirement
-        assert asset.package.kind in ("wheel", "sdist")
-        assert asset.bytes > 0 and asset.package.bytes > 0
+        assert asset.package.file.endswith((".whl", ".tar.gz")) and asset.bytes > 0
         assert asset.pins.keys() == asset.files.keys()
         for pin in [asset.package.sha256, *asset.pins.values()]:
             assert len(bytes.fromhex(pin)) == 32

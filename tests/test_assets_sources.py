@@ -39,9 +39,7 @@ def index(tmp_path, monkeypatch):
 
 
 def package_of(path):
-    kind = "wheel" if path.suffix == ".whl" else "sdist"
-    content = path.read_bytes()
-    return Package("toy-asset==1.0", kind, path.name, digest(content), len(content))
+    return Package("toy-asset==1.0", path.name, digest(path.read_bytes()))
 
 
 def asset_of(package, prefix=""):

@@ -142,17 +142,7 @@ def _exclusive() -> Iterator[None]:
 
 
 def _fetch_one(asset: Asset, from_dir: Path | None, progress: bool) -> None:
-    root = paths.assets()
-    # the download, pip's copy of it and its unpacked members lie there at once
-    packages = [asset.package] if asset.package else asset.parts
-    needed = 3 * sum(package.bytes for package in packages) + asset.bytes
-    free = shutil.disk_usage(root).free
-    if free < needed:
-        raise AssetError(
-            f"asset '{asset.name}' needs {needed / 1e6:.0f} MB at {root}, where "
-            f"{free / 1e6:.0f} MB are free: free some space or set DRCAP_HOME"
-        )
-    with atomic_folder(root / asset.name) as folder:
+    with atomic_folder(paths.assets() / asset.name) as folder:
         place(asset, folder, from_dir, progress)
         if progress:
             print(f"{asset.name}: licence {asset.licence}", file=sys.stderr)

@@ -17,10 +17,8 @@ class Package:
     """A file on the package index, pinned."""
 
     requirement: str  # name==version
-    kind: str  # "wheel" or "sdist"
-    file: str  # its file name
+    file: str  # its name, a wheel's or a source distribution's
     sha256: str
-    bytes: int
     member: str = ""  # of one of several: the part of an archive that it holds
 
 

@@ -118,7 +118,7 @@ def _download_package(package: Package, scratch: Path, progress: bool) -> None:
     requirements = scratch / "requirements.txt"
     requirements.write_text(f"{package.requirement} --hash=sha256:{package.sha256}\n")
     name = package.requirement.partition("==")[0]
-    only = "--only-binary" if package.kind == "wheel" else "--no-binary"
+    only = "--only-binary" if package.file.endswith(".whl") else "--no-binary"
     pip = subprocess.run(
         [
             *(sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes"),
