@@ -1,5 +1,6 @@
 """A recording is captioned window by window, in bounded memory, neighbours merged."""
 
+import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import soundfile
 
 from drcap.systems.base import Captioned
-from drcap.systems.timeline import Segment, caption_in_time, clock
+from drcap.systems.timeline import BATCH_SIZE, Segment, caption_in_time, clock
 
 SR = 8_000
 
@@ -46,8 +47,22 @@ def test_equal_neighbours_are_one_segment(recording):
         Segment(name, 10, 20, "Quiet"),
         Segment(name, 20, 25, "Loud"),  # half a second is left out
     ]
-    assert model.options == {"top_k": 2}
+    assert model.options == {"top_k": 2, "batch_size": BATCH_SIZE}
     assert model.longest == 5 * SR  # never the whole recording
+
+
+def test_memory_does_not_grow_with_the_length(tmp_path):
+    def peak(seconds):
+        samples = np.random.default_rng(0).uniform(-1, 1, 10_000 * seconds)
+        soundfile.write(tmp_path / "long.wav", samples, 10_000)
+        tracemalloc.start()
+        for _ in caption_in_time(Loudness(), tmp_path / "long.wav", 5):
+            pass
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    assert peak(600) < 1.1 * peak(60)
 
 
 def test_a_late_fault_follows_what_could_be_read(recording):

@@ -10,8 +10,8 @@ import tomllib
 from functools import cached_property
 from pathlib import Path
 
-import librosa
 import numpy as np
+from transformers.audio_utils import mel_filter_bank  # librosa's takes 190 MB to load
 
 SR = 16_000  # Hz
 WINDOW, HOP, FFT = 400, 160, 512  # samples
@@ -114,8 +114,8 @@ def log_mel_patches(waveform: np.ndarray) -> np.ndarray:
     framed = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP][:frames]
     window = np.hanning(WINDOW + 1)[:-1]  # periodic
     spectrum = np.abs(np.fft.rfft(framed * window, FFT))
-    bands = {"n_mels": 64, "fmin": 125, "fmax": 7500, "htk": True, "norm": None}
-    filters = librosa.filters.mel(sr=SR, n_fft=FFT, **bands)
+    filters = mel_filter_bank(FFT // 2 + 1, 64, 125, 7500, SR, mel_scale="htk")
+    filters = filters.T.astype(np.float32, order="C")  # (64, 257), as librosa's
     mel = np.log(spectrum @ filters.T + LOG_OFFSET).astype(np.float32)
     starts = range(0, frames - PATCH + 1, PATCH_HOP)
     return np.stack([mel[start : start + PATCH] for start in starts])

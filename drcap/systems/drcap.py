@@ -49,6 +49,7 @@ OPTIONS = {
     "top_k": ("retrieval", "top_k"),
     "retrieval": ("retrieval", "enabled"),
     "num_beams": ("generation", "num_beams"),
+    "batch_size": ("generation", "batch_size"),
     "choice": ("generation", "choice"),
     "sample": ("generation", "sample"),
     "sampling_temperature": ("generation", "temperature"),

@@ -18,6 +18,8 @@ from drcap import audio
 from drcap.errors import AudioError
 from drcap.systems.drcap import DRCap
 
+BATCH_SIZE = 4  # of windows: a CPU is as fast with 8, which take 100 MB more
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -66,7 +68,7 @@ def _each_window(
         except AudioError as error:
             faults.append(str(error))
 
-    start = 0.0
+    options, start = {"batch_size": BATCH_SIZE} | options, 0.0
     for place, result in enumerate(model.caption_stream(windows(), **options)):
         end = start + lengths[place] / sr
         yield Segment(str(path), start, end, result.caption)
