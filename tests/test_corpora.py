@@ -17,7 +17,7 @@ from drcap.data.prepare import prepare
 from drcap.errors import DatasetAbsentError, DatasetError
 from drcap.experiments.grid import Experiment
 from drcap.experiments.materials import Materials
-from drcap.experiments.run import predict
+from drcap.experiments.run import clip_batch, load_system
 from drcap.joint_space import JointSpace
 from soundscapes import SoundscapesConfig
 from soundscapes.corpora import build
@@ -187,7 +187,8 @@ class RealMaterials(Materials):
 def test_the_grid_trains_and_captions_on_real_datasets(root, language_model):
     materials = RealMaterials(root, language_model)
     assert len(materials.training_captions("ac")) == 12
-    captioned = predict(Experiment("ac", "cl"), materials)
+    cross = Experiment("ac", "cl"), materials
+    captioned = load_system(*cross).caption_clips(clip_batch(*cross))
     clips = materials.clips("cl", "test")
     assert [entry.file for entry in captioned] == [str(clip.path) for clip in clips]
     similar = [match.caption for entry in captioned for match in entry.similar_captions]

@@ -50,7 +50,8 @@ def test_a_sweep_has_a_row_a_variant_and_captions_as_the_grid_does(
     monkeypatch.setitem(materials._clips, ("ac", "val"), materials.clips("ac", "test"))
     frame = sweep(DRCAP, materials, variants, support_sizes={"small": 2})
     assert list(frame.variant) == list(variants)
-    expected = [result.caption for result in run.predict(DRCAP, materials)]
+    batch, system = run.clip_batch(DRCAP, materials), run.load_system(DRCAP, materials)
+    expected = [result.caption for result in system.caption_clips(batch)]
     assert candidates[0] == expected
     words = np.mean([len(caption.split()) for caption in expected])
     assert frame.words[0] == pytest.approx(words)

@@ -108,7 +108,7 @@ def test_the_table_has_a_row_an_experiment_and_clip(reports):
 
 def test_what_is_done_is_not_done_again(reports, materials, monkeypatch):
     before = table(reports)
-    for step in ("predict", "score_systems"):
+    for step in ("load_system", "score_systems"):
         monkeypatch.setattr(run, step, None)
     run.complete(ALL, materials, reports)
     assert table(reports) == before
@@ -118,7 +118,7 @@ def test_committed_results_are_read_where_the_cache_is_empty(
     reports, home, language_model, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("DRCAP_HOME", str(tmp_path))
-    monkeypatch.setattr(run, "predict", None)
+    monkeypatch.setattr(run, "load_system", None)
     clone = toy_materials(home, language_model)
     assert list(run.complete(ALL, clone, reports)) == ALL
     assert not run.is_captioned(ALL[0], clone)  # in the cache

@@ -35,7 +35,7 @@ from drcap.experiments.results import (
 from drcap.record import keep_records, made_with, run_record
 from drcap.retrieval.similarity_selection import refit_range
 from drcap.systems import load_class, predictions
-from drcap.systems.base import Captioned, ClipBatch, Similar, System, TrainingSet
+from drcap.systems.base import ClipBatch, Similar, System, TrainingSet
 
 
 def changes(experiment: Experiment, materials: Materials) -> list[dict[str, Any]]:
@@ -125,18 +125,6 @@ def similar_captions(
     return space.similar(clips, materials.config.retrieved, exclude=withheld)
 
 
-def predict(
-    experiment: Experiment, materials: Materials, system: System | None = None
-) -> list[Captioned]:
-    """Caption the test clips; AudioError if a recording cannot be read.
-
-    system : of the experiment's training, where it has been loaded
-    """
-    system = system or load_system(experiment, materials)
-    system = system.adjusted(configuration(experiment, materials))
-    return system.caption_clips(clip_batch(experiment, materials))
-
-
 def captions_file(experiment: Experiment, profile: str) -> Path:
     """Return the file of captions and their record in the cache."""
     return paths.made(profile) / "captions" / f"{experiment.name}.json"
@@ -152,14 +140,16 @@ def write_captions(
 ) -> None:
     """Caption the test clips and keep captions and record in the cache.
 
-    system : as in `predict`
+    system : of the experiment's training, where it has been loaded
+
+    AudioError if a recording cannot be read.
     """
     started = time.time()
     system = system or load_system(experiment, materials)
-    loaded = time.monotonic()
-    captioned = predict(experiment, materials, system)
+    loaded, batch = time.monotonic(), clip_batch(experiment, materials)
+    system = system.adjusted(configuration(experiment, materials))
+    captioned = system.caption_clips(batch)
     seconds = (time.monotonic() - loaded) / len(captioned)
-    clips = materials.clips(experiment.test, "test")
     *_, run = _training(experiment, materials)
     cost = {
         "trained parameters": saved_weights(run / "best"),
@@ -175,10 +165,13 @@ def write_captions(
         inputs=[file for file in (run / "best", run / "log.csv") if file.exists()],
         profile=materials.profile,
         experiment=asdict(experiment),
-        clips=len(clips),
+        clips=len(batch.clips),
         cost=cost,
     )
-    kept = {"record": record, "predictions": predictions.records(clips, captioned)}
+    kept = {
+        "record": record,
+        "predictions": predictions.records(batch.clips, captioned),
+    }
     write_json(captions_file(experiment, materials.profile), kept)
 
 
