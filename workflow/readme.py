@@ -6,12 +6,12 @@ python -m workflow readme
 import json
 from collections.abc import Callable, Sequence
 from functools import partial
-from math import nan
 
 import pandas as pd
 
 from drcap import paths
 from drcap.atomic import write_text
+from drcap.evaluation.tables import shown
 from drcap.experiments.results import paper_score
 from drcap.retrieval.index import INDEXES
 from workflow.real import SHARE
@@ -62,7 +62,7 @@ def real_table(rows: Sequence[str] = (), metrics: Sequence[str] = ()) -> str:
     columns = {}
     for metric in metrics or REAL_COLUMNS:
         paper = {label: _of_paper(row, metric) for row, label in PAPER_ROWS.items()}
-        cells = ours.apply(_bounded, axis=1, metric=metric)
+        cells = ours.apply(shown, axis=1, metric=metric)
         columns[REAL_COLUMNS[metric]] = pd.concat([cells, pd.Series(paper)])
     columns["of human CIDEr-D"] = (100 * ours[SHARE]).map("{:.0f} %".format)
     frame = pd.DataFrame(columns).fillna("")
@@ -134,14 +134,6 @@ def render(page: str) -> str:
 
 def _with_interval(line: pd.Series) -> str:
     return f"{line.ours:.1f} [{line.low:.1f}, {line.high:.1f}]"
-
-
-def _bounded(line: pd.Series, metric: str) -> str:
-    if pd.isna(line.get(metric)):
-        return "n/a"
-    ends = [100 * line.get(f"{metric}_{end}", nan) for end in ("low", "high")]
-    bounds = "" if pd.isna(ends).any() else " [{:.1f}, {:.1f}]".format(*ends)
-    return f"{100 * line[metric]:.1f}{bounds}"
 
 
 def _of_paper(row: str, metric: str) -> str:

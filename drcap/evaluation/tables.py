@@ -79,22 +79,12 @@ def to_markdown(frame: pd.DataFrame) -> str:
 
     What no system has is no column; every metric that one lacks is in a line beneath.
     """
-
-    def cell(system: str, metric: str, value: float) -> str:
-        if pd.isna(value):
-            return "n/a"
-        if metric in COUNTS:
-            return f"{value:.0f}"
-        return f"{100 * value:.1f}" + bounded(frame, system, metric)
-
     cells = {
-        TITLES.get(metric, metric): [
-            cell(*key, metric, v) for *key, v in values.items()
-        ]
+        TITLES.get(metric, metric): frame.apply(shown, axis=1, metric=metric)
         for metric, values in frame.items()
         if not metric.endswith(ENDS) and values.notna().any()
     }
-    table = pd.DataFrame(cells, index=frame.index).to_markdown(
+    table = pd.DataFrame(cells).to_markdown(
         disable_numparse=True, colalign=["left"] + ["right"] * len(cells)
     )
     lacking = frame.attrs.get("unavailable", {}).values()
@@ -112,13 +102,15 @@ def not_computed(lacking: Iterable[tuple[str, str]]) -> list[str]:
     return [f"Not computed: {', '.join(own)} ({why})." for why, own in metrics.items()]
 
 
-def bounded(frame: pd.DataFrame, system: str, metric: str) -> str:
-    """Return the interval beside a score, as " [40.1, 59.9]", or nothing."""
-    bounds = [frame.get(f"{metric}{end}", {}).get(system, nan) for end in ENDS]
-    if pd.isna(bounds).any():
-        return ""
-    low, high = (f"{100 * bound:.1f}" for bound in bounds)
-    return f" [{low}, {high}]"
+def shown(row: pd.Series, metric: str) -> str:
+    """Write a score of a row of `score_table`, as "50.0 [40.1, 59.9]" or "n/a"."""
+    score, *bounds = (row.get(f"{metric}{end}", nan) for end in ("", *ENDS))
+    if pd.isna(score):
+        return "n/a"
+    if metric in COUNTS:
+        return f"{score:.0f}"
+    between = " [{:.1f}, {:.1f}]".format(*(100 * bound for bound in bounds))
+    return f"{100 * score:.1f}" + (between if pd.notna(bounds).all() else "")
 
 
 def save_table(
