@@ -4,12 +4,10 @@ import pytest
 import torch
 from doubles import TOY_CAPTIONS
 from torch.nn import functional as F
-from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-from drcap.captioner.generate import BeamLayer, for_beams, generate, generate_beams
+from drcap.captioner.generate import generate, generate_beams
 from drcap.captioner.model import Captioner
-from drcap.captioner.prompt import Prompt, PromptBuilder
+from drcap.captioner.prompt import Prompt, PromptBuilder, pad
 from drcap.config import CaptionerConfig, GenerationConfig
 
 COUNT, DIM = 5, 32
@@ -106,29 +104,46 @@ def test_a_caption_does_not_change_with_its_neighbours(captioner, embeddings, se
     assert backwards == alone[::-1]
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"length_penalty": 0.8, "no_repeat_ngram": 2},
+        {"length_penalty": 1.0, "max_new_tokens": 8},
+        {"length_penalty": 1.2, "num_beams": 3, "no_repeat_ngram": 3},
+        {"length_penalty": -0.5, "num_beams": 2},
+    ],
+)
 @torch.inference_mode()
-def test_beams_that_share_a_prompt_find_what_beams_that_each_read_it_find(
-    captioner, embeddings
+def test_beams_are_those_of_transformers_that_drop_no_clip(
+    captioner, embeddings, changes
 ):
-    shared = generate(captioner, embeddings, SIMILAR, settings(num_beams=3))
-    end_id = captioner.prompts.end_id
-    for row, texts in enumerate(SIMILAR):
-        prompt = captioner.prompts.prompt(texts)
-        slots = torch.tensor([prompt.slot])
-        inputs = captioner.embed(
-            torch.tensor([prompt.ids]), slots, embeddings[row : row + 1]
-        )
-        [tokens] = captioner.causal_lm().generate(
-            inputs_embeds=inputs,
-            attention_mask=torch.ones(inputs.shape[:2], dtype=torch.long),
-            num_beams=3,
-            max_new_tokens=8,
-            do_sample=False,
-            eos_token_id=end_id,
-            pad_token_id=end_id,
-        )
-        caption = captioner.tokenizer.decode(tokens, skip_special_tokens=True)
-        assert shared[row] == " ".join(caption.split())
+    config = settings(**{"max_new_tokens": 16, "batch_size": COUNT} | changes)
+    model, batches = captioner.causal_lm(), []
+    watch = model.register_forward_hook(
+        lambda *call: batches.append(len(call[-1].logits))
+    )
+    found = generate_beams(captioner, embeddings, SIMILAR, config)
+    watch.remove()
+    assert min(batches) < max(batches)  # clips left before the last was done
+    end_id, prompts = captioner.prompts.end_id, map(captioner.prompts.prompt, SIMILAR)
+    prompts = list(prompts)
+    ids, mask = pad([prompt.ids for prompt in prompts], end_id, "left")
+    slots = mask.argmax(1) + torch.tensor([prompt.slot for prompt in prompts])
+    tokens = model.generate(
+        inputs_embeds=captioner.embed(ids, slots, embeddings),
+        attention_mask=mask,
+        num_beams=config.num_beams,
+        num_return_sequences=config.num_beams,
+        length_penalty=config.length_penalty,
+        no_repeat_ngram_size=config.no_repeat_ngram,
+        max_new_tokens=config.max_new_tokens,
+        do_sample=False,
+        eos_token_id=end_id,
+        pad_token_id=end_id,
+    )
+    texts = captioner.tokenizer.batch_decode(tokens, skip_special_tokens=True)
+    texts = [" ".join(text.split()) for text in texts]
+    assert sum(found, []) == texts
 
 
 def test_more_beams_find_captions_at_least_as_likely(captioner, embeddings):
@@ -195,78 +210,3 @@ def test_draws_repeat_with_their_seed_alone(captioner, embeddings):
 
 def test_no_prompts_give_no_captions(captioner, embeddings):
     assert generate(captioner, embeddings[:0], [], settings()) == []
-
-
-# the cache of beams
-
-
-CLIPS, BEAMS, HEADS, LENGTH, WIDTH, ROOM = 2, 3, 2, 5, 4, 6
-ROWS = CLIPS * BEAMS
-
-
-@pytest.fixture
-def generator():
-    return torch.Generator().manual_seed(0)
-
-
-def states(generator, rows, tokens):
-    shape = (rows, HEADS, tokens, WIDTH)
-    return [torch.randn(shape, generator=generator) for _ in range(2)]
-
-
-def read_prompts(generator, kinds=(DynamicLayer, DynamicLayer)):
-    cache = DynamicCache()
-    cache.layers = [kind() for kind in kinds]
-    for layer in range(len(kinds)):
-        cache.update(*states(generator, CLIPS, LENGTH), layer)
-    return cache
-
-
-def within_clips(generator):
-    """Draw which beam of its clip each beam goes on from, (ROWS,)."""
-    chosen = torch.randint(BEAMS, (CLIPS, BEAMS), generator=generator)
-    return (chosen + BEAMS * torch.arange(CLIPS)[:, None]).flatten()
-
-
-def test_keys_and_values_are_those_of_transformers_own_cache(generator):
-    plain = read_prompts(generator)
-    ours = for_beams(read_prompts(torch.Generator().manual_seed(0)), BEAMS, ROOM)
-    plain.batch_repeat_interleave(BEAMS)
-    for _ in range(ROOM):
-        for layer in range(2):
-            new = states(generator, ROWS, 1)
-            expected = plain.update(*new, layer)
-            for ours_, theirs in zip(ours.update(*new, layer), expected, strict=True):
-                torch.testing.assert_close(ours_, theirs, rtol=0, atol=0)
-        assert ours.get_seq_length() == plain.get_seq_length()
-        assert ours.get_mask_sizes(1, 0) == plain.get_mask_sizes(1, 0)
-        beams = within_clips(generator)
-        plain.reorder_cache(beams)
-        ours.reorder_cache(beams)
-
-
-def test_the_prompt_is_neither_copied_nor_moved(generator):
-    cache = for_beams(read_prompts(generator), BEAMS, ROOM)
-    [layer, _] = cache.layers
-    assert isinstance(layer, BeamLayer)
-    place, prompt = layer.keys.data_ptr(), layer.keys.clone()
-    for _ in range(ROOM):
-        keys, _ = layer.update(*states(generator, ROWS, 1))
-        layer.reorder_cache(within_clips(generator))
-        assert keys.data_ptr() == place
-    torch.testing.assert_close(layer.keys[:, :, :LENGTH], prompt, rtol=0, atol=0)
-
-
-def test_no_token_is_lost_beyond_the_room(generator):
-    [layer, _] = for_beams(read_prompts(generator), BEAMS, room=1).layers
-    layer.update(*states(generator, ROWS, 1))
-    with pytest.raises(RuntimeError):
-        layer.update(*states(generator, ROWS, 1))
-
-
-def test_a_layer_with_a_window_stays_of_its_kind(generator):
-    kinds = (lambda: DynamicSlidingWindowLayer(sliding_window=4), DynamicLayer)
-    cache = for_beams(read_prompts(generator, kinds), BEAMS, ROOM)
-    types = [type(layer) for layer in cache.layers]
-    assert types == [DynamicSlidingWindowLayer, DynamicLayer]
-    assert {len(layer.keys) for layer in cache.layers} == {ROWS}
