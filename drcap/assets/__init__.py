@@ -90,14 +90,14 @@ def fetch(
     *,
     from_dir: Path | None = None,
     force: bool = False,
-    progress: bool = True,
 ) -> list[str]:
     """Fetch the assets that are missing or damaged; return the names of those fetched.
+
+    The licence of each is printed on stderr.
 
     names : of assets and of groups; without them, all but the optional assets
     from_dir : a folder holding the pinned package files, used instead of the network
     force : fetch again what is already there
-    progress : also prints the licence of each asset that is fetched
 
     Raises AssetError: unknown name, no network, another file than pinned, disk full.
         One of a folder, or an optional one, that fails does not keep the others from
@@ -113,7 +113,7 @@ def fetch(
             if not force and not problem(asset, contents=True):
                 continue
             try:
-                _fetch_one(asset, from_dir, progress)
+                _fetch_one(asset, from_dir)
                 fetched.append(asset.name)
             except AssetError as error:
                 if asset.group is None and from_dir is None:
@@ -141,11 +141,10 @@ def _exclusive() -> Iterator[None]:
         ) from error
 
 
-def _fetch_one(asset: Asset, from_dir: Path | None, progress: bool) -> None:
+def _fetch_one(asset: Asset, from_dir: Path | None) -> None:
     with atomic_folder(paths.assets() / asset.name) as folder:
-        place(asset, folder, from_dir, progress)
-        if progress:
-            print(f"{asset.name}: licence {asset.licence}", file=sys.stderr)
+        place(asset, folder, from_dir)
+        print(f"{asset.name}: licence {asset.licence}", file=sys.stderr)
         write_json(folder / RECORD, _record(asset, folder))
 
 

