@@ -15,6 +15,8 @@ import pytest
 import soundfile
 import torch
 from doubles import TOY_CAPTIONS, ToyCLAP
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell
 from papermill.iorw import load_notebook_node, write_ipynb
 
 from drcap import notebook, panel, paths
@@ -146,27 +148,52 @@ def test_outside_jupyter_nothing_is_live(monkeypatch):
 
 
 @pytest.fixture
-def playground(tmp_path):
-    """Voila with the playground in the smoke profile; yields its address."""
-    source = paths.REPOSITORY / "notebooks/13_playground.ipynb"
-    given = {"profile": "smoke", "reports_dir": str(tmp_path / "reports")}
-    made = papermill.parameterize.parameterize_notebook(
-        load_notebook_node(str(source)), given
-    )
-    write_ipynb(made, str(tmp_path / "playground.ipynb"))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    options = [f"--port={port}", "--no-browser", "--show_tracebacks=True"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "voila", "playground.ipynb", *options],
-        cwd=tmp_path,
-        env=os.environ | {"JUPYTER_PREFER_ENV_PATH": "1"},
-        start_new_session=True,
-    )
-    yield f"http://127.0.0.1:{port}/"
-    os.killpg(process.pid, signal.SIGTERM)
-    process.wait()
+def serve(tmp_path):
+    """Return `start(module, *options)`: a server in `tmp_path`, and its address."""
+    processes = []
+
+    def start(*command: str) -> str:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        own = {"JUPYTER_PREFER_ENV_PATH": "1", "JUPYTER_CONFIG_DIR": str(tmp_path)}
+        own |= {"JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime")}
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command, f"--port={port}", "--no-browser"],
+            cwd=tmp_path,
+            env=os.environ | own,
+            start_new_session=True,
+        )
+        processes.append(process)
+        return f"http://127.0.0.1:{port}/"
+
+    yield start
+    for process in processes:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait()
+
+
+def smoke_copy(name: str, folder: Path) -> NotebookNode:
+    """Return a notebook with the parameters of the smoke profile."""
+    made = load_notebook_node(str(paths.REPOSITORY / f"notebooks/{name}.ipynb"))
+    given = {"profile": "smoke", "reports_dir": str(folder / "reports")}
+    return papermill.parameterize.parameterize_notebook(made, given)
+
+
+def opened(browser, address: str):
+    """Return a page of the address, as soon as its server listens."""
+    from playwright.sync_api import Error, expect
+
+    page = browser.new_page()
+    page.set_default_timeout(120_000)
+    expect.set_options(timeout=120_000)
+    for _ in range(60):
+        try:
+            page.goto(address)
+            return page
+        except Error:
+            page.wait_for_timeout(1_000)
+    pytest.fail(f"nothing listens at {address}")
 
 
 OWN = "A dog barks and barks and barks"
@@ -174,21 +201,16 @@ OWN = "A dog barks and barks and barks"
 
 @pytest.mark.slow
 @pytest.mark.browser
-def test_a_reader_uploads_a_recording_and_adds_a_caption(playground, browser, tmp_path):
+def test_a_reader_uploads_a_recording_and_adds_a_caption(serve, browser, tmp_path):
+    from playwright.sync_api import expect
+
     dog = next(asset_path("animal-recordings").rglob("dog.mp3"))
     sound, sr = soundfile.read(dog)
     soundfile.write(tmp_path / "my dog.wav", sound, sr)
-    from playwright.sync_api import expect
-
-    page = browser.new_page()
-    page.set_default_timeout(120_000)
-    expect.set_options(timeout=120_000)
-    for _ in range(60):  # until voila listens
-        try:
-            page.goto(playground)
-            break
-        except Exception:
-            page.wait_for_timeout(1_000)
+    made = smoke_copy("13_playground", tmp_path)
+    write_ipynb(made, str(tmp_path / "playground.ipynb"))
+    address = serve("voila", "playground.ipynb", "--show_tracebacks=True")
+    page = opened(browser, address)
     caption = page.locator(".widget-output h2")
     caption.wait_for()
     of_the_first = caption.inner_text()
@@ -209,3 +231,79 @@ def test_a_reader_uploads_a_recording_and_adds_a_caption(playground, browser, tm
     page.get_by_role("button", name="Stop").click()
     expect(page.locator("option", has_text="microphone.wav")).to_be_attached()
     expect(page.get_by_role("button", name="Record again")).to_be_visible()
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_the_panel_runs_in_jupyterlab(serve, browser, tmp_path):
+    from playwright.sync_api import expect
+
+    made = smoke_copy("13_playground", tmp_path)
+    shown = next(i for i, cell in enumerate(made.cells) if "panel.panel" in cell.source)
+    del made.cells[shown + 1 :]  # what the other test runs
+    write_ipynb(made, str(tmp_path / "playground.ipynb"))
+    address = serve("jupyterlab", "--allow-root", "--IdentityProvider.token=")
+    page = opened(browser, f"{address}lab/tree/playground.ipynb")
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+    page.locator(".lm-MenuBar-item", has_text="Run").click()
+    page.locator("[data-command='runmenu:run-all']").click()
+    caption = page.locator(".jp-OutputArea .widget-output h2")
+    caption.wait_for()
+    of_all = caption.inner_text()
+    text = page.get_by_placeholder("captions to add, one a line")
+    text.fill(OWN)
+    text.blur()
+    page.get_by_label("keep others").uncheck()
+    expect(page.get_by_role("cell", name=OWN)).to_be_visible()
+    expect(caption).not_to_have_text(of_all, use_inner_text=True)
+
+
+STAND_INS = """
+import sys
+from types import SimpleNamespace
+
+sys.path.insert(0, {tests!r})
+from doubles import TOY_CAPTIONS, ToyCLAP
+from drcap.captioner.model import Captioner
+from drcap.config import Config
+from drcap.systems.drcap import DRCap
+
+clap = ToyCLAP()
+settings = {{"language_model": {language_model!r}, "lora_r": 2}}
+config = override(Config(), {{"captioner": settings, "generation": {{"num_beams": 1}}}})
+captioner = Captioner.create(clap.dim, config.captioner, torch.float32)
+model = DRCap(clap, captioner, config)
+told = {{"ac": TOY_CAPTIONS[:40], "cl": TOY_CAPTIONS[40:]}}
+materials = SimpleNamespace(training_captions=told.get)
+some = [SimpleNamespace(captions=[text]) for text in TOY_CAPTIONS[:40:10]]
+support = clap.encode_text(told["ac"]).numpy()
+known = clap.encode_text(told["cl"]).numpy()
+means, heard_at, chosen = (known.mean(0), support.mean(0)), known[:4], 1
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+def test_the_modality_gap_is_moved_by_sliders(serve, browser, tmp_path, language_model):
+    from playwright.sync_api import expect
+
+    made = smoke_copy("02_modality_gap", tmp_path)
+    code = [cell for cell in made.cells if cell.cell_type == "code"]
+    first = next(i for i, cell in enumerate(code) if "def explore(" in cell.source)
+    panel_cells = code[first : first + 3]
+    assert "if live():" in panel_cells[-1].source
+    facts = {"tests": str(Path(__file__).parent), "language_model": language_model}
+    stand_ins = new_code_cell(STAND_INS.format(**facts))
+    start = next(i for i, cell in enumerate(code) if "notebook.start" in cell.source)
+    made.cells = [*code[: start + 1], stand_ins, *panel_cells]
+    write_ipynb(made, str(tmp_path / "gap.ipynb"))
+    page = opened(browser, serve("voila", "gap.ipynb", "--show_tracebacks=True"))
+    shown = page.locator(".widget-output")
+    shown.locator("img").wait_for()
+    for name in ("tau", "along"):
+        before = shown.inner_text()
+        slider = page.locator(".widget-hslider", has_text=name)
+        slider.locator(".noUi-handle").press("ArrowRight")
+        expect(shown).not_to_have_text(before, use_inner_text=True)
+    page.get_by_label("clip").select_option("3")
+    expect(shown).to_contain_text(f"Reference: {TOY_CAPTIONS[30]}")
