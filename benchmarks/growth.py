@@ -60,7 +60,7 @@ def jobs() -> dict[str, Callable[[int], object]]:
         schedule |= {"warmup_steps": 0}
         config = override(override(recipe, anything), {"training": schedule})
         with tempfile.TemporaryDirectory() as folder:
-            train(config, captions, datastore, Path(folder), progress=False)
+            train(config, captions, datastore, Path(folder))
 
     captioner = DRCap.from_pretrained(SHIPPED).captioner  # of the same size
     captioner.causal_lm().to(fastest_dtype(captioner.device))

@@ -32,17 +32,15 @@ class JointSpace:
         captions: Sequence[str],
         *,
         beginning: bool = False,
-        progress: bool = True,
     ):
         self.clap = clap
         self.captions = captions
         self.beginning = beginning
-        self.progress = progress
 
     @cached_property
     def datastore(self) -> CaptionDatastore:
         """All captions, each once, with their text embeddings."""
-        return CaptionDatastore.kept(self.captions, self.clap, progress=self.progress)
+        return CaptionDatastore.kept(self.captions, self.clap)
 
     def text(self, captions: Sequence[str]) -> np.ndarray:
         """Return the embeddings of M captions, repeats included: (M, D) float32.
@@ -59,8 +57,7 @@ class JointSpace:
         """
 
         def encode(paths: list[str]) -> np.ndarray:
-            options = {"beginning": self.beginning, "progress": self.progress}
-            return encode_recordings(paths, self.clap, **options)
+            return encode_recordings(paths, self.clap, beginning=self.beginning)
 
         return self._kept("beginnings" if self.beginning else "audio", clips, encode)
 
@@ -111,8 +108,7 @@ class JointSpace:
 
     def _over_time(self, kind: str, clips: Sequence[Clip]) -> torch.Tensor:
         def encode(paths: list[str]) -> np.ndarray:
-            model = self.clap, getattr(self.clap, kind)
-            return encode_over_time(paths, *model, WINDOWS, progress=self.progress)
+            return encode_over_time(paths, self.clap, getattr(self.clap, kind), WINDOWS)
 
         return self._kept(kind, clips, encode)
 

@@ -39,11 +39,7 @@ class CorporaError(Exception):
 
 
 def build(
-    config: SoundscapesConfig,
-    folder: Path,
-    *,
-    processes: int | None = None,
-    progress: bool = True,
+    config: SoundscapesConfig, folder: Path, *, processes: int | None = None
 ) -> Path:
     """Write the three corpora to `folder`, unless they are there, and return it.
 
@@ -55,7 +51,7 @@ def build(
         _claim(folder, config)
         if not (folder / RECORD).exists():
             started = time.time()
-            clips = _write_recordings(folder, config, processes, progress)
+            clips = _write_recordings(folder, config, processes)
             _write_metadata(folder, clips, config)
             layouts.write_json(folder / RECORD, _record(config, started))
     return folder
@@ -85,7 +81,7 @@ def _record(config: SoundscapesConfig, started: float) -> dict:
 
 
 def _write_recordings(
-    folder: Path, config: SoundscapesConfig, processes: int | None, progress: bool
+    folder: Path, config: SoundscapesConfig, processes: int | None
 ) -> list[SoundscapeClip]:
     """Write each recording that is not there yet; return all clips in their order."""
     for aside in folder.rglob(f"{layouts.ASIDE}*"):
@@ -102,7 +98,6 @@ def _write_recordings(
         desc="building the soundscapes",
         unit="clip",
         delay=2,
-        disable=not progress,
     )
     processes = processes or os.cpu_count()
     if processes == 1:

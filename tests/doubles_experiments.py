@@ -33,7 +33,7 @@ class ToyMaterials(Materials):
     """Two domains of 20 training captions, 10 training, 3 validation, 4 test clips."""
 
     def __init__(self, folder: Path, language_model: str, clap=ToyCLAP):
-        super().__init__("smoke", progress=False)
+        super().__init__("smoke")
         recipe = override(ExperimentsConfig(), RECIPE)
         model = {"captioner": {"language_model": language_model}}
         self.config = override(recipe, {"captioner": model})
@@ -57,7 +57,7 @@ class ToyMaterials(Materials):
     def space(self, system):
         if system not in self._spaces:
             clap = self.clap_class(f"toy-{system}")
-            self._spaces[system] = JointSpace(clap, self.captions, progress=False)
+            self._spaces[system] = JointSpace(clap, self.captions)
         return self._spaces[system]
 
 

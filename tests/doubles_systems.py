@@ -51,7 +51,7 @@ class FramesCLAP(ToyCLAP):
 
 def toy_space(captions=TOY_CAPTIONS) -> JointSpace:
     """A space whose datastore holds `captions`."""
-    return JointSpace(FramesCLAP("frames"), captions, progress=False)
+    return JointSpace(FramesCLAP("frames"), captions)
 
 
 def toy_events(space: JointSpace) -> SoundEvents:
@@ -94,6 +94,6 @@ def fitted_system(name: str, folder: Path, language_model: str, **settings):
         changes = {"baselines": {name: settings}} if settings else {}
         config = override(toy_config(language_model), changes)
         system, training_set = toy_system(name, toy_space()), toy_training_set(folder)
-        system.fit(training_set, config, folder / "run", progress=False)
+        system.fit(training_set, config, folder / "run")
         batch = ClipBatch(tuple(clips_of(folder, "ac", "test", 3)), [])
         yield system, training_set, batch, config

@@ -40,7 +40,7 @@ def toy_config(language_model, seed=0, **changes):
 
 def run(config, folder, stop_after=None):
     datastore = CaptionDatastore.build(CAPTIONS, ToyCLAP())
-    options = {"stop_after": stop_after, "device": "cpu", "progress": False}
+    options = {"stop_after": stop_after, "device": "cpu"}
     return train(config, CAPTIONS, datastore, folder, **options)
 
 

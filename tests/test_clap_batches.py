@@ -136,7 +136,7 @@ def test_captions_come_back_in_their_order(clap):
 
 def test_clips_are_embedded_with_all_their_captions(clap, tmp_path):
     clips = write_clips(tmp_path, 4)
-    embedded = embed_clips(clips, clap, progress=False)
+    embedded = embed_clips(clips, clap)
     assert embedded.clip_of_text.tolist() == [0, 1, 1, 2, 3, 3]
     captions = [caption for clip in clips for caption in clip.captions]
     np.testing.assert_allclose(embedded.text, clap.encode_text(captions), atol=1e-6)

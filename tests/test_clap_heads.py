@@ -47,7 +47,7 @@ def test_states_are_what_the_heads_make_the_models_embeddings_of(
 ):
     monkeypatch.setenv("DRCAP_HOME", str(tmp_path / "home"))
     clips = write_clips(tmp_path, 3, longest=1.0)
-    read = read_states(clips, clap, progress=False)
+    read = read_states(clips, clap)
     with torch.no_grad():
         audio = F.normalize(clap.model.audio_projection(read.audio), dim=-1)
         text = clap.model.project_text(read.text[:, 0])

@@ -122,7 +122,7 @@ def test_log_mels_are_computed_once_and_anew_for_other_settings_or_files(tmp_pat
     damaged.write_bytes(b"not audio")
 
     def kept(settings=SETTINGS):
-        keep_log_mels([*recordings, damaged], LogMel(settings), progress=False)
+        keep_log_mels([*recordings, damaged], LogMel(settings))
         return len(list((paths.home() / "log-mels").iterdir()))
 
     assert kept() == kept() == 2

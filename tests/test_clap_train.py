@@ -44,7 +44,6 @@ train_clap(
     folder / "run",
     validation=write_clips(own / "held-out", 5, seed=1),
     device="cpu",
-    progress=False,
 )
 """
 TWO = {"epochs": 2, "micro_batch": 2}
@@ -80,7 +79,7 @@ def held_out(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(clips, held_out):
     def run(config, folder, clips=clips, held_out=held_out, **options):
-        options = {"device": "cpu", "progress": False} | options
+        options = {"device": "cpu"} | options
         return train_clap(config, clips, folder, validation=held_out, **options)
 
     return run

@@ -31,7 +31,7 @@ def scapes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("corpora")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DRCAP_HOME", str(tmp_path_factory.mktemp("home")))
-        yield ProceduralCorpora(TINY, build(TINY, folder, processes=1, progress=False))
+        yield ProceduralCorpora(TINY, build(TINY, folder, processes=1))
 
 
 def test_every_procedural_clip_is_counted(scapes):
@@ -73,13 +73,13 @@ def test_procedural_corpora_are_built_once_in_a_folder_of_their_settings(
     one = SoundscapesConfig(ac=(1, 1, 1), cl=(1, 1, 1), weak=1, leaked=0.0)
     monkeypatch.setattr(corpora_module, "corpora_profile", lambda name: one)
     monkeypatch.setattr("os.cpu_count", lambda: 1)
-    root = corpora("demo", progress=False).root
+    root = corpora("demo").root
     assert root.parent == paths.home() / "corpora" and root.name.startswith(
         "soundscapes-"
     )
     (root / "config.json").write_text("{}")
     with pytest.raises(DatasetError, match="other settings"):
-        corpora("demo", progress=False)
+        corpora("demo")
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +171,7 @@ class RealMaterials(Materials):
     """The grid of smoke-real with a toy CLAP model and a tiny language model."""
 
     def __init__(self, root, language_model):
-        super().__init__("smoke-real", progress=False)
+        super().__init__("smoke-real")
         self.corpora = corpora("smoke-real", root)
         recipe = override(ExperimentsConfig(), RECIPE)
         model = {"captioner": {"language_model": language_model}}
@@ -179,7 +179,7 @@ class RealMaterials(Materials):
 
     def space(self, system):
         if system not in self._spaces:
-            self._spaces[system] = JointSpace(ToyCLAP(), self.captions, progress=False)
+            self._spaces[system] = JointSpace(ToyCLAP(), self.captions)
         return self._spaces[system]
 
 

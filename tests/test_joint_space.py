@@ -38,7 +38,7 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def space():
-    return JointSpace(CountingCLAP(), TOY_CAPTIONS[:20], progress=False)
+    return JointSpace(CountingCLAP(), TOY_CAPTIONS[:20])
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def clips(tmp_path):
 
 def again(space):
     """Return the space as another process finds it."""
-    return JointSpace(CountingCLAP(), space.captions, progress=False)
+    return JointSpace(CountingCLAP(), space.captions)
 
 
 def test_captions_of_the_space_are_encoded_once(space):

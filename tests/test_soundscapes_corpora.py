@@ -37,7 +37,7 @@ def contents(folder):
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     folder = tmp_path_factory.mktemp("corpora")
-    return corpora.build(TINY, folder, processes=2, progress=False)
+    return corpora.build(TINY, folder, processes=2)
 
 
 def truth(folder, corpus):
@@ -174,7 +174,7 @@ def test_a_build_that_was_cut_short_goes_on_and_writes_the_same_files(built, tmp
     partial.mkdir()
     (partial / recordings[0].name).write_bytes(b"fLaC")
     kept = {path: path.stat().st_mtime_ns for path in recordings[1::2]}
-    corpora.build(TINY, folder, processes=1, progress=False)
+    corpora.build(TINY, folder, processes=1)
     assert contents(folder) == expected
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
 

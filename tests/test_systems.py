@@ -44,7 +44,7 @@ def fitted(request, setting, home):
     """A fitted system's name, itself, and the folder of its training."""
     space, training_set, config, _ = setting
     system, folder = toy_system(request.param, space), home / request.param
-    system.fit(training_set, config, folder, progress=False)
+    system.fit(training_set, config, folder)
     return request.param, system, folder
 
 
@@ -79,7 +79,7 @@ def test_a_fitted_system_is_found_again_and_trains_what_it_declares(setting, fit
     name, system, folder = fitted
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
     again = toy_system(name, space)
-    again.fit(training_set, config, folder, progress=False)
+    again.fit(training_set, config, folder)
     assert again.caption_clips(batch) == system.caption_clips(batch)
     assert {path: path.stat().st_mtime_ns for path in before} == before
     trained = saved_weights(folder / "best") > 0
@@ -94,11 +94,11 @@ def test_what_a_system_remembers_is_renewed_where_an_older_version_wrote_it(
 ):
     space, training_set, config, batch = setting
     system, folder = toy_system("wsac", space), tmp_path / "wsac"
-    system.fit(training_set, config, folder, progress=False)
+    system.fit(training_set, config, folder)
     weights = (folder / "best" / "model.safetensors").read_bytes()
     (folder / "best" / MEMORY).write_text(json.dumps({"memory": ["A dog"]}))
     again = toy_system("wsac", space)
-    again.fit(training_set, config, folder, progress=False)
+    again.fit(training_set, config, folder)
     assert again.memory == [*training_set.captions]
     assert again.caption_clips(batch) == system.caption_clips(batch)
     assert (folder / "best" / "model.safetensors").read_bytes() == weights

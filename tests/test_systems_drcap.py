@@ -184,7 +184,7 @@ def paths_of(model, captions, recordings):
         for place, path in enumerate(recordings)
     )
     style = {"beginning": model.config.captioner.style == "authors"}
-    space = JointSpace(model.clap, captions, **style, progress=False)
+    space = JointSpace(model.clap, captions, **style)
     grid = DRCap(model.clap, model.captioner, model.config, space=space)
     return (
         model.caption(recordings),

@@ -133,7 +133,7 @@ def test_cross_attention_is_the_formulas():
 def test_beams_read_the_frames_of_their_own_clip(setting):
     space, training_set, config, folder = setting
     system = RECAP(space)
-    system.fit(training_set, config, folder / "run", progress=False)
+    system.fit(training_set, config, folder / "run")
     for attention in system.captioner.mapper.attentions:
         torch.nn.init.normal_(attention.output.weight, std=0.5)
     clips = tuple(clips_of(folder, "ac", "test", 4))

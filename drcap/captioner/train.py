@@ -68,7 +68,6 @@ def train(
     *,
     stop_after: int | None = None,
     device: str = "auto",
-    progress: bool = True,
     tracker: str | None = None,
 ) -> TrainingRun:
     """Train DRCap's captioner on captions alone, or resume the run in `folder`.
@@ -85,7 +84,7 @@ def train(
     captioner = untrained(Captioner, datastore.dim, config, device)
     examples = text_only_examples(captioner, captions, datastore, config)
     trainer = Trainer(config, captioner, *examples, folder, tracker)
-    return trainer.run(stop_after, progress)
+    return trainer.run(stop_after)
 
 
 def finished(config: Config, folder: Path) -> TrainingRun | None:
@@ -166,13 +165,13 @@ class Trainer:
         self.send = checkpoint.track(self.tracker, self.folder, self.step)
         self.processes.agree(self.parameters.values())
 
-    def run(self, stop_after: int | None = None, progress: bool = True) -> TrainingRun:
+    def run(self, stop_after: int | None = None) -> TrainingRun:
         """Train from the current step to `stop_after`, or to the last step."""
         main, last = self.processes.main, self.settings.steps
         if main:
             write_json(self.folder / "config.json", self.config.to_dict())
         final = min(last, stop_after or last)
-        shown = {"desc": "training", "unit": "step", "disable": not (progress and main)}
+        shown = {"desc": "training", "unit": "step", "disable": not main}
         with tqdm(total=final, initial=self.step, **shown) as bar:
             for batch in self._batches(final):
                 loss = self._update(batch)

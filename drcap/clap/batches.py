@@ -39,17 +39,15 @@ class EmbeddedClips:
         return retrieval_scores(self.audio, self.text, self.clip_of_text)
 
 
-def embed_clips(
-    clips: Sequence[Clip], clap: CLAP, *, progress: bool = True
-) -> EmbeddedClips:
+def embed_clips(clips: Sequence[Clip], clap: CLAP) -> EmbeddedClips:
     """Embed clips whose audio is here, and their captions in order.
 
     Raises AudioError for a recording that cannot be read.
     """
     captions = [caption for clip in clips for caption in clip.captions]
     return EmbeddedClips(
-        encode_recordings([clip.path for clip in clips], clap, progress=progress),
-        encode_captions(captions, clap, progress=progress),
+        encode_recordings([clip.path for clip in clips], clap),
+        encode_captions(captions, clap),
         np.repeat(np.arange(len(clips)), [len(clip.captions) for clip in clips]),
     )
 
@@ -65,7 +63,7 @@ def encode_captions(
 
 
 def longest_first(
-    captions: Sequence[str], batch_size: int, title: str, progress: bool
+    captions: Sequence[str], batch_size: int, title: str, progress: bool = True
 ) -> Iterator[list[int]]:
     """Yield the rows of all captions in batches of like length, behind a progress bar.
 

@@ -56,9 +56,7 @@ class Stage:
         return found | {"R@10": scores["audio_to_text"]["R@10"]}
 
 
-def read_states(
-    clips: Sequence[Clip], clap: TrainedCLAP, *, progress: bool = True
-) -> States:
+def read_states(clips: Sequence[Clip], clap: TrainedCLAP) -> States:
     """Read the first window of clips, and as many captions of each as all have; kept.
 
     AudioError for a recording that cannot be read.
@@ -76,9 +74,9 @@ def read_states(
 
     @torch.inference_mode()
     def read() -> dict[str, np.ndarray]:
-        audio = encode_over_time(paths, clap, pool_audio, 1, progress=progress)
+        audio = encode_over_time(paths, clap, pool_audio, 1)
         text = torch.empty(len(captions), clap.model.text_encoder.width)
-        for rows in longest_first(captions, AT_ONCE, "reading captions", progress):
+        for rows in longest_first(captions, AT_ONCE, "reading captions"):
             text[rows] = clap.model.pool_text([captions[row] for row in rows]).cpu()
         return {"audio": audio[:, 0], "text": text.unflatten(0, (-1, count)).numpy()}
 

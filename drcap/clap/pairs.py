@@ -94,14 +94,14 @@ def log_mel_of(path: Path, front_end: LogMel, keep: bool = True) -> np.ndarray:
     return cache.keep("log-mels", key, compute)
 
 
-def keep_log_mels(paths: Sequence[Path], front_end: LogMel, progress: bool) -> None:
+def keep_log_mels(paths: Sequence[Path], front_end: LogMel) -> None:
     """Compute the log-mels that are not kept yet; skip what cannot be read."""
 
     def attempt(path: Path) -> None:
         with suppress(AudioError):  # reported when it is drawn
             log_mel_of(path, front_end)
 
-    bar = {"total": len(paths), "unit": "clip", "disable": not progress}
+    bar = {"total": len(paths), "unit": "clip", "delay": 2}
     # decoding, resampling and the FFT release Python's lock
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         for _ in tqdm(threads.map(attempt, paths), "computing log-mels", **bar):

@@ -53,17 +53,17 @@ class CLAPRun:
     log: pd.DataFrame  # COLUMNS; a row a step, MEASURES at step 0 and an epoch's end
 
 
-def trained_clap(profile: str, seed: int = 0, *, progress: bool = True) -> CLAPRun:
+def trained_clap(profile: str, seed: int = 0) -> CLAPRun:
     """Train the CLAP model of a profile on weak captions, targets removed (sec. III-A).
 
     The validation clips of AudioCaps are only measured on. Returns a finished run as it
     is and resumes a killed one. Raises the errors of `corpora` and `train_clap`.
     """
     config = override(clap_profile(profile), {"seed": seed})
-    data = corpora(profile, progress=progress)
+    data = corpora(profile)
     clips, held_out = data.pairs, data.clips("ac", "val")
     folder = run_folder(f"clap-{profile}-seed-{seed}", run_key(config, clips))
-    return train_clap(config, clips, folder, validation=held_out, progress=progress)
+    return train_clap(config, clips, folder, validation=held_out)
 
 
 def untrained_clap(trained: TrainedCLAP, seed: int) -> TrainedCLAP:
@@ -142,7 +142,6 @@ def train_clap(
     validation: Sequence[Clip] = (),
     initial: Path | None = None,
     device: str = "auto",
-    progress: bool = True,
     tracker: str | None = None,
 ) -> CLAPRun:
     """Train a CLAP model on pairs, or resume the run in `folder`.
@@ -158,7 +157,6 @@ def train_clap(
     CheckpointError if `initial` does not fit, DatasetError if no clip can be read.
     """
     folder, processes = Path(folder), Processes(device)
-    progress = progress and processes.main
     clips = with_audio(clips, report=processes.main)
     settings, key = config.training, run_key(config, clips, initial)
     checkpoint.refuse_another_run(folder, key)
@@ -171,20 +169,20 @@ def train_clap(
         front_end, keep = LogMel(config.front_end), settings.cache_log_mels
         if keep:
             with processes.main_first():
-                keep_log_mels([clip.path for clip in clips], front_end, progress)
+                keep_log_mels([clip.path for clip in clips], front_end)
         draws = Draws(clips, front_end, config.seed, keep)
         micro_batches = MicroBatches(config, model, draws, processes)
         held_out = None
         if processes.main:
             write_json(folder / "config.json", key)
             if validation:
-                held_out = Validation(model, with_audio(validation), progress)
-        texts = Texts(model, draws.captions, progress)
+                held_out = Validation(model, with_audio(validation))
+        texts = Texts(model, draws.captions, processes.main)
         parts = config, model, micro_batches, texts, held_out
         trainer = Trainer(folder, *parts, tracker)
         if trainer.step == 0 and initial is None:
             model.fit_normalisation(*micro_batches.statistics())
-        trainer.run(steps, progress)
+        trainer.run(steps)
         processes.wait()
     return CLAPRun(folder, folder / "model", checkpoint.read_log(folder, WHOLE))
 
@@ -219,13 +217,13 @@ class Trainer:
             self.rows = log[log.step <= self.step].to_dict("records")
         self.send = checkpoint.track(self.tracker, self.folder, self.step)
 
-    def run(self, steps: int, progress: bool = True) -> None:
+    def run(self, steps: int) -> None:
         """Train from where the run stands up to `steps`, its last one."""
         if self.step == 0:
             temperature = self.model.temperature.item()
             self.rows = [{"step": 0, "epoch": 0, "temperature": temperature}]
             self._validate()
-        bar = {"desc": "training", "unit": "step", "disable": not progress}
+        bar = {"desc": "training", "unit": "step", "disable": not self.processes.main}
         with tqdm(total=steps, initial=self.step, **bar) as shown:
             for parts in self.micro_batches.stream(self.step, steps):
                 loss = self._update(parts)

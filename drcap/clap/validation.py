@@ -69,11 +69,11 @@ class Validation:
     One that cannot be read is left out; DatasetError if none can.
     """
 
-    def __init__(self, model: CLAPModel, clips: Sequence[Clip], progress: bool = True):
+    def __init__(self, model: CLAPModel, clips: Sequence[Clip]):
         self.model, self.clips = model, list(readable(clips))
         if not self.clips:
             raise DatasetError("validation: no clip can be read; give others, or none")
-        self.texts = Texts(model, captions_of(self.clips), progress)
+        self.texts = Texts(model, captions_of(self.clips))
 
     @torch.inference_mode()
     def measure(self, batch_size: int) -> dict[str, float]:

@@ -154,9 +154,9 @@ def _data(
     if captions is not None:
         texts = read_captions(captions)
         return texts, CaptionDatastore.build(texts, clap, progress=processes.main)
-    sample, progress = (config.captions, config.seed), processes.main
+    sample = config.captions, config.seed
     with processes.main_first():
-        datastore = default_datastore(clap, *sample, progress=progress)
+        datastore = default_datastore(clap, *sample)
     return default_captions(*sample), datastore
 
 

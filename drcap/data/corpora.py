@@ -211,16 +211,14 @@ class PreparedCorpora(Corpora):
         return read_prepared(path)
 
 
-def corpora(
-    profile: str, root: Path | None = None, *, progress: bool = True
-) -> Corpora:
+def corpora(profile: str, root: Path | None = None) -> Corpora:
     """Return the corpora of a profile; procedural ones are built if they are not there.
 
     root : the folder that holds them; None: where drcap puts them
     """
     config, kind = corpora_profile(profile), kind_of(profile)
     if root is None and kind is ProceduralCorpora:
-        root = _built(config, progress)
+        root = _built(config)
     return kind(config, root or paths.datasets())
 
 
@@ -238,10 +236,10 @@ def corpora_folder(config: SoundscapesConfig) -> Path:
     return paths.home() / "corpora" / f"soundscapes-{name}"
 
 
-def _built(config: SoundscapesConfig, progress: bool) -> Path:
+def _built(config: SoundscapesConfig) -> Path:
     from soundscapes.corpora import CorporaError, build
 
     try:
-        return build(config, corpora_folder(config), progress=progress)
+        return build(config, corpora_folder(config))
     except CorporaError as error:
         raise DatasetError(str(error)) from None

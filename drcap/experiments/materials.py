@@ -20,17 +20,16 @@ from drcap.load import load_clap
 class Materials:
     """The data and the CLAP models of a profile's grid; `seed` is the models'."""
 
-    def __init__(self, profile: str, *, seed: int = 0, progress: bool = True):
+    def __init__(self, profile: str, *, seed: int = 0):
         self.profile = profile
         self.seed = seed
-        self.progress = progress
         self.config = experiments_profile(profile)
         self._spaces: dict[str, JointSpace] = {}
 
     @cached_property
     def corpora(self) -> Corpora:
         """AudioCaps, Clotho and WavCaps, or what stands in for them."""
-        return corpora(self.profile, progress=self.progress)
+        return corpora(self.profile)
 
     @property
     def names(self) -> Mapping[str, str]:
@@ -62,14 +61,14 @@ class Materials:
         if system not in self._spaces:
             trained = self.seen_clap() if system == SEEN else self.clap()
             authors = self.config.captioner.captioner.style == "authors"
-            options = {"beginning": authors, "progress": self.progress}
             clap = load_clap(trained.model)
-            self._spaces[system] = JointSpace(clap, self.captions, **options)
+            space = JointSpace(clap, self.captions, beginning=authors)
+            self._spaces[system] = space
         return self._spaces[system]
 
     def clap(self) -> CLAPRun:
         """Return DRCap's CLAP model, which has heard no clip of the targets."""
-        return trained_clap(self.profile, self.seed, progress=self.progress)
+        return trained_clap(self.profile, self.seed)
 
     def seen_clap(self) -> CLAPRun:
         """Return the same model trained on, on the targets' training pairs.
@@ -83,6 +82,5 @@ class Materials:
         clips = [clip for name in DOMAINS for clip in self.clips(name, "train")]
         key = run_key(config, clips, initial.model)
         folder = cache.run_folder(f"{initial.folder.name}-seen", key)
-        shared = {"initial": initial.model, "progress": self.progress}
-        held_out = self.clips("ac", "val")
-        return train_clap(config, clips, folder, validation=held_out, **shared)
+        others = {"validation": self.clips("ac", "val"), "initial": initial.model}
+        return train_clap(config, clips, folder, **others)

@@ -71,7 +71,7 @@ def load_system(experiment: Experiment, materials: Materials) -> System:
     kind, config, data, folder = _training(experiment, materials)
     system = kind.in_space(materials.space(experiment.clap))
     with timed(folder):
-        system.fit(data, config, folder, progress=materials.progress)
+        system.fit(data, config, folder)
     return system.adjusted(configuration(experiment, materials))
 
 

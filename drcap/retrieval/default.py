@@ -25,11 +25,10 @@ def default_captions(count: int | None = None, seed: int = 0) -> list[str]:
 
 
 def default_datastore(
-    clap: CLAP, count: int | None = None, seed: int = 0, progress: bool = True
+    clap: CLAP, count: int | None = None, seed: int = 0
 ) -> CaptionDatastore:
     """Return the datastore of `default_captions`, from the cache if it was built.
 
     AssetError if they have not been fetched; DatastoreError if the copy is damaged.
     """
-    captions = default_captions(count, seed)
-    return CaptionDatastore.kept(captions, clap, progress=progress)
+    return CaptionDatastore.kept(default_captions(count, seed), clap)

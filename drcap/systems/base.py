@@ -82,8 +82,6 @@ class System(ABC):
         training_set: TrainingSet,
         config: ExperimentsConfig,
         folder: Path,
-        *,
-        progress: bool = True,
     ) -> None:
         """Train in `folder`, or resume the run there; here nothing is trained."""
         self.load(folder, config)
@@ -156,7 +154,7 @@ class CommonCaption(System):
     Of several as frequent, it is the one nearest to the mean of all embeddings.
     """
 
-    def fit(self, training_set, config, folder, *, progress=True) -> None:
+    def fit(self, training_set, config, folder) -> None:
         texts, counts = np.unique(training_set.captions, return_counts=True)
         frequent = texts[counts == counts.max()].tolist()
         mean = self.space.text(training_set.captions).mean(axis=0)

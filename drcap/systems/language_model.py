@@ -80,10 +80,8 @@ class LanguageModelSystem(System):
 
     def validation(self, training_set: TrainingSet) -> CaptionDatastore | None:
         """Return the validation clips' captions and embeddings; None without clips."""
-        texts, space = captions_of(training_set.validation), self.space
-        if not texts:
-            return None
-        return CaptionDatastore.kept(texts, space.clap, progress=space.progress)
+        texts = captions_of(training_set.validation)
+        return CaptionDatastore.kept(texts, self.space.clap) if texts else None
 
     def inputs(self, batch: ClipBatch) -> torch.Tensor:
         """Return what the mapper reads of B clips, (B, D); here audio embeddings."""
@@ -97,7 +95,7 @@ class LanguageModelSystem(System):
         inputs, texts = self.inputs(batch), self.texts(batch, similar)
         return generate(self.captioner, inputs, texts, self.config.generation)
 
-    def fit(self, training_set, config, folder, *, progress=True) -> None:
+    def fit(self, training_set, config, folder) -> None:
         """Train by DRCap's loop in `folder`, or resume; then ready to caption.
 
         A run that was trained, but whose MEMORY is missing, as after a kill, or of an
@@ -111,7 +109,7 @@ class LanguageModelSystem(System):
             built = self.captioner_class, self.width, recipe
             captioner = untrained(*built, settings=settings)
             examples = self.examples(training_set, captioner, recipe)
-            run = Trainer(recipe, captioner, *examples, folder).run(progress=progress)
+            run = Trainer(recipe, captioner, *examples, folder).run()
             self.keep(run.best)
         self.run = run
         self.load(run.best, config)
