@@ -95,13 +95,6 @@ def test_info_describes_a_datastore_for_people_and_programs(folder):
     assert all(str(value) in plain for value in facts.values())
 
 
-@pytest.mark.parametrize("command", ["add", "remove"])
-def test_a_missing_datastore_is_an_error(command, clap, captions_file, tmp_path):
-    result = run(command, tmp_path / "gone", captions_file)
-    assert isinstance(result.exception, DatastoreError)
-    assert "drcap datastore build" in str(result.exception)
-
-
 @pytest.mark.parametrize("index", ["exact", "ivf"])
 def test_build_stores_halves_and_an_index_when_asked_to(
     clap, captions_file, tmp_path, index
@@ -116,21 +109,10 @@ def test_build_stores_halves_and_an_index_when_asked_to(
     assert (facts["dtype"], facts["index"]) == ("float16", index)
 
 
-@pytest.mark.parametrize(
-    "option, value, message",
-    [
-        (
-            "--dtype",
-            "float8",
-            "dtype: unknown 'float8'; choose one of float32, float16",
-        ),
-        ("--index", "flat", "unknown 'flat'; choose one of exact, ivf, hnsw"),
-    ],
-)
 def test_build_refuses_an_unknown_option_before_anything_starts(
-    clap, captions_file, tmp_path, option, value, message
+    clap, captions_file, tmp_path
 ):
-    options = ["--output", tmp_path / "ds"]
-    told = run("build", captions_file, *options, option, value)
-    assert isinstance(told.exception, ConfigError) and message in str(told.exception)
+    told = run("build", captions_file, "--output", tmp_path / "ds", "--index", "flat")
+    assert isinstance(told.exception, ConfigError)
+    assert "unknown 'flat'; choose one of exact, ivf, hnsw" in str(told.exception)
     assert clap.encoded_captions == 0

@@ -3,6 +3,7 @@
 import errno
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -193,11 +194,12 @@ def test_a_disk_that_refuses_is_one_line_and_the_build_goes_on(
 
 
 def test_impossible_settings_are_refused_before_anything_is_encoded(tmp_path):
-    clap = ToyCLAP()
-    with pytest.raises(ConfigError, match="dtype: unknown 'float8'"):
-        build_datastore(tmp_path / "ds", CAPTIONS, clap, dtype="float8")
-    with pytest.raises(ConfigError, match="index: unknown 'flat'"):
-        build_datastore(tmp_path / "ds", CAPTIONS, clap, index="flat")
+    clap, folder = ToyCLAP(), tmp_path / "ds"
+    for make in (CaptionDatastore.build, partial(build_datastore, folder)):
+        with pytest.raises(ConfigError, match="dtype: unknown 'float8'"):
+            make(CAPTIONS, clap, dtype="float8")
+        with pytest.raises(ConfigError, match="index: unknown 'flat'"):
+            make(CAPTIONS, clap, index="flat")
     (tmp_path / "file").write_text("")
     for folder in (tmp_path / "file", tmp_path / "file" / "ds"):
         with pytest.raises(DatastoreError, match="is a file"):

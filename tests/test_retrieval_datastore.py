@@ -52,11 +52,6 @@ def datastore():
     return CaptionDatastore.build(CAPTIONS, ToyCLAP(), progress=False)
 
 
-def test_building_strips_drops_blanks_and_repeats_and_keeps_the_first_order():
-    captions = ["b", " a ", "", "b\n", "  ", "a", "c"]
-    assert CaptionDatastore.build(captions, ToyCLAP()).captions == ["b", "a", "c"]
-
-
 def test_rows_belong_to_their_captions_whatever_the_batches():
     clap = ToyCLAP()
     captions = [" ".join(["word"] * (i % 4) + [str(i)]) for i in range(23)]
@@ -151,15 +146,6 @@ def test_impossible_searches_are_refused(datastore):
 def test_a_datastore_that_cannot_be_is_refused(captions, rows, message):
     with pytest.raises(DatastoreError, match=message):
         CaptionDatastore(captions, rows, "toy-clap")
-
-
-def test_settings_that_are_not_known_are_refused_before_encoding():
-    clap = ToyCLAP()
-    with pytest.raises(ConfigError, match="unknown 'lsh'"):
-        CaptionDatastore.build(CAPTIONS, clap, index="lsh")
-    with pytest.raises(ConfigError, match="dtype: unknown 'int8'"):
-        CaptionDatastore.build(CAPTIONS, clap, dtype="int8")
-    assert clap.encoded_captions == 0
 
 
 @pytest.mark.parametrize("dtype, index", [("float32", "exact"), ("float16", "hnsw")])
