@@ -32,6 +32,7 @@ SMALL_ROBERTA = RobertaConfig(
 # of doubles.tiny_language_model
 HIDDEN, LAYERS, OUTPUTS = 32, 2, {"q_proj": 32, "v_proj": 16}
 WIDTH, RANK, ALPHA = 20, 4, 12
+CAPTIONS = TOY_CAPTIONS[::5]  # that come with them
 
 
 def linear(name: str, inside: int, outside: int) -> dict[str, tuple[int, ...]]:
@@ -214,3 +215,15 @@ def support_rows(count: int = 50, dim: int = SMALL.dim) -> torch.Tensor:
     """A text embedding support, (N, D) unit rows, the first of them twice."""
     rows = torch.randn(count, dim, generator=torch.Generator().manual_seed(2))
     return torch.nn.functional.normalize(torch.cat([rows[:1], rows]), dim=1)
+
+
+def write_released(folder: Path) -> Path:
+    """Write all files: the mapper's in both forms, the adapter's folder, captions."""
+    write_clap(folder / "best_model.pt", clap_state() | constants())
+    torch.save(mapper_state(), folder / "model.pt")
+    torch.save(mapper_state() | adapter_state(), folder / "model_lora.pt")
+    torch.save(support_rows(), folder / "support.pt")
+    write_adapter(folder / "bin")
+    tiny_roberta_tokenizer(folder / "tokenizer")
+    (folder / "captions.txt").write_text("\n".join(CAPTIONS))
+    return folder

@@ -132,18 +132,6 @@ def datastore(tmp_path, monkeypatch):
     return tmp_path / "ds"
 
 
-@pytest.mark.parametrize("inference, count", [(False, 20), (True, 3)])
-def test_a_prepared_subset_is_exported_for_either_purpose(
-    prepared, tmp_path, inference, count
-):
-    target = tmp_path / "authors.jsonl"
-    assert export_clips(prepared, target, inference=inference) == count
-    records = read_authors_jsonl(target)
-    assert len(records) == count
-    assert all(record.similar_captions == [] for record in records)
-    assert all((record.source is not None) == inference for record in records)
-
-
 def test_similar_captions_for_training_are_drawn_from_a_datastore(
     prepared, datastore, tmp_path
 ):

@@ -4,36 +4,15 @@ from functools import partial
 import numpy as np
 import pytest
 import soundfile
-import torch
-from doubles import TOY_CAPTIONS
-from doubles_authors import (
-    SMALL,
-    SMALL_ROBERTA,
-    adapter_state,
-    clap_state,
-    constants,
-    mapper_state,
-    support_rows,
-    tiny_roberta_tokenizer,
-    write_adapter,
-    write_clap,
-)
+from doubles_authors import CAPTIONS, SMALL, SMALL_ROBERTA, write_released
 
 from drcap.authors import captioner
 from drcap.systems.drcap import DRCap
 
 
-@pytest.fixture
-def files(tmp_path):
-    folder = tmp_path / "released"
-    write_adapter(folder / "lora")
-    write_clap(folder / "best_model.pt", clap_state() | constants())
-    torch.save(mapper_state(), folder / "model.pt")
-    torch.save(mapper_state() | adapter_state(), folder / "both.pt")
-    torch.save(support_rows(), folder / "support.pt")
-    tiny_roberta_tokenizer(folder / "tokenizer")
-    (folder / "captions.txt").write_text("\n".join(TOY_CAPTIONS[:9]))
-    return folder
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return write_released(tmp_path_factory.mktemp("released"))
 
 
 @pytest.fixture
@@ -47,7 +26,7 @@ def command(files, language_model, monkeypatch, drcap):
         options = {
             "clap": files / "best_model.pt",
             "mapper": files / "model.pt",
-            "lora": files / "lora",
+            "lora": files / "bin",
             "support": files / "support.pt",
             "captions": files / "captions.txt",
             "output": output,
@@ -78,19 +57,15 @@ def test_the_folder_captions_recordings_from_the_command_line(command, tmp_path,
     result = json.loads(out)
     assert code == 0 and result["caption"], err
     similar = [match["caption"] for match in result["similar_captions"]]
-    assert len(similar) == 3 and set(similar) <= set(TOY_CAPTIONS[:9])
+    assert len(similar) == 3 and set(similar) <= set(CAPTIONS)
 
 
-def test_an_adapter_within_the_mappers_file_needs_no_folder(command, files, tmp_path):
-    code, _, err = command(tmp_path / "model", mapper=files / "both.pt", lora=None)
+def test_neither_captions_nor_the_adapters_folder_are_needed(command, files, tmp_path):
+    given = {"mapper": files / "model_lora.pt", "lora": None, "captions": None}
+    code, _, err = command(tmp_path / "model", **given)
     assert code == 0, err
-    assert DRCap.from_pretrained(tmp_path / "model", device="cpu").config.captioner.lora
-
-
-def test_without_captions_there_is_no_datastore(command, tmp_path):
-    code, _, err = command(tmp_path / "model", captions=None)
-    assert code == 0, err
-    assert DRCap.from_pretrained(tmp_path / "model", device="cpu").datastore is None
+    model = DRCap.from_pretrained(tmp_path / "model", device="cpu")
+    assert model.datastore is None and model.config.captioner.lora
 
 
 @pytest.mark.parametrize(
@@ -98,7 +73,6 @@ def test_without_captions_there_is_no_datastore(command, tmp_path):
     [
         ("mapper", "best_model.pt", "model is not a tensor"),
         ("clap", "model.pt", "no state dict called 'model'"),
-        ("support", "model.pt", "expected a tensor (N, D)"),
         ("lora", "tokenizer", "adapter_config.json: missing"),
         ("captions", "model.pt", "captions are read from .txt"),
         ("tokenizer", "nowhere", "no model folder at"),
