@@ -275,7 +275,7 @@ def test_each_system_has_a_line_of_mean_score_and_costs(tmp_path):
             cost = {"trained parameters": number, "seconds a caption": seed / 10}
             record = {experiment.name: {"cost": cost}}
             keep_records(tmp_path, "experiments", record)
-    table = cost_table(results, tmp_path, domains=DOMAINS)
+    table = cost_table(results, tmp_path)
     assert table.to_dict("records")[1] == {
         "system": "w/o PD",
         "runs": 2,

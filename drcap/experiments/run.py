@@ -34,7 +34,7 @@ from drcap.experiments.results import (
 )
 from drcap.record import keep_records, made_with, run_record
 from drcap.retrieval.similarity_selection import refit_range
-from drcap.systems import load_class, predictions
+from drcap.systems import SYSTEMS, load_class, predictions
 from drcap.systems.base import ClipBatch, Similar, System, TrainingSet
 
 
@@ -80,8 +80,8 @@ def _training(experiment: Experiment, materials: Materials):
     training = experiment.training
     kind = load_class(training.system)
     config = replace(materials.config, captioner=configuration(training, materials))
-    reads = kind.reads_recordings(config)
-    clips = materials.clips(training.train, "train") if reads else ()
+    supervised = SYSTEMS[training.system].setting == "supervised"
+    clips = materials.clips(training.train, "train") if supervised else ()
     captions = materials.training_captions(training.train)
     validation = materials.clips(training.train, "val")
     withheld = []

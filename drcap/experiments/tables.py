@@ -173,12 +173,8 @@ def _legend(frame: pd.DataFrame) -> Iterator[str]:
             yield f"Our {row}: {remark}"
 
 
-def cost_table(
-    results: Mapping[Experiment, Scores], reports: Path, *, domains: Mapping[str, str]
-) -> pd.DataFrame:
+def cost_table(results: Mapping[Experiment, Scores], reports: Path) -> pd.DataFrame:
     """Return a line a system: CIDEr-D in per cent and costs, means over its runs.
-
-    domains : as in `result_table`
 
     Costs are trained weights, seconds of training and seconds a caption, on the machine
     that run.json names; `runs` counts corpora and seeds. KeyError if a record is

@@ -19,7 +19,7 @@ class Declaration:
 
     name: str  # of its experiments
     row: str  # the paper's name of it, where the paper has it
-    setting: str  # supervised, zero-shot or floor
+    setting: str  # supervised, which alone reads recordings, zero-shot or floor
     trains: str  # what `fit` trains; empty for nothing
     path: str  # its class, below drcap.systems
 

@@ -72,11 +72,6 @@ class System(ABC):
         """Return an unfitted system."""
         return cls(space)
 
-    @classmethod
-    def reads_recordings(cls, config: ExperimentsConfig) -> bool:
-        """Tell whether `fit` reads the recordings of the training set."""
-        return False
-
     def fit(
         self,
         training_set: TrainingSet,

@@ -159,10 +159,6 @@ class SupervisedSystem(LanguageModelSystem):
         """
         return [[] for _ in clips]
 
-    @classmethod
-    def reads_recordings(cls, config: ExperimentsConfig) -> bool:
-        return True
-
     def inputs(self, batch: ClipBatch) -> torch.Tensor:
         return self.rows(batch.clips)
 
