@@ -18,7 +18,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import soxr
 import torch
 from IPython import get_ipython
 from IPython.display import Audio, Image, Markdown, display
@@ -38,6 +40,8 @@ from drcap.plots import png, save_figure
 from drcap.record import RECORD, keep_records, run_record
 from drcap.retrieval import Match
 from drcap.systems.base import Captioned
+from soundscapes.dsp import SR
+from soundscapes.events import GENERATORS
 
 SMOKE_RECORDINGS = 3  # so many are enough to see that a notebook runs
 VERSIONS = ("torch", "transformers", "peft", "faiss-cpu")
@@ -197,6 +201,17 @@ def play(*recordings: Path) -> Markdown | None:
         return Markdown(f"Run this cell to listen to {names}.")
     for path in recordings:
         display(Markdown(f"`{path.name}`"), Audio(filename=str(path)))
+
+
+def odd_sounds(sr: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """Return sounds that captions hardly speak of, by name: (8 * sr,) mono each."""
+    rng, samples = np.random.default_rng(seed), 8 * sr
+    waves = {"silence": np.zeros(samples)}
+    waves["white noise"] = 0.1 * rng.standard_normal(samples)
+    for name in ("piano", "drum", "speech"):
+        wave = 0.3 * GENERATORS[name](rng, 8)
+        waves[f"synthetic {name}"] = soxr.resample(wave, SR, sr)
+    return waves
 
 
 def show(frame: pd.DataFrame, note: str = "") -> Markdown:

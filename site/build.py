@@ -4,7 +4,8 @@
 
 Pages are staged beside the target as they lie in the repository, and rendered by Sphinx
 (conf.py); nothing comes from the network. Sounds are those of our own procedural clips
-and of the CC0 recordings, where they are in the cache folder; third-party clips never.
+and of the CC0 recordings, where they are in the cache folder, and the synthetic ones of
+notebook 00; third-party clips never.
 """
 
 import argparse
@@ -22,7 +23,7 @@ import nbformat
 import soundfile
 from sphinx.cmd.build import main as sphinx
 
-from drcap import assets, audio, paths
+from drcap import assets, audio, notebook, paths
 from drcap.atomic import write_text
 from drcap.config import corpora_profile
 from drcap.data.corpora import ProceduralCorpora, corpora, corpora_folder, kind_of
@@ -69,6 +70,10 @@ class Site:
         for old in self.stage.iterdir():
             if old.is_dir() and old.name != "_static":
                 shutil.rmtree(old)
+        for name, wave in notebook.odd_sounds(RATE).items():  # of notebook 00
+            path = self.recordings[f"{name}.wav"] = self.stage / "odd" / f"{name}.wav"
+            path.parent.mkdir(exist_ok=True)
+            soundfile.write(path, wave, RATE)
         for page in self.pages:
             name = page.relative_to(ROOT)
             if page.suffix == ".ipynb":

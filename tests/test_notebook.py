@@ -2,6 +2,7 @@ import functools
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
@@ -146,6 +147,16 @@ def test_players_appear_where_a_person_runs_the_notebook(tmp_path, monkeypatch):
     monkeypatch.setattr(notebook, "get_ipython", lambda: kernel)
     assert notebook.play(clip, clip) is None
     assert [each.data for each in shown[1::2]] == [b"RIFF"] * 2
+
+
+def test_odd_sounds_are_drawn_by_the_seed():
+    first, again, other = (notebook.odd_sounds(16_000, seed) for seed in (0, 0, 1))
+    assert {wave.shape for wave in first.values()} == {(8 * 16_000,)}
+    assert not first.pop("silence").any()
+    for name, wave in first.items():
+        assert 0 < np.abs(wave).max() < 1
+        np.testing.assert_array_equal(wave, again[name])
+        assert (wave != other[name]).any()
 
 
 def test_the_end_lists_the_files_and_records_what_made_them(book, tmp_path):

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 from drcap import paths
 from drcap.experiments.grid import TABLES, table_experiments
 from drcap.experiments.results import read_scores
+from drcap.plots import recordings
 from drcap.record import read_records
 from workflow.graph import NOTEBOOKS, outputs
 
@@ -22,6 +24,10 @@ FOLDER = paths.REPOSITORY / "notebooks"
 COPIED = ("Snakefile", "docs", "drcap", "soundscapes", "notebooks", "workflow")
 KILLED_AFTER = 40  # seconds: in the middle of corpora, trainings or captions
 SMALL = "table3,00,03,07"  # of the grid: one table, three notebooks
+
+SPECTROGRAM = re.compile(
+    "|".join(f"{n}\\(" for n in vars(recordings) if n[:5] == "plot_")
+)
 
 
 def test_the_run_graph_knows_every_notebook():
@@ -35,6 +41,21 @@ def test_every_parameter_says_what_it_is_and_results_follow_the_profile():
         assert {"profile", "seed", "reports_dir"} <= {*parameters}
         assert all(facts["help"] for facts in parameters.values()), name
         assert parameters["reports_dir"]["default"] == '""'
+
+
+def test_a_player_follows_every_spectrogram():
+    found = []
+    for name in NOTEBOOKS:
+        cells = nbformat.read(FOLDER / f"{name}.ipynb", 4).cells
+        code = [cell.source for cell in cells if cell.cell_type == "code"]
+        found += [
+            (name, source, after)
+            for source, after in zip(code, code[1:], strict=False)
+            if SPECTROGRAM.search(source)
+        ]
+    assert len(found) > 10
+    for name, source, after in found:
+        assert after.startswith("notebook.play("), f"{name}: {source}"
 
 
 class Copy:

@@ -275,7 +275,7 @@ captioner = Captioner.create(clap.dim, config.captioner, torch.float32)
 model = DRCap(clap, captioner, config)
 told = {{"ac": TOY_CAPTIONS[:40], "cl": TOY_CAPTIONS[40:]}}
 materials = SimpleNamespace(training_captions=told.get)
-some = [SimpleNamespace(captions=[text]) for text in TOY_CAPTIONS[:40:10]]
+some = [SimpleNamespace(captions=[c], path={dog!r}) for c in TOY_CAPTIONS[:40:10]]
 support = clap.encode_text(told["ac"]).numpy()
 known = clap.encode_text(told["cl"]).numpy()
 means, heard_at, chosen = (known.mean(0), support.mean(0)), known[:4], 1
@@ -293,6 +293,7 @@ def test_the_modality_gap_is_moved_by_sliders(serve, browser, tmp_path, language
     panel_cells = code[first : first + 3]
     assert "if live():" in panel_cells[-1].source
     facts = {"tests": str(Path(__file__).parent), "language_model": language_model}
+    facts["dog"] = str(next(asset_path("animal-recordings").rglob("dog.mp3")))
     stand_ins = new_code_cell(STAND_INS.format(**facts))
     start = next(i for i, cell in enumerate(code) if "notebook.start" in cell.source)
     made.cells = [*code[: start + 1], stand_ins, *panel_cells]
@@ -300,6 +301,7 @@ def test_the_modality_gap_is_moved_by_sliders(serve, browser, tmp_path, language
     page = opened(browser, serve("voila", "gap.ipynb", "--show_tracebacks=True"))
     shown = page.locator(".widget-output")
     shown.locator("img").wait_for()
+    expect(shown.locator("audio")).to_be_visible()
     for name in ("tau", "along"):
         before = shown.inner_text()
         slider = page.locator(".widget-hslider", has_text=name)

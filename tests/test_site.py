@@ -10,6 +10,7 @@ from threading import Thread
 from urllib.parse import unquote, urldefrag
 
 import pytest
+from test_notebooks import SPECTROGRAM
 
 from drcap import paths
 
@@ -127,6 +128,27 @@ def test_clips_are_heard_and_sorted_by_difference(address, browser):
     more = page.get_by_role("button", name="More clips")
     more.click()
     assert clips.count() == 40 and more.is_hidden()
+
+
+CELLS = """() => [...document.querySelectorAll("div.cell")].map(cell => ({
+    code: cell.querySelector(".cell_input")?.innerText ?? "",
+    outputs: cell.querySelectorAll(".cell_output").length,
+    players: [...cell.querySelectorAll(".player")].map(player =>
+        [player.querySelector("code").innerText, !!player.querySelector("audio")]),
+}))"""
+
+
+def test_players_stand_beside_every_spectrogram(site, address, browser):
+    page, heard = browser.new_page(), {}
+    for file in sorted(site.glob("notebooks/*.html")):
+        page.goto(f"{address}/notebooks/{file.name}")
+        cells = page.evaluate(CELLS)
+        for cell, after in zip(cells, cells[1:], strict=False):
+            if SPECTROGRAM.search(cell["code"]) and after["outputs"]:
+                assert after["players"], f"{file.name}: {cell['code']}"
+        heard[file.stem] = dict(sum((cell["players"] for cell in cells), []))
+    quickstart = heard["00_quickstart"]
+    assert len(quickstart) == 6 and all(quickstart.values())  # our own, and CC0
 
 
 def test_a_player_plays(site, address, browser):
