@@ -36,20 +36,26 @@ def beam_search(
     beams, room = config.num_beams, config.max_new_tokens
     penalty, size = config.length_penalty, config.no_repeat_ngram
     ban = NoRepeatNGramLogitsProcessor(size) if size else None
-    cache = for_beams(cache, beams, room)
-    last, mask = (rows.repeat_interleave(beams, dim=0) for rows in (last, mask))
-    inputs, places = {"inputs_embeds": last}, positions(mask)[:, -1:]
-    live = torch.arange(len(mask) // beams, device=mask.device)  # clips in the batch
+
+    def read(**tokens: torch.Tensor) -> torch.Tensor:
+        given = {"attention_mask": mask, "position_ids": places, "use_cache": True}
+        return model(**tokens, **given, past_key_values=cache).logits[:, -1].float()
+
+    places = positions(mask)[:, -1:]
+    padded = ~mask.bool().all(dim=1)  # clips, as `better`
+    better = torch.ones_like(padded)  # whether an open beam may be so
+    logits = read(inputs_embeds=last)  # once a clip: its beams are one as yet
+    cache = for_beams(cache, beams, room - 1)
+    mask, places, logits = (
+        rows.repeat_interleave(beams, dim=0) for rows in (mask, places, logits)
+    )
+    live = torch.arange(len(padded), device=mask.device)  # clips in the batch
     found = live.new_full((len(live), beams, room), end_id)  # the best that have ended
     found_scores = torch.full((len(live), beams), NEVER, device=mask.device)
     captions, scores = found[:, :, :0], found_scores.clone()  # open beams
-    scores[:, 0] = 0  # all beams are one prompt: go on from the first alone
-    padded = ~mask[::beams].bool().all(dim=1)  # clips, as `better`
-    better = torch.ones_like(padded)  # whether an open beam may be so
+    scores[:, 0] = 0  # go on from the first alone
     for length in range(1, room + 1):
-        given = {"attention_mask": mask, "position_ids": places, "use_cache": True}
-        logits = model(**inputs, **given, past_key_values=cache).logits[:, -1]
-        words = logits.float().log_softmax(dim=-1)  # (clips * K, vocabulary)
+        words = logits.log_softmax(dim=-1)  # (clips * K, vocabulary)
         if ban is not None:
             words = ban(captions.flatten(0, 1), words)
         totals = words.view(len(live), beams, -1) + scores[..., None]
@@ -78,7 +84,7 @@ def beam_search(
         live, scores, captions = live[stay], scores[stay], captions[stay]
         padded, better = padded[stay], better[stay]
         mask, places = F.pad(mask[rows], (0, 1), value=1), places[rows] + 1
-        inputs = {"input_ids": captions[:, :, -1].reshape(-1, 1)}
+        logits = read(input_ids=captions[:, :, -1].reshape(-1, 1))
     return found
 
 
