@@ -59,6 +59,13 @@ def language_model(tmp_path_factory) -> str:
 
 
 @pytest.fixture
+def home(tmp_path, monkeypatch):
+    """An empty cache folder, which is not there yet."""
+    monkeypatch.setenv("DRCAP_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
 def drcap(monkeypatch, capsys):
     """Run the command `drcap`; return its exit code, stdout and stderr."""
     from drcap.cli.__main__ import main

@@ -59,6 +59,12 @@ def tiny_language_model(folder: Path) -> Path:
     return folder
 
 
+def unit_rows(count: int, dim: int = 16, seed: int = 0) -> np.ndarray:
+    """Return random rows of unit norm, (count, dim) float32."""
+    rows = np.random.default_rng(seed).standard_normal((count, dim)).astype(np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
 def _word_vector(word: str, dim: int) -> np.ndarray:
     seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:4], "little")
     return np.random.default_rng(seed).standard_normal(dim).astype(np.float32)

@@ -11,12 +11,6 @@ from drcap.config import Config
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("DRCAP_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
-@pytest.fixture
 def unwritable(home):
     """A cache folder in which nothing can be made, by root either."""
     home.write_text("a file where the folder should be")

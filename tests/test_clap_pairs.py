@@ -17,9 +17,7 @@ FRONT_END = LogMel(SETTINGS)
 HALF = 2**-5  # a step of float16 between 32 and 64 dB
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("DRCAP_HOME", str(tmp_path / "home"))
+pytestmark = pytest.mark.usefixtures("home")
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,8 @@ from drcap.retrieval import CaptionDatastore
 
 
 @pytest.fixture
-def data(monkeypatch, drcap, tmp_path):
+def data(home, drcap):
     """Run `drcap data`; return its exit code, stdout and stderr."""
-    monkeypatch.setenv("DRCAP_HOME", str(tmp_path / "home"))
     return lambda *arguments: drcap("data", *arguments)
 
 

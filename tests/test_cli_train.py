@@ -23,12 +23,6 @@ TRAINED = "common_caption_cl_to_cl_seed_0"
 
 
 @pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("DRCAP_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
-@pytest.fixture
 def captioner(drcap, home, language_model, tmp_path, monkeypatch):
     """`drcap train captioner` with tiny models, on sixty captions."""
     changes = {

@@ -7,19 +7,12 @@ import pytest
 from drcap import assets, doctor
 
 
-@pytest.fixture
-def empty_home(tmp_path, monkeypatch):
-    """A cache folder that does not exist yet."""
-    monkeypatch.setenv("DRCAP_HOME", str(tmp_path / "not" / "made"))
-    return tmp_path / "not" / "made"
-
-
-def test_without_any_asset_each_is_named_with_its_command(empty_home, drcap):
+def test_without_any_asset_each_is_named_with_its_command(home, drcap):
     code, printed, _ = drcap("doctor")
     assert code == 0
     for name in assets.pinned():
         assert f"is not fetched: run `drcap assets fetch {name}`" in printed
-    assert str(empty_home) in printed and not empty_home.exists()
+    assert str(home) in printed and not home.exists()
     facts = json.loads(drcap("doctor", "--json")[1])
     assert {*facts} >= {"python", "package", "processor", "gpu", "memory", "disk"}
     assert {*facts} >= {"java", "asset"}
@@ -68,7 +61,7 @@ def test_javas_version_and_its_complaints_are_shown(program, tmp_path, monkeypat
     assert "No such file" in doctor.java_facts()
 
 
-def test_a_missing_package_and_a_gpu_are_shown(empty_home, monkeypatch, drcap):
+def test_a_missing_package_and_a_gpu_are_shown(home, monkeypatch, drcap):
     collected = doctor.collect()
     collected["package"]["aac-metrics"] = "missing"
     collected["gpu"] = [{"name": "H100", "memory_gib": 79.2, "bfloat16": True}]

@@ -8,7 +8,6 @@ import soundfile
 import torch
 from doubles import TOY_CAPTIONS, ToyCLAP
 
-from drcap import paths
 from drcap.data.clip import Clip
 from drcap.errors import DatastoreError
 from drcap.joint_space import WINDOWS, JointSpace
@@ -31,9 +30,7 @@ class CountingCLAP(ToyCLAP):
         return torch.zeros(len(waveforms), 7, 3)
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "home", lambda: tmp_path / "home")
+pytestmark = pytest.mark.usefixtures("home")
 
 
 @pytest.fixture

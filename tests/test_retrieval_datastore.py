@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from doubles import TOY_CAPTIONS, ToyCLAP
+from doubles import TOY_CAPTIONS, ToyCLAP, unit_rows
 
 from drcap import paths
 from drcap.errors import ConfigError, DatastoreError
@@ -20,11 +20,6 @@ CAPTIONS = [
     "Rain falls on a roof",
     "A man speaks over rain",
 ]
-
-
-def unit_rows(count, dim=16, seed=0):
-    rows = np.random.default_rng(seed).standard_normal((count, dim)).astype(np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 def datastore_of(rows, index="exact"):

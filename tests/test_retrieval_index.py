@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from doubles import unit_rows
 
 from drcap.retrieval import CaptionDatastore
 from drcap.retrieval.index import (
@@ -13,11 +14,6 @@ from drcap.retrieval.index import (
 )
 
 NOTHING = np.empty(0, dtype=np.int64)
-
-
-def unit_rows(count, dim=16, seed=0):
-    rows = np.random.default_rng(seed).standard_normal((count, dim)).astype(np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 def clustered_rows(count, dim=16, seed=0):

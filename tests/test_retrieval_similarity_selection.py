@@ -5,6 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import torch
+from doubles import unit_rows
 
 from drcap.errors import ConfigError
 from drcap.retrieval import CaptionDatastore, similarity_selection
@@ -245,11 +246,6 @@ def test_a_band_narrower_than_the_margin_is_exact_too(datastore, width):
     for query, matches in zip(queries, found, strict=True):
         expected = band_by_brute_force(datastore, query, *band.values())
         assert set(texts(matches)) == expected
-
-
-def unit_rows(count, dim=8, seed=0):
-    rows = np.random.default_rng(seed).standard_normal((count, dim))
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
 def test_the_captions_in_range_are_counted_for_each_query(monkeypatch):
