@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from tabulate import tabulate
 
 from drcap import paths
 from drcap.atomic import write_text
@@ -50,40 +51,24 @@ def _text(reports: Path, file: str) -> str:
 
 
 def _runs_table(runs: dict[str, dict]) -> str:
-    from tabulate import tabulate
-
-    rows = [
-        {
-            "notebook": name,
-            "seed": run["seed"],
-            "minutes": f"{run['seconds'] / 60:.1f}",
-            "training": _training(run["config"]["training"]),
-            "machine": _machine(run["machine"]),
-            "torch": run["packages"]["torch"],
-            "commit": _commit(run["git"]),
-        }
-        for name, run in sorted(runs.items())
-    ]
+    rows = []
+    for name, run in sorted(runs.items()):
+        settings, machine, git = run["config"]["training"], run["machine"], run["git"]
+        unit = "steps" if "steps" in settings else "epochs"
+        parts = [machine["cpu"], f"{machine['cores']} cores", *machine["accelerators"]]
+        changes = " with changes" if git and git["changed"] else ""
+        rows.append(
+            {
+                "notebook": name,
+                "seed": run["seed"],
+                "minutes": f"{run['seconds'] / 60:.1f}",
+                "training": f"{settings[unit]:,} {unit}",
+                "machine": ", ".join(parts),
+                "torch": run["packages"]["torch"],
+                "commit": f"{git['commit'][:10]}{changes}" if git else "unknown",
+            }
+        )
     return tabulate(rows, headers="keys", tablefmt="github", disable_numparse=True)
-
-
-def _training(settings: dict) -> str:
-    """Return how long a run's configuration trains, in its own unit."""
-    unit = "steps" if "steps" in settings else "epochs"
-    return f"{settings[unit]:,} {unit}"
-
-
-def _machine(machine: dict) -> str:
-    accelerators = ", ".join(machine["accelerators"])
-    return f"{machine['cpu']}, {machine['cores']} cores" + (
-        f", {accelerators}" if accelerators else ""
-    )
-
-
-def _commit(git: dict | None) -> str:
-    if git is None:
-        return "unknown"
-    return git["commit"][:10] + (" with changes" if git["changed"] else "")
 
 
 def summary(
