@@ -2,8 +2,8 @@
 
 Both caption the same embeddings with the same retrieved captions, weights and beams, in
 the precision that this CPU is fastest in. The reference reads each prompt once a beam,
-copies all that was read at every token, and leaves the language model's head as it is.
-Printed as a Markdown table.
+copies all that was read at every token, goes on with finished clips until the last is
+done, and leaves the language model's head as it is. Printed as a Markdown table.
 
     python benchmarks/beam_search.py [--clips N] [--beams N]
 """
