@@ -60,17 +60,10 @@ class Progress(logging.Handler):
         self._say(f"{self.count} steps, {takes}. Results: {self.plan.reports}/")
 
     def _end(self, number: int) -> None:
-        job, began, now = (
-            self.waiting.pop(number),
-            self.running.pop(number),
-            time.time(),
-        )
-        facts = {
-            "began": began,
-            "ended": now,
-            "threads": job.threads,
-            "speed": self.speed,
-        }
+        job, began = self.waiting.pop(number), self.running.pop(number)
+        now = time.time()
+        facts = {"began": began, "ended": now}
+        facts |= {"threads": job.threads, "speed": self.speed}
         costs.keep(self.plan.made, costs.job_name(job), **facts)
         if reckoned := self._reckoned(job):
             self.reckoned += reckoned
@@ -107,9 +100,8 @@ def follow(workflow, plan, logger: logging.Logger) -> None:
 
     def rest(record: logging.LogRecord) -> bool:
         replaced = getattr(record, "event", None) in REPLACED
-        return (
-            workflow.dryrun or not replaced and not str(record.msg).startswith(CHATTER)
-        )
+        chatter = str(record.msg).startswith(CHATTER)
+        return workflow.dryrun or not (replaced or chatter)
 
     for handler in logger.handlers:
         handler.addFilter(rest)
@@ -120,6 +112,5 @@ def follow(workflow, plan, logger: logging.Logger) -> None:
 
 def _time(seconds: float) -> str:
     minutes = round(seconds / 60)
-    return (
-        f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
-    )
+    hours = f"{minutes // 60} h " if minutes >= 60 else ""
+    return f"{hours}{minutes % 60} min"

@@ -46,12 +46,10 @@ class Stage:
 
     def measures(self) -> dict[str, float]:
         """Return gap, mean cosine of pairs and of others, and R@10, audio to text."""
-        gap, (count, captions, dim) = (
-            gap_statistics(self.audio, self.text),
-            self.text.shape,
-        )
-        clips = np.repeat(np.arange(count), captions)
-        scores = retrieval_scores(self.audio, self.text.reshape(-1, dim), clips)
+        gap = gap_statistics(self.audio, self.text)
+        clips = np.repeat(np.arange(len(self.text)), self.text.shape[1])
+        text = self.text.reshape(len(clips), -1)
+        scores = retrieval_scores(self.audio, text, clips)
         found = {"gap": gap.distance, "paired": gap.paired, "unpaired": gap.unpaired}
         return found | {"R@10": scores["audio_to_text"]["R@10"]}
 
@@ -133,10 +131,9 @@ def train_heads(
     stages = []
     for step in range(stops[-1] + 1):
         if step in stops:
-            found = [
-                rows.detach().numpy() for rows in embed(held_out.audio, held_out.text)
-            ]
-            stages.append(Stage(step, log_temperature.exp().item(), *found))
+            embedded = embed(held_out.audio, held_out.text)
+            rows = [modality.detach().numpy() for modality in embedded]
+            stages.append(Stage(step, log_temperature.exp().item(), *rows))
         rows = draw.permutation(count)[:batch_size]
         one = draw.integers(pairs.text.shape[1], size=len(rows))
         batch = embed(pairs.audio[rows], pairs.text[captions[rows], one])
