@@ -21,10 +21,14 @@ from drcap.record import read_records
 from workflow.graph import NOTEBOOKS, outputs
 
 FOLDER = paths.REPOSITORY / "notebooks"
-COPIED = ("Snakefile", "docs", "drcap", "soundscapes", "notebooks", "workflow")
+COPIED = (
+    *("Snakefile", "docs", "drcap", "soundscapes", "notebooks", "workflow"),
+    "reports/real",
+)
 KILLED_AFTER = 40  # seconds: in the middle of corpora, trainings or captions
 SMALL = "table3,00,03,07"  # of the grid: one table, three notebooks
 
+LARGEST = 300_000  # bytes of a notebook that is read on the web
 SPECTROGRAM = re.compile(
     "|".join(f"{n}\\(" for n in vars(recordings) if n[:5] == "plot_")
 )
@@ -56,6 +60,14 @@ def test_a_player_follows_every_spectrogram():
     assert len(found) > 10
     for name, source, after in found:
         assert after.startswith("notebook.play("), f"{name}: {source}"
+
+
+def test_each_notebook_is_small_and_links_to_the_next():
+    for name, following in zip(NOTEBOOKS, [*NOTEBOOKS[1:], ""], strict=True):
+        path = FOLDER / f"{name}.ipynb"
+        assert path.stat().st_size < LARGEST, name
+        *_, end = nbformat.read(path, 4).cells
+        assert "book.finish(" in end.source and following in end.source
 
 
 class Copy:

@@ -260,6 +260,7 @@ def test_the_panel_runs_in_jupyterlab(serve, browser, tmp_path):
 
 STAND_INS = """
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 sys.path.insert(0, {tests!r})
@@ -275,7 +276,8 @@ captioner = Captioner.create(clap.dim, config.captioner, torch.float32)
 model = DRCap(clap, captioner, config)
 told = {{"ac": TOY_CAPTIONS[:40], "cl": TOY_CAPTIONS[40:]}}
 materials = SimpleNamespace(training_captions=told.get)
-some = [SimpleNamespace(captions=[c], path={dog!r}) for c in TOY_CAPTIONS[:40:10]]
+dog = Path({dog!r})
+some = [SimpleNamespace(captions=[c], path=dog) for c in TOY_CAPTIONS[:40:10]]
 support = clap.encode_text(told["ac"]).numpy()
 known = clap.encode_text(told["cl"]).numpy()
 means, heard_at, chosen = (known.mean(0), support.mean(0)), known[:4], 1
