@@ -227,9 +227,9 @@ def test_a_model_is_an_asset_a_folder_or_a_hub_id(home, packages, tmp_path):
 
 
 def test_the_shipped_manifest_is_pinned_throughout():
-    required = assets.pinned()
+    required = assets.select()
     assert len(required) > 6
-    for asset in required.values():
+    for asset in required:
         assert "==" in asset.package.requirement
         assert asset.package.file.endswith((".whl", ".tar.gz")) and asset.bytes > 0
         assert asset.pins.keys() == asset.files.keys()
@@ -240,7 +240,7 @@ def test_the_shipped_manifest_is_pinned_throughout():
 
 def test_the_shipped_optional_assets_are_pinned_or_looked_into():
     chosen = {asset.name: asset for asset in assets.select(["metrics"])}
-    assert assets.pinned(optional=True) == assets.pinned() | chosen
+    assert {*assets.pinned()} == {asset.name for asset in assets.select()} | {*chosen}
     assert assets.select(["spice", "judge", "fense"]) == list(chosen.values())
     assert chosen["fense-echecker"].source == "github.com"
     assert chosen["spice-corenlp"].source == "edu.stanford.nlp:stanford-corenlp:3.6.0"
@@ -295,7 +295,7 @@ holds = "a model"
 
 def test_optional_assets_are_left_alone_until_they_are_named(optional, packages):
     required = ["toy", "toy-source"]
-    assert list(assets.pinned()) == required
+    assert [asset.name for asset in assets.select()] == required
     assert assets.fetch(from_dir=packages) == required
     chosen = [asset.name for asset in assets.select(["extra", "toy", "toy-model"])]
     assert chosen == ["toy-detector", "toy-model", "toy"]
@@ -320,7 +320,7 @@ def test_what_a_folder_lacks_is_named_a_line_each_and_the_rest_brought(
     assert record["files"]["model.txt"]["sha256"] == digest(b"this is a model")
     assert assets.fetch(["toy-model"]) == []
     (home / "assets/toy-model/model.txt").write_text("this is A model")
-    asset = assets.pinned(optional=True)["toy-model"]
+    asset = assets.pinned()["toy-model"]
     assert assets.problem(asset) is None
     assert assets.problem(asset, contents=True) == "is damaged (model.txt)"
     with pytest.raises(AssetError, match="'toy-detector' is not fetched.*fetch extra`"):

@@ -23,7 +23,7 @@ def test_a_page_links_to_what_is_there(page):
 
 def test_the_files_to_bring_to_a_machine_without_network_are_all_listed():
     text = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
-    for asset in assets.pinned().values():
+    for asset in assets.select():
         assert asset.package.requirement in text
 
 

@@ -10,8 +10,8 @@ from drcap import assets, doctor
 def test_without_any_asset_each_is_named_with_its_command(home, drcap):
     code, printed, _ = drcap("doctor")
     assert code == 0
-    for name in assets.pinned():
-        assert f"is not fetched: run `drcap assets fetch {name}`" in printed
+    for asset in assets.select():
+        assert f"is not fetched: run `drcap assets fetch {asset.name}`" in printed
     assert str(home) in printed and not home.exists()
     facts = json.loads(drcap("doctor", "--json")[1])
     assert {*facts} >= {"python", "package", "processor", "gpu", "memory", "disk"}

@@ -76,7 +76,7 @@ def resolve_model(name: str) -> str:
 
     Raises AssetError for an asset that is not fetched, or a path that is not there.
     """
-    if name in pinned(optional=True):
+    if name in pinned():
         return str(asset_path(name))
     if Path(name).expanduser().is_dir():
         return str(Path(name).expanduser())

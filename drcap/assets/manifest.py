@@ -53,15 +53,14 @@ class Asset:
         return address or self.hub or "by hand"
 
 
-def pinned(*, optional: bool = False) -> dict[str, Asset]:
-    """Read the manifest, without or with the optional assets: name -> Asset."""
+def pinned() -> dict[str, Asset]:
+    """Read the manifest: name -> Asset, the optional ones included."""
     entries = tomllib.loads(MANIFEST.read_text(encoding="utf-8"))
     for entry in entries.values():
         if "package" in entry:
             entry["package"] = Package(**entry["package"])
         entry["parts"] = tuple(Package(**part) for part in entry.get("parts", ()))
-    assets = {name: Asset(name=name, **entry) for name, entry in entries.items()}
-    return {k: v for k, v in assets.items() if optional or v.group is None}
+    return {name: Asset(name=name, **entry) for name, entry in entries.items()}
 
 
 def select(names: Iterable[str] | None = None) -> list[Asset]:
@@ -69,7 +68,7 @@ def select(names: Iterable[str] | None = None) -> list[Asset]:
 
     Raises AssetError, with the known names, for an unknown one.
     """
-    assets = pinned(optional=True).values()
+    assets = pinned().values()
     if not names:
         return [asset for asset in assets if asset.group is None]
     chosen: dict[str, Asset] = {}

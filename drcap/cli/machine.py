@@ -62,7 +62,7 @@ def list_assets(as_json: options.AsJson = False) -> None:
     rows = [
         {name: getattr(asset, name) for name in shown}
         | {"present": assets.problem(asset) is None}
-        for asset in assets.pinned(optional=True).values()
+        for asset in assets.pinned().values()
     ]
     if as_json:
         print(json.dumps(rows, indent=2))
