@@ -134,7 +134,8 @@ for notebook in PLAN.notebooks:
     rule:
         name: f"notebook_{notebook}"
         input:
-            [] if "05" <= notebook < "13" else rules.datastore.output,
+            [] if "05" <= notebook != "13_playground" else rules.datastore.output,
+            sorted(map(str, Path("reports/real").glob("*.csv"))) if notebook >= "14" else [],
             CLAP.format(seed=SEED) if "01" <= notebook < "03" else [],
             PLAN.needs(notebook), graph.code("drcap/", "soundscapes/"), CHECKPOINTS,
             notebook=f"notebooks/{notebook}.ipynb",
