@@ -12,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import yaml
 from snakemake.api import SnakemakeApi
 from snakemake.settings.types import (
     ConfigSettings,
@@ -360,6 +361,9 @@ def test_the_slurm_profile_plans_all_and_runs_a_job(tmp_path):
     config = ["--config", "profile=smoke", 'only="00"']
     planned = snakemake(copy.folder, copy.home, "--dry-run", *given, *config)
     assert planned.returncode == 0, planned.stdout
+    profile = next((copy.folder / "workflow/profiles/slurm").iterdir())
+    named = yaml.safe_load(profile.read_text())["set-threads"]
+    assert named.keys() <= {*snakemake(copy.folder, copy.home, "--list").stdout.split()}
     ready = copy.home / "reproduce/datastore-smoke.json"
     done = snakemake(copy.folder, copy.home, str(ready), *given, *config)
     assert done.returncode == 0, done.stdout
