@@ -98,9 +98,8 @@ def test_the_best_of_beams_and_nearest_captions_is_chosen(datastore, monkeypatch
         utilities = {}
         for text in [*texts, *nearest]:
             other = [words(text) != words(own) for own in datastore.captions]
-            scores = cider_d(text, datastore.captions)
-            scores += f_mean(text, datastore.captions)
-            utilities[text] = (weights * other) @ scores
+            utilities[text] = (weights * other) @ cider_d(text, datastore.captions)
+            utilities[text] += weights @ f_mean(text, datastore.captions)
         assert chosen[row] == max(utilities, key=utilities.get)
     one_by_one = [
         Choice(datastore).choose(queries[row : row + 1], beams[row : row + 1])[0]

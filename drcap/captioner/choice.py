@@ -6,9 +6,9 @@ captions nearest to the audio embedding. The utility of a candidate c is
 
     u(c) = sum_i softmax_i(f_a . e_i / TEMPERATURE) score(c, caption_i)
 
-over the whole datastore, c's own words left out. The score is CIDEr-D, with the
-datastore's document frequencies, plus METEOR's F-mean of the words in common. Checked
-against aac-metrics' CIDEr-D and against brute force.
+over the whole datastore. The score is CIDEr-D, with the datastore's document
+frequencies and without captions of c's own words, which would score 10, plus METEOR's
+F-mean of the words in common. Checked against aac-metrics' CIDEr-D and brute force.
 """
 
 import re
@@ -127,13 +127,8 @@ class ExpectedCIDErD:
         totals = (rows @ sums.T).toarray()  # (C, lengths)
         apart = _lengths(texts)[:, None] - self.lengths
         totals = (totals * np.exp(-(apart**2) / (2 * SIGMA**2))).sum(1)
-        own = self.own(candidates, weights)
+        own = np.array([weights[self.rows_of.get(text, [])].sum() for text in texts])
         return (totals - own * scored) * 10 / ORDERS  # an order scores 1 with itself
-
-    def own(self, candidates: Sequence[str], weights: np.ndarray) -> np.ndarray:
-        """Return the weight of the captions that are a candidate's own words, (C,)."""
-        rows = (self.rows_of.get(words(text), []) for text in candidates)
-        return np.array([weights[same].sum() for same in rows])
 
 
 class ExpectedOverlap:
@@ -228,8 +223,8 @@ class Choice:
         if not len(datastore):
             raise ConfigError("generation.choice is mbr, but the datastore is empty")
         self.datastore, self.captions = datastore, datastore.captions
-        self.cider_d = ExpectedCIDErD(datastore.captions)
-        self.overlap = ExpectedOverlap(datastore.captions)
+        kinds = ExpectedCIDErD, ExpectedOverlap
+        self.metrics = [metric(datastore.captions) for metric in kinds]
 
     def choose(
         self,
@@ -249,15 +244,9 @@ class Choice:
         chosen = []
         for row, texts in enumerate(beams):
             candidates = [*texts, *(match.caption for match in nearest[row])]
-            utilities = self.utilities(candidates, weights[row])
+            utilities = sum(m.expected(candidates, weights[row]) for m in self.metrics)
             chosen.append(candidates[int(utilities.argmax())])
         return chosen
-
-    def utilities(self, candidates: Sequence[str], weights: np.ndarray) -> np.ndarray:
-        """Return u of C candidates by the weights (N,) of the datastore, (C,)."""
-        scores = self.cider_d.expected(candidates, weights)
-        overlap = self.overlap.expected(candidates, weights)
-        return scores + overlap - self.cider_d.own(candidates, weights)  # F is 1
 
     def weights(
         self, audio_embeds: torch.Tensor, exclude: Collection[str] = ()
