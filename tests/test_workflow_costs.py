@@ -49,6 +49,14 @@ def test_costs_are_told_by_kind_of_job_and_in_all(kept, monkeypatch):
     assert "| clips  |" in (kept.reports / "costs.md").read_text()
 
 
+def test_a_run_that_finds_a_job_done_does_not_hide_what_it_took(kept):
+    facts = {"began": 2_000.0, "ended": 2_003.0, "threads": 2, "speed": SPEED}
+    costs.keep(kept.made, "corpora", **facts)
+    assert costs.kept(kept.made)["corpora"]["ended"] == 160.0
+    costs.keep(kept.made, "corpora", **facts | {"ended": 2_100.0})
+    assert costs.kept(kept.made)["corpora"]["ended"] == 2_100.0
+
+
 def test_another_machine_takes_what_its_speed_makes_of_it(kept):
     assert costs.expected(kept.made, SPEED) == {}  # no costs.csv there
     seconds = costs.expected(kept.reports, 2 * SPEED)
