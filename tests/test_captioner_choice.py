@@ -6,8 +6,7 @@ import torch
 from doubles import TOY_CAPTIONS, ToyCLAP
 
 from drcap.captioner import choice
-from drcap.captioner.choice import Choice, ExpectedCIDErD, ExpectedOverlap, words
-from drcap.clap.simulated_tags import stem
+from drcap.captioner.choice import Choice, ExpectedCIDErD, words
 from drcap.errors import ConfigError
 from drcap.evaluation import engine
 from drcap.retrieval import CaptionDatastore
@@ -28,23 +27,6 @@ def cider_d(candidate, references):
     plain = [" ".join(words(text)) for text in references]
     candidates = [" ".join(words(candidate))] * len(plain)
     return np.array(engine.call("cider_d", candidates, [[t] for t in plain])[1])
-
-
-def f_mean(candidate, references):
-    """METEOR's F-mean of a text with each of N references, by precision and recall."""
-    small = {*map(stem, choice.FUNCTION_WORDS.split())}
-
-    def weight(stems):
-        return sum(0.25 if each in small else 0.75 for each in stems)
-
-    values, own = [], {*map(stem, words(candidate))}
-    for reference in references:
-        other = {*map(stem, words(reference))}
-        if common := weight(own & other):
-            precision, recall = common / weight(own), common / weight(other)
-            common = precision * recall / (0.85 * precision + 0.15 * recall)
-        values.append(common)
-    return np.array(values)
 
 
 @pytest.fixture(scope="module")
@@ -77,14 +59,6 @@ def test_the_utility_is_the_weighted_sum_without_the_own_words():
     np.testing.assert_allclose(alone, utilities[-1:], rtol=1e-5)
 
 
-def test_the_overlap_is_the_weighted_sum_of_meteors_f_mean():
-    weights = np.random.default_rng(0).random(len(TEXTS))
-    candidates = [*TEXTS, "two dogs barked at the rain", "a zebra and a gnu", ""]
-    expected = [weights @ f_mean(text, TEXTS) for text in candidates]
-    utilities = ExpectedOverlap(TEXTS).expected(candidates, weights)
-    np.testing.assert_allclose(utilities, expected, rtol=1e-5)
-
-
 def test_the_best_of_beams_and_nearest_captions_is_chosen(datastore, monkeypatch):
     monkeypatch.setattr(choice, "NEAREST", 5)
     queries = ToyCLAP().encode_text(["a dog barks in the rain", "an engine idles"])
@@ -99,7 +73,6 @@ def test_the_best_of_beams_and_nearest_captions_is_chosen(datastore, monkeypatch
         for text in [*texts, *nearest]:
             other = [words(text) != words(own) for own in datastore.captions]
             utilities[text] = (weights * other) @ cider_d(text, datastore.captions)
-            utilities[text] += weights @ f_mean(text, datastore.captions)
         assert chosen[row] == max(utilities, key=utilities.get)
     one_by_one = [
         Choice(datastore).choose(queries[row : row + 1], beams[row : row + 1])[0]

@@ -268,8 +268,8 @@ def test_without_any_result_only_the_papers_tables_decide():
     assert set(frame["verdict"]) == set(frame["sentence"]) == {"not decided"}
     borne_out = frame["in_the_papers_tables"] == "holds"
     assert {*frame.index[~borne_out]} == {2, 5}
-    assert "METEOR -0.7, DRCap less RECAP, ac to cl" in frame.loc[2, "note"]
-    said = "The paper's against it: SPICE -0.4, DRCap less w/o RAG, ac."
+    assert "METEOR -0.7, DRCap minus RECAP, ac to cl" in frame.loc[2, "note"]
+    said = "The paper's against it: SPICE -0.4, DRCap minus w/o RAG, ac."
     assert frame.loc[5, "note"].endswith(said)
 
 

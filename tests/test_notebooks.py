@@ -19,6 +19,7 @@ from drcap.experiments.results import read_scores
 from drcap.plots import recordings
 from drcap.record import read_records
 from workflow.graph import NOTEBOOKS, outputs
+from workflow.notebooks import LARGEST
 
 FOLDER = paths.REPOSITORY / "notebooks"
 COPIED = (
@@ -28,7 +29,6 @@ COPIED = (
 KILLED_AFTER = 40  # seconds: in the middle of corpora, trainings or captions
 SMALL = "table3,00,03,07"  # of the grid: one table, three notebooks
 
-LARGEST = 300_000  # bytes of a notebook that is read on the web
 SPECTROGRAM = re.compile(
     "|".join(f"{n}\\(" for n in vars(recordings) if n[:5] == "plot_")
 )

@@ -27,7 +27,7 @@ from drcap import paths
 from drcap.atomic import write_text
 from drcap.errors import DRCapError
 
-LARGEST = 600_000  # bytes; notebooks are read on the web
+LARGEST = 300_000  # bytes; notebooks are read on the web
 NOISE = [
     "metadata.papermill",  # paths and times of the run
     "metadata.widgets",

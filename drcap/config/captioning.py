@@ -100,7 +100,7 @@ class GenerationConfig:
     """Beam search at inference, four beams in the authors' code; sampling is ours."""
 
     num_beams: PositiveInt = 4
-    # ours, "mbr": of beams and nearest captions that of the largest expected score
+    # ours, "mbr": of beams and nearest captions that of the largest expected CIDEr-D
     choice: Literal["first_beam", "mbr"] = "first_beam"
     sample: bool = False  # draw words, `num_beams` captions for "mbr", else one
     temperature: PositiveFloat = 1.0  # of a draw; below 1 for likelier words

@@ -31,7 +31,7 @@ LEVEL = 0.05  # of an error, of all comparisons of a claim together
 LEGEND = f"""\
 Of each claim, the paper's sentence and three verdicts.
 
-- The effect: a row less another, by a comparison named beforehand, in CIDEr-D (SPIDEr
+- The effect: a row minus another, by a comparison named beforehand, in CIDEr-D (SPIDEr
   beside it), with its 95 % interval over paired clips and, of several seeds, seeds:
   {BETTER} or {WORSE} if the interval excludes zero, else {EQUAL}.
 - The sentence: it holds if every comparison that it makes, on every metric that can be
@@ -102,7 +102,7 @@ def primary_effects(results: Mapping[Experiment, Scores]) -> pd.DataFrame:
         for metric in claim.effects_on:
             line = {"claim": claim.number, **answers[metric]}
             pairs = _listed(pair_name(each.train, each.test) for each in claim.primary)
-            line["primary"] = f"{line['row']} less {line['against']}, mean of {pairs}"
+            line["primary"] = f"{line['row']} minus {line['against']}, mean of {pairs}"
             line |= {"verdict": OPEN, "power": ""}
             if line["low"] <= 0 <= line["high"] and not line["did_not_learn"]:
                 line |= {"verdict": EQUAL, "power": _power(line)}
@@ -243,7 +243,7 @@ def _notes(effects: list[dict], lines: pd.DataFrame) -> Iterator[str]:
     said = "Its least in the paper" if against.empty else "The paper's against it"
     cases = lines.nsmallest(1, "paper_difference") if against.empty else against
     cases = (
-        f"{title(line.metric)} {line.paper_difference:+.1f}, {line.row} less "
+        f"{title(line.metric)} {line.paper_difference:+.1f}, {line.row} minus "
         f"{line.against}, {pair_name(line.train, line.test)}"
         for line in cases.itertuples()
     )
@@ -273,7 +273,7 @@ def _cells(lines: pd.DataFrame) -> Iterator[tuple]:
     for line in lines.to_dict("records"):
         share = f" ({line['margin']:.0%})" if line["margin"] else ""
         pair = pair_name(line["train"], line["test"])
-        names = {"": f"{line['row']} less {line['against']}{share}, {pair}"}
+        names = {"": f"{line['row']} minus {line['against']}{share}, {pair}"}
         ours = NONE if np.isnan(line["difference"]) else _bounded(line)
         printed = line["paper_difference"]
         paper = NONE if np.isnan(printed) else f"{printed:+.1f}"
