@@ -220,7 +220,7 @@ def test_a_reader_uploads_a_recording_and_adds_a_caption(serve, browser, tmp_pat
     expect(caption).not_to_have_text(of_the_first, use_inner_text=True)
     before = caption.inner_text()
     assert "dog" in before.lower()
-    expect(page.locator("audio")).to_be_visible()
+    expect(page.locator("audio").first).to_be_visible()
     text = page.get_by_placeholder("captions to add, one a line")
     text.fill(OWN)
     text.blur()  # sends it

@@ -282,7 +282,7 @@ def test_a_tone_lies_at_its_frequency_on_the_axis():
         ("encoder input", "10 s become 2 pieces of 128 frames, in 1,024 patches"),
         ("training", "Validation loss is lowest, 1.500, at step 60"),
         ("clap training", "from 0.05 to 0.85"),
-        ("gap over training", "R@10 from 0.05 to 0.85, the gap from 1.00 to 0.60"),
+        ("gap over training", "R@10 from 0.05 to 0.85 and the gap from 1.00 to 0.60"),
         ("losses", "0.50 (DRCap), 1.25 (w/o SS)"),
         ("cones", "after\ngap 0.00"),
         ("similarities", "50.0% of the similarities lie in [0.75, 0.85]"),

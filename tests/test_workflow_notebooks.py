@@ -143,7 +143,7 @@ def test_problems_are_found():
         "widget among",
         "widget state",
         "in order",
-        "over 600,000",
+        f"over {LARGEST:,}",
     ):
         assert problem in found
     assert "widget" not in "; ".join(problems(cleaned(notebook)))
