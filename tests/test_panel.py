@@ -303,7 +303,7 @@ def test_the_modality_gap_is_moved_by_sliders(serve, browser, tmp_path, language
     page = opened(browser, serve("voila", "gap.ipynb", "--show_tracebacks=True"))
     shown = page.locator(".widget-output")
     shown.locator("img").wait_for()
-    expect(shown.locator("audio")).to_be_visible()
+    expect(page.locator("audio").first).to_be_visible()
     for name in ("tau", "along"):
         before = shown.inner_text()
         slider = page.locator(".widget-hslider", has_text=name)
