@@ -100,12 +100,8 @@ def main() -> None:
     names = [str(row) for row in range(len(captions))]
     datastore = CaptionDatastore(names, captions, "synthetic")
     audio, support = torch.from_numpy(queries), torch.from_numpy(captions)
-    for form in (
-        project_plainly,
-        products,
-        one_pass,
-        blocks,
-    ):  # starts the thread pools
+    # starts the thread pools
+    for form in (project_plainly, products, one_pass, blocks):
         form(audio[:100], support[:100])
 
     selected, *drcap_selection = measure(lambda: select_similar(queries, datastore))

@@ -204,7 +204,7 @@ def play(*recordings: Path) -> Markdown | None:
 
 
 def odd_sounds(sr: int, seed: int = 0) -> dict[str, np.ndarray]:
-    """Return sounds that captions hardly speak of, by name: (8 * sr,) mono each."""
+    """Return sounds that captions hardly speak of, by name: (8 * sr,) float64."""
     rng, samples = np.random.default_rng(seed), 8 * sr
     waves = {"silence": np.zeros(samples)}
     waves["white noise"] = 0.1 * rng.standard_normal(samples)

@@ -1,8 +1,8 @@
 """Beam search in which a clip leaves the batch as soon as its captions are final.
 
-Captions and their order are those of transformers' beam search. That computes all clips
-of a batch until the last is done, a third of its steps; and its cache copies prompts
-and captions at every token, twice. Checked against it for penalties and banned n-grams.
+Captions and their order are those of transformers' beam search, which goes on with the
+finished clips of a batch until its last one is done, and copies prompts and captions at
+every token, twice. Checked against it for penalties and banned n-grams.
 """
 
 import torch

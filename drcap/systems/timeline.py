@@ -18,7 +18,7 @@ from drcap import audio
 from drcap.errors import AudioError
 from drcap.systems.drcap import DRCap
 
-BATCH_SIZE = 4  # of windows: a CPU is as fast with 8, which take 100 MB more
+BATCH_SIZE = 4  # of windows: a CPU is as fast with 8, which take 150 MB more
 
 
 @dataclass(frozen=True)
