@@ -303,7 +303,6 @@ def test_the_modality_gap_is_moved_by_sliders(serve, browser, tmp_path, language
     page = opened(browser, serve("voila", "gap.ipynb", "--show_tracebacks=True"))
     shown = page.locator(".widget-output")
     shown.locator("img").wait_for()
-    expect(page.locator("audio").first).to_be_visible()
     for name in ("tau", "along"):
         before = shown.inner_text()
         slider = page.locator(".widget-hslider", has_text=name)
@@ -311,3 +310,5 @@ def test_the_modality_gap_is_moved_by_sliders(serve, browser, tmp_path, language
         expect(shown).not_to_have_text(before, use_inner_text=True)
     page.get_by_label("clip").select_option("3")
     expect(shown).to_contain_text(f"Reference: {TOY_CAPTIONS[30]}")
+    # not before: voila may lose the last output of the first rendering
+    expect(shown.locator("audio")).to_be_visible()
