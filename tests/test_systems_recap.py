@@ -8,6 +8,7 @@ from doubles_experiments import clips_of
 from doubles_systems import toy_config, toy_space, toy_training_set
 
 from drcap.captioner.model import Captioner
+from drcap.config import override
 from drcap.systems.base import ClipBatch
 from drcap.systems.recap import RECAP, CrossAttention, RECAPCaptioner
 
@@ -136,8 +137,20 @@ def test_beams_read_the_frames_of_their_own_clip(setting):
     system.fit(training_set, config, folder / "run")
     for attention in system.captioner.mapper.attentions:
         torch.nn.init.normal_(attention.output.weight, std=0.5)
+    system.config = override(
+        system.config, {"generation": {"max_new_tokens": 16, "no_repeat_ngram": 1}}
+    )
+    model = system.captioner.causal_lm()
+    with torch.no_grad():  # so that captions end, some early and some late
+        model.lm_head.weight[system.captioner.prompts.end_id] *= 3
     clips = tuple(clips_of(folder, "ac", "test", 4))
+    batches = []
+    watch = model.register_forward_hook(
+        lambda *call: batches.append(len(call[-1].logits))
+    )
     together = system.caption_clips(ClipBatch(clips, training_set.captions))
+    watch.remove()
+    assert batches[-1] < batches[1]  # clips left before the last was done
     for clip, result in zip(clips, together, strict=True):
         alone = ClipBatch((clip,), training_set.captions)
         assert system.caption_clips(alone) == [result]

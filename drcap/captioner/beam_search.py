@@ -10,29 +10,30 @@ from torch.nn import functional as F
 from transformers import DynamicCache, NoRepeatNGramLogitsProcessor
 from transformers.cache_utils import DynamicLayer
 
+from drcap.captioner.model import Captioner
 from drcap.config import GenerationConfig
 
 NEVER = -1e9  # a score that no caption has; transformers' own
 
 
 def beam_search(
-    model: torch.nn.Module,
+    captioner: Captioner,
     last: torch.Tensor,
     mask: torch.Tensor,
     cache: DynamicCache,
     config: GenerationConfig,
-    end_id: int,
 ) -> torch.Tensor:
     """Return the K final beams of B prompts, the likeliest first, (B, K, N) int64.
 
-    model : a causal language model      cache : of all positions but the last, B rows
     last : (B, 1, H), inputs at the last      mask : (B, T), 0 where padded on the left
-    returns : tokens of N = `config.max_new_tokens`, filled up with `end_id`
+    cache : of all positions but the last, B rows
+    returns : tokens of N = `config.max_new_tokens`, filled up with the end's
 
     A beam's score is its log-likelihood over length ** length_penalty. A clip is done
     when its best open beam would be no better, if it ended now, than its K best ended
     ones. The model's own settings (generation_config.json) are not read.
     """
+    model, end_id = captioner.causal_lm(), captioner.prompts.end_id
     beams, room = config.num_beams, config.max_new_tokens
     penalty, size = config.length_penalty, config.no_repeat_ngram
     ban = NoRepeatNGramLogitsProcessor(size) if size else None
@@ -81,6 +82,7 @@ def beam_search(
         first = torch.arange(0, len(mask), beams, device=mask.device)
         rows = (parents.gather(1, open_) + first[:, None])[stay].flatten()
         cache.reorder_cache(rows)
+        captioner.keep(stay)
         live, scores, captions = live[stay], scores[stay], captions[stay]
         padded, better = padded[stay], better[stay]
         mask, places = F.pad(mask[rows], (0, 1), value=1), places[rows] + 1

@@ -62,8 +62,8 @@ def _decode(captioner, embeddings, prompts, config: GenerationConfig):
     cache = _read(captioner, inputs[:, :-1], mask[:, :-1])
     count = config.num_beams if config.choice == "mbr" or not config.sample else 1
     if count > 1 and not config.sample:
-        last, model = inputs[:, -1:], captioner.causal_lm()  # still to be read
-        tokens = beam_search(model, last, mask, cache, config, end_id).flatten(0, 1)
+        last = inputs[:, -1:]  # still to be read
+        tokens = beam_search(captioner, last, mask, cache, config).flatten(0, 1)
     else:
         tokens = _greedily(captioner, inputs, mask, cache, prompts, count, config)
     texts = captioner.tokenizer.batch_decode(tokens, skip_special_tokens=True)

@@ -160,6 +160,12 @@ class Captioner(nn.Module):
         place = place.clamp(0, soft.shape[1] - 1)[..., None].expand_as(tokens)
         return torch.where(inside[..., None], soft.gather(1, place), tokens)
 
+    def keep(self, stay: torch.Tensor) -> None:
+        """Go on with the clips of the batch that `stay`, (B,) bool: others are done.
+
+        For captioners that look at more of a clip than its prompt while they write.
+        """
+
     def loss(
         self,
         embeddings: torch.Tensor,

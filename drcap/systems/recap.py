@@ -118,6 +118,10 @@ class RECAPCaptioner(Captioner):
         mapper.frames = mapper.input(rows.view(len(rows), *mapper.shape))
         return self.llm.get_input_embeddings()(ids)
 
+    def keep(self, stay: torch.Tensor) -> None:
+        """Let the blocks attend to the frames of these clips alone."""
+        self.mapper.frames = self.mapper.frames[stay]
+
 
 class RECAP(SupervisedSystem):
     """The system of the paper's rows."""
