@@ -112,9 +112,10 @@ class Notebook:
 
     def figure(self, figure: Figure, stem: str) -> Image:
         """Write figures/<stem>.png, and show it."""
-        self.written.append(self.reports / "figures" / f"{stem}.png")
-        save_figure(figure, self.written[-1])
-        return picture(figure)
+        path = self.reports / "figures" / f"{stem}.png"
+        save_figure(figure, path)
+        self.written.append(path)
+        return Image(path.read_bytes(), format="png")  # drawn again it may differ
 
     def finish(
         self, inputs: Iterable[Path | str], following: str = "", **extra: object
