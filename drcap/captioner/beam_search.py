@@ -27,7 +27,7 @@ def beam_search(
 
     last : (B, 1, H), inputs at the last      mask : (B, T), 0 where padded on the left
     cache : of all positions but the last, B rows
-    returns : tokens of N = `config.max_new_tokens`, filled up with the end's
+    returns : tokens of N = `config.max_new_tokens`, filled up with the end token
 
     A beam's score is its log-likelihood over length ** length_penalty. A clip is done
     when its best open beam would be no better, if it ended now, than its K best ended
