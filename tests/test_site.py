@@ -1,5 +1,7 @@
 """The site is built from what is committed, and opened in a real browser, offline."""
 
+import json
+import re
 import subprocess
 import sys
 from functools import partial
@@ -13,6 +15,7 @@ import pytest
 from test_notebooks import SPECTROGRAM
 
 from drcap import paths
+from drcap.experiments.results import read_table
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -72,6 +75,65 @@ def test_every_link_leads_somewhere(site):
             ):
                 dead.append(f"{page.relative_to(site)}: {link}")
     assert not dead, "\n".join(dead)
+
+
+class Rows(HTMLParser):
+    """The rows of a page's tables, each as its text."""
+
+    def __init__(self, page: Path):
+        super().__init__()
+        self.rows, self.inside = [], False
+        self.feed(page.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "tr":
+            self.rows.append("")
+        self.inside = self.inside or tag == "tr"
+
+    def handle_endtag(self, tag):
+        self.inside = self.inside and tag != "tr"
+
+    def handle_data(self, data):
+        if self.inside:
+            self.rows[-1] += data
+
+
+SAME = {
+    "README.md": "index.html",
+    "docs/real_recordings.md": "docs/real_recordings.html",
+    "reports/demo/summary.md": "reports/demo/summary.html",
+}
+
+
+def numbers(rows) -> list[tuple[str, ...]]:
+    """Return the decimal numbers of each row that has some."""
+    return [found for row in rows if (found := tuple(re.findall(r"\d+\.\d+", row)))]
+
+
+@pytest.mark.parametrize("source", SAME)
+def test_the_site_shows_the_numbers_of_readme_and_reports(site, source):
+    lines = (paths.REPOSITORY / source).read_text(encoding="utf-8").splitlines()
+    wanted = numbers(line for line in lines if line.startswith("|"))
+    assert len(wanted) > 5
+    assert wanted == numbers(Rows(site / SAME[source]).rows)
+
+
+def test_the_page_of_clips_has_the_scores_of_the_table(site):
+    script = (site / "_static/results-data.js").read_text(encoding="utf-8")
+    shown = json.loads(script.removeprefix("const RESULTS = ").rstrip(";\n"))["pairs"]
+    table = read_table(paths.REPORTS / "demo")
+    first = table[table["seed"] == table["seed"].min()]
+    scored = {
+        (row.clip_id, row.candidate, round(100 * row.cider_d, 1))
+        for row in first.itertuples()
+    }
+    said = {
+        (clip["id"], *caption)
+        for clips in shown.values()
+        for clip in clips
+        for caption in clip["captions"].values()
+    }
+    assert said and said <= scored
 
 
 def test_every_page_opens_without_errors_and_from_here_alone(site, address, browser):
