@@ -11,6 +11,7 @@ import pandas as pd
 
 from drcap import paths
 from drcap.atomic import write_text
+from drcap.evaluation.metrics import SHUFFLED
 from drcap.evaluation.tables import shown
 from drcap.experiments.results import paper_score
 from drcap.retrieval.index import INDEXES
@@ -18,8 +19,13 @@ from workflow.real import SHARE
 
 REAL = paths.REPORTS / "real" / "audiocaps_val.csv"
 ZERO_SHOT = paths.REPORTS / "real" / "zero_shot.csv"
-COLUMNS = {"meteor": "METEOR", "cider_d": "CIDEr-D", "rouge_l": "ROUGE-L"}
-REAL_COLUMNS = COLUMNS | {"spice": "SPICE", "spider": "SPIDEr"}
+COLUMNS = {
+    "meteor": "METEOR",
+    "cider_d": "CIDEr-D",
+    "rouge_l": "ROUGE-L",
+    "spice": "SPICE",
+    "spider": "SPIDEr",
+}
 PAPER_ROWS = {
     "DRCap": "paper: DRCap",
     "w/o RAG": "paper: DRCap w/o RAG",
@@ -60,10 +66,10 @@ def real_table(rows: Sequence[str] = (), metrics: Sequence[str] = ()) -> str:
     """
     ours = pd.read_csv(REAL, index_col="system", na_values="n/a")
     columns = {}
-    for metric in metrics or REAL_COLUMNS:
+    for metric in metrics or COLUMNS:
         paper = {label: _of_paper(row, metric) for row, label in PAPER_ROWS.items()}
         cells = ours.apply(shown, axis=1, metric=metric)
-        columns[REAL_COLUMNS[metric]] = pd.concat([cells, pd.Series(paper)])
+        columns[COLUMNS[metric]] = pd.concat([cells, pd.Series(paper)])
     columns["of human CIDEr-D"] = (100 * ours[SHARE]).map("{:.0f} %".format)
     frame = pd.DataFrame(columns).fillna("")
     return _markdown(frame.loc[[*(rows or (*ours.index, *PAPER_ROWS.values()))]])
@@ -71,15 +77,14 @@ def real_table(rows: Sequence[str] = (), metrics: Sequence[str] = ()) -> str:
 
 def zero_shot_table() -> str:
     """Return the zero-shot systems on real recordings as Markdown, beside Table I."""
-    lines = pd.read_csv(ZERO_SHOT, index_col="system")
+    lines = pd.read_csv(ZERO_SHOT, index_col="system", na_values="n/a")
     columns = {}
-    for metric in ("meteor", "cider_d"):
+    for metric in ("meteor", "cider_d", "spice"):
+        columns[COLUMNS[metric]] = lines.apply(shown, axis=1, metric=metric)
         paper = {row: paper_score("I", row, "ac", "ac", metric) for row in lines.index}
-        columns[COLUMNS[metric]] = 100 * lines[metric]
-        columns[f"paper, {COLUMNS[metric]}"] = pd.Series(paper)
-    [similarity] = lines.filter(like="sbert_sim")
-    columns["SBERT similarity"] = 100 * lines[similarity]
-    return _markdown(_rounded(pd.DataFrame(columns).loc[lines.index]))
+        columns[f"paper, {COLUMNS[metric]}"] = pd.Series(paper).map(_printed)
+    columns["CIDEr-D, shuffled"] = (100 * lines[SHUFFLED]).map("{:.1f}".format)
+    return _markdown(pd.DataFrame(columns).loc[lines.index])
 
 
 def scale_table() -> str:
@@ -137,13 +142,12 @@ def _with_interval(line: pd.Series) -> str:
 
 
 def _of_paper(row: str, metric: str) -> str:
-    score = paper_score("III", row, "ac", "ac", metric)
+    return _printed(paper_score("III", row, "ac", "ac", metric))
+
+
+def _printed(score: float) -> str:
+    """Write a number of the paper's, and nothing for what it does not print."""
     return "" if pd.isna(score) else f"{score:.1f}"
-
-
-def _rounded(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return numbers to one decimal, what is missing as nothing."""
-    return frame.map(lambda value: "" if pd.isna(value) else f"{value:.1f}")
 
 
 def _markdown(frame: pd.DataFrame, rows: str = "system") -> str:
