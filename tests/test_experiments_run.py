@@ -114,6 +114,14 @@ def test_what_is_done_is_not_done_again(reports, materials, monkeypatch):
     assert table(reports) == before
 
 
+def test_of_further_seeds_what_is_captioned_counts(reports, materials, monkeypatch):
+    monkeypatch.setattr(run, "load_system", None)  # nothing is captioned
+    both = [ALL[0], replace(ALL[0], seed=1)]
+    assert list(run.complete(both, materials, reports, seeds=[0])) == both[:1]
+    with pytest.raises(TypeError):
+        run.complete(both, materials, reports)
+
+
 def test_committed_results_are_read_where_the_cache_is_empty(
     reports, home, language_model, tmp_path, monkeypatch
 ):

@@ -399,6 +399,7 @@ def test_the_page_of_results_holds_every_table_and_how_it_was_made(tmp_path):
     (reports / "tables").mkdir()
     for name in (*tables, *TABLES):
         (reports / "tables" / f"{name}.md").write_text(f"| the table {name} |\n")
+        (reports / "tables" / f"{name}.csv").write_text("seeds\n2\n0\n")
     page = summary.summarise(reports)
     assert page.startswith('# Results of `make reproduce PROFILE=demo SEEDS="3 4"`')
     for name in (*tables, *TABLES):
@@ -409,3 +410,7 @@ def test_the_page_of_results_holds_every_table_and_how_it_was_made(tmp_path):
         assert row in re.sub(" +", " ", page)
     assert all(f"({file})" in page for file in files if file.endswith(".png"))
     assert "0123456789 with changes" in page
+    unfinished = "Not every row has all seeds yet"
+    assert unfinished not in page
+    (reports / "tables/table1_in_domain.csv").write_text("seeds\n2\n1\n")
+    assert unfinished in summary.summarise(reports)

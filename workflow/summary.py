@@ -6,6 +6,7 @@ python -m workflow summary reports/demo
 from pathlib import Path
 from typing import Annotated
 
+import pandas as pd
 import typer
 from tabulate import tabulate
 
@@ -30,6 +31,8 @@ def summarise(reports: Path) -> str:
     seeds = " ".join(map(str, first["seeds"]))
     command = f'make reproduce PROFILE={first["profile"]} SEEDS="{seeds}"'
     parts = [f"# Results of `{command}`", POINTERS]
+    if len(_counts_of_seeds(reports)) > 1:
+        parts.append("Not every row has all seeds yet: the column *seeds* counts them.")
     for name, table in RESULT_TABLES.items():
         printed = f"Table {table.number}: " if name in PAPER_TABLES else ""
         parts += [f"## {printed}{table.title}", _text(reports, f"tables/{name}.md")]
@@ -48,6 +51,12 @@ def summarise(reports: Path) -> str:
 
 def _text(reports: Path, file: str) -> str:
     return (reports / file).read_text(encoding="utf-8").strip()
+
+
+def _counts_of_seeds(reports: Path) -> set[int]:
+    """Return how many seeds the rows of the tables are means of."""
+    tables = [pd.read_csv(reports / f"tables/{name}.csv") for name in RESULT_TABLES]
+    return {*pd.concat(tables)["seeds"]} - {0}
 
 
 def _runs_table(runs: dict[str, dict]) -> str:

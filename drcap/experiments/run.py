@@ -10,7 +10,7 @@ asset that a metric lacked has been fetched since.
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import reduce
 from pathlib import Path
@@ -206,14 +206,24 @@ def write_scores(
 
 
 def complete(
-    experiments: Sequence[Experiment], materials: Materials, reports: Path
+    experiments: Sequence[Experiment],
+    materials: Materials,
+    reports: Path,
+    seeds: Collection[int] | None = None,
 ) -> Mapping[Experiment, Scores]:
-    """Return the scores of all experiments, after doing what of them is missing."""
+    """Return the scores of all experiments, after doing what of them is missing.
+
+    seeds : those to train where they are missing, else all; of the others what is
+        captioned counts, as a run of the graph may have been stopped
+    """
     facts = read_facts(reports)
-    for experiment in experiments:
-        if not is_captioned(experiment, materials, facts):
+    missing = [e for e in experiments if not is_captioned(e, materials, facts)]
+    left_out = {e for e in missing if seeds is not None and e.seed not in seeds}
+    for experiment in missing:
+        if experiment not in left_out:
             write_captions(experiment, materials)
-    stale = [e for e in experiments if not _is_scored(e, materials, facts.get(e.name))]
+    captioned = [e for e in experiments if e not in left_out]
+    stale = [e for e in captioned if not _is_scored(e, materials, facts.get(e.name))]
     if stale:
         write_scores(stale, materials, reports)
     return read_scores(experiments, reports)
