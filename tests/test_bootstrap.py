@@ -169,6 +169,16 @@ def test_an_interval_says_what_it_covers(scores):
     assert width(three) > width(interval(scores))
 
 
+@pytest.mark.parametrize("scale", np.linspace(0.1, 1, 20))
+@pytest.mark.filterwarnings("error")
+def test_seeds_that_score_alike_count_as_one(scores, scale):
+    """A floor draws nothing; the mean of three equal scores may be rounded."""
+    one, three = scale * scores, scale * np.tile(scores, (3, 1))
+    found, alone = interval(three), interval(one)
+    assert spread([three]).seeds == 0.0
+    assert [found.low, found.high] == pytest.approx([alone.low, alone.high])
+
+
 def test_the_variances_are_those_that_were_simulated():
     rng = np.random.default_rng(4)
     found = spread([simulated(rng, 40, 4_000, of_seeds=2.0, of_clips=5.0, of_rest=3.0)])

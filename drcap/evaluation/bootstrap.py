@@ -123,7 +123,8 @@ def spread(blocks: Sequence[np.ndarray]) -> Spread:
         share = count / len(blocks) ** 2 / block.shape[1]
         clips, rest = clips + share * each, rest + share * left
     means = np.mean([block.mean(axis=1) for block in blocks], axis=0)
-    between = max(means.var(ddof=1) - rest / count, 0.0) if seeds > 1 else np.nan
+    between = means.var(ddof=1) if np.ptp(means) else 0.0  # not what rounding leaves
+    between = max(between - rest / count, 0.0) if seeds > 1 else np.nan
     return Spread(float(between), float(clips), float(rest))
 
 
