@@ -26,7 +26,8 @@ def plan(tmp_path):
 
 
 @pytest.fixture
-def kept(plan):
+def kept(plan, monkeypatch):
+    monkeypatch.setattr(costs, "GROWTH", plan.reports / "growth.csv")  # not measured
     for name, (began, ended, threads) in JOBS.items():
         facts = {"began": began, "ended": ended, "threads": threads, "speed": SPEED}
         costs.keep(plan.made, name, **facts)
@@ -34,7 +35,7 @@ def kept(plan):
     return plan
 
 
-def test_costs_are_told_by_kind_of_job_and_in_all(kept, monkeypatch):
+def test_costs_are_told_by_kind_of_job_and_in_all(kept):
     page = (kept.reports / "costs.md").read_text()
     # 60 + 300 + 60 seconds in which something ran, 660 of jobs
     assert "40 GFLOP/s a core: 7 minutes without pauses, and 11 minutes of jobs" in page
@@ -42,9 +43,7 @@ def test_costs_are_told_by_kind_of_job_and_in_all(kept, monkeypatch):
     captions = costs.KINDS["captions"]
     assert ["", captions, "2", "540", "300", ""] in rows
     assert "How it grows" not in page
-    growth = kept.reports / "growth.csv"
-    growth.write_text("what,seconds\nclips,1\n")
-    monkeypatch.setattr(costs, "GROWTH", growth)
+    costs.GROWTH.write_text("what,seconds\nclips,1\n")
     costs.write_costs(kept.reports, kept.made)
     assert "| clips  |" in (kept.reports / "costs.md").read_text()
 
