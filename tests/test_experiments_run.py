@@ -197,6 +197,7 @@ def test_results_of_other_settings_leave_the_table(
     run.complete(OTHERS[-2:], changed, tmp_path)
     beams = {"captioner": {"retrieval": {"top_k": 2}}}
     changed.config = override(changed.config, beams)
+    assert not run.complete(OTHERS[-1:], changed, tmp_path, seeds=[1])  # nor read
     run.complete(OTHERS[-1:], changed, tmp_path)
     names = {OTHERS[-1].name}
     assert {*read_table(tmp_path).experiment} == {*read_facts(tmp_path)} == names

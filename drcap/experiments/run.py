@@ -216,17 +216,17 @@ def complete(
     seeds : those to train where they are missing, else all; of the others what is
         captioned counts, as a run of the graph may have been stopped
     """
-    facts = read_facts(reports)
-    missing = [e for e in experiments if not is_captioned(e, materials, facts)]
-    left_out = {e for e in missing if seeds is not None and e.seed not in seeds}
-    for experiment in missing:
-        if experiment not in left_out:
+    facts, captioned = read_facts(reports), []
+    for experiment in experiments:
+        if not is_captioned(experiment, materials, facts):
+            if seeds is not None and experiment.seed not in seeds:
+                continue
             write_captions(experiment, materials)
-    captioned = [e for e in experiments if e not in left_out]
+        captioned.append(experiment)
     stale = [e for e in captioned if not _is_scored(e, materials, facts.get(e.name))]
     if stale:
         write_scores(stale, materials, reports)
-    return read_scores(experiments, reports)
+    return read_scores(captioned, reports)
 
 
 def is_captioned(
