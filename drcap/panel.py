@@ -6,7 +6,9 @@ the text embedding support, too.
 """
 
 import copy
+import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +21,7 @@ import soundfile
 import torch
 import traitlets
 from IPython.display import Audio, Markdown, display
+from IPython.utils.capture import capture_output
 
 from drcap import audio, notebook, plots
 from drcap.config import override
@@ -87,6 +90,31 @@ def edited(
     return own
 
 
+class Interactive(widgets.interactive):
+    """Controls, and beneath them what a function shows for their values.
+
+    The output comes whole, in one message. ipywidgets itself sends it piece by piece;
+    voila answers each, misses the cell's end meanwhile, and the page never completes.
+    An error is shown in the output's place.
+    """
+
+    def update(self, *_) -> None:
+        values = {w._kwarg: w.get_interact_value() for w in self.kwargs_widgets}
+        with capture_output() as shown:
+            try:
+                self.f(**values)
+            except DRCapError as error:
+                print(error)
+            except Exception:
+                traceback.print_exc(file=sys.stdout)
+        printed = {"output_type": "stream", "name": "stdout", "text": shown.stdout}
+        rich = [
+            {"output_type": "display_data", "data": o.data, "metadata": o.metadata}
+            for o in shown.outputs
+        ]
+        self.out.outputs = (*rich, printed) if shown.stdout else tuple(rich)
+
+
 class Recorder(anywidget.AnyWidget):
     """A button that records from the microphone, where the browser allows it."""
 
@@ -112,14 +140,11 @@ def panel(
             "projection": {"enabled": switches["projection"], "temperature": tau},
             "generation": {"num_beams": beams, "choice": switches["choice"]},
         }
-        try:
-            captions = collection(add, leave_out, keep_others)
-            embedding, drawn = embed(recording), switches["similarity_selection"]
-            caption, table = caption_with(model, embedding, captions, changes, drawn)
-            display(Markdown(f"## {caption}"), notebook.show(table))
-            waveform = audio.load(recording, sr)
-        except DRCapError as error:
-            return print(error)
+        captions = collection(add, leave_out, keep_others)
+        embedding, drawn = embed(recording), switches["similarity_selection"]
+        caption, table = caption_with(model, embedding, captions, changes, drawn)
+        display(Markdown(f"## {caption}"), notebook.show(table))
+        waveform = audio.load(recording, sr)
         display(Audio(waveform, rate=sr))
         display(notebook.picture(plots.plot_clip(waveform, sr, title=recording.name)))
 
@@ -131,7 +156,7 @@ def panel(
     upload, recorder = widgets.FileUpload(), Recorder(sr=sr)
     chosen = widgets.Dropdown(options={path.name: path for path in recordings})
     tau = config.projection.temperature or model.clap.temperature
-    controls = widgets.interactive(
+    controls = Interactive(
         show,
         recording=chosen,
         retrieval=True,

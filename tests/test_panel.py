@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import ipywidgets
@@ -15,6 +16,7 @@ import pytest
 import soundfile
 import torch
 from doubles import TOY_CAPTIONS, ToyCLAP
+from IPython.display import display
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell
 from papermill.iorw import load_notebook_node, write_ipynb
@@ -141,6 +143,36 @@ def test_the_panel_captions_anew_when_a_widget_moves(
     assert len(passes) == 7 and isinstance(upload, ipywidgets.FileUpload)
 
 
+def test_an_output_comes_whole_and_says_what_went_wrong():
+    from IPython.terminal.interactiveshell import TerminalInteractiveShell
+
+    def show(which):
+        display({"text/plain": which}, raw=True)
+        if which == "a mistake":
+            raise ConfigError("say this")
+        if which == "a fault":
+            raise ValueError("line by line")
+        print("printed")
+
+    shell = TerminalInteractiveShell.instance()
+    try:
+        options = ["well", "a mistake", "a fault"]
+        controls = panel.Interactive(show, which=options)
+        changes = []
+        controls.out.observe(changes.append, "outputs")
+        first, printed = controls.out.outputs
+        assert first["data"] == {"text/plain": "well"}
+        assert printed["text"] == "printed\n"
+        controls.children[0].value = "a mistake"
+        assert controls.out.outputs[-1]["text"] == "say this\n"
+        controls.children[0].value = "a fault"
+        assert "in show\n" in controls.out.outputs[-1]["text"]
+        assert "ValueError: line by line" in controls.out.outputs[-1]["text"]
+        assert len(changes) == 2
+    finally:
+        shell.clear_instance()
+
+
 def test_outside_jupyter_nothing_is_live(monkeypatch):
     assert not notebook.live()
     monkeypatch.setenv("VOILA_REQUEST_URL", "http://localhost")
@@ -165,7 +197,12 @@ def serve(tmp_path):
             start_new_session=True,
         )
         processes.append(process)
-        return f"http://127.0.0.1:{port}/"
+        for _ in range(120):  # one visit: each starts a kernel
+            with socket.socket() as client:
+                if client.connect_ex(("127.0.0.1", port)) == 0:
+                    return f"http://127.0.0.1:{port}/"
+            time.sleep(0.5)
+        pytest.fail(f"nothing listens on port {port}")
 
     yield start
     for process in processes:
@@ -181,19 +218,14 @@ def smoke_copy(name: str, folder: Path) -> NotebookNode:
 
 
 def opened(browser, address: str):
-    """Return a page of the address, as soon as its server listens."""
-    from playwright.sync_api import Error, expect
+    """Return a page of the address, all of which has come."""
+    from playwright.sync_api import expect
 
     page = browser.new_page()
     page.set_default_timeout(120_000)
     expect.set_options(timeout=120_000)
-    for _ in range(60):
-        try:
-            page.goto(address)
-            return page
-        except Error:
-            page.wait_for_timeout(1_000)
-    pytest.fail(f"nothing listens at {address}")
+    page.goto(address)
+    return page
 
 
 OWN = "A dog barks and barks and barks"
@@ -260,6 +292,7 @@ def test_the_panel_runs_in_jupyterlab(serve, browser, tmp_path):
 
 STAND_INS = """
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -310,5 +343,4 @@ def test_the_modality_gap_is_moved_by_sliders(serve, browser, tmp_path, language
         expect(shown).not_to_have_text(before, use_inner_text=True)
     page.get_by_label("clip").select_option("3")
     expect(shown).to_contain_text(f"Reference: {TOY_CAPTIONS[30]}")
-    # not before: voila may lose the last output of the first rendering
     expect(shown.locator("audio")).to_be_visible()
