@@ -10,7 +10,7 @@ import re
 import textwrap
 import time
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, astuple, dataclass, field
 from functools import cache
 from importlib import resources
@@ -76,15 +76,15 @@ class Notebook:
     config: Settings
     paper: Settings
     reports: Path
+    seeds: Sequence[int]  # of the captioners that it reads
     started: float = field(default_factory=time.time)
     written: list[Path] = field(default_factory=list)
 
     def __str__(self) -> str:
         """Profile, device, settings by whose they are (ours: if not as in `paper`)."""
         versions = [f"{name} {version(name)}" for name in VERSIONS]
-        seed = f"seed {self.config.seed}"
         lines = {
-            "profile": f"{self.profile}, {seed}, on {resolve_device()}",
+            "profile": f"{self.profile}, {self._seeds}, on {resolve_device()}",
             **_by_origin(self.config, self.paper),
             "versions": ", ".join([f"python {platform.python_version()}", *versions]),
         }
@@ -95,6 +95,11 @@ class Notebook:
             for key, text in lines.items()
         )
 
+    @property
+    def _seeds(self) -> str:
+        several = "s" * (len(self.seeds) > 1)
+        return f"seed{several} {', '.join(map(str, self.seeds))}"
+
     def recordings(self, folder: str = "") -> list[Path]:
         """Return the recordings of a folder; of the ten animals if it is empty."""
         files = find_recordings([folder or asset_path("animal-recordings")])
@@ -102,7 +107,7 @@ class Notebook:
 
     def table(self, frame: pd.DataFrame, stem: str, note: str = "") -> Markdown:
         """Write tables/<stem>.csv and .md, and show the latter."""
-        note = f"{note} Profile {self.profile}, seed {self.config.seed}.".strip()
+        note = f"{note} Profile {self.profile}, {self._seeds}.".strip()
         shown = show(frame, note)
         texts = {"csv": frame.to_csv(index=False), "md": shown.data}
         for suffix, text in texts.items():
@@ -132,6 +137,7 @@ class Notebook:
             inputs=inputs,
             command=[f"notebooks/{self.name}.ipynb"],
             profile=self.profile,
+            seeds=[*self.seeds],
             **extra,
         )
         keep_records(self.reports, "notebooks", {self.name: record})
@@ -149,11 +155,13 @@ def start(
     seed: int,
     reports_dir: str,
     settings: Callable[[str], Settings] = configs.profile,
+    seeds: Sequence[int] = (),
 ) -> Notebook:
     """Turn a notebook's parameters into its `Notebook`; seed torch; hush the libraries.
 
     reports_dir : where results go, in the repository; empty: reports/<profile>
     settings : profile -> the configuration that the notebook is about
+    seeds : of the captioners whose results it reads; empty: `seed` alone
 
     ConfigError for an unknown profile, the folder of another one, or a parameter that
     papermill injected and the notebook does not declare.
@@ -174,7 +182,8 @@ def start(
             f"reports_dir: {reports_dir} holds the results of another profile than "
             f"{profile}; leave it empty"
         )
-    return Notebook(name, profile, config, settings("paper"), reports)
+    read = seeds or [seed]
+    return Notebook(name, profile, config, settings("paper"), reports, read)
 
 
 def live() -> bool:

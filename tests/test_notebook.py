@@ -110,6 +110,17 @@ def test_a_table_is_kept_in_full_precision_and_shown_rounded(book):
     assert page.endswith("In nats. Profile smoke, seed 3.\n")
 
 
+def test_seeds_that_are_averaged_are_named(tmp_path):
+    reports = str(tmp_path / "reports")
+    book = notebook.start("12_test", "smoke", 3, reports, seeds=[0, 5])
+    shown = book.table(pd.DataFrame({"a": [1]}), "means")
+    assert shown.data.endswith("Profile smoke, seeds 0, 5.\n")
+    assert "smoke, seeds 0, 5, on" in str(book)
+    book.finish([])
+    record = read_records(book.reports, "notebooks")["12_test"]
+    assert (record["seed"], record["seeds"]) == (3, [0, 5])
+
+
 def test_cells_do_not_break_the_table():
     frame = pd.DataFrame({"text": ["a|b\nc"], "count": [1234], "value": [None]})
     frame["value"] = frame["value"].astype(float)
