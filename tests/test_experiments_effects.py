@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from doubles_scores import grid_of, scores_at
 
+from drcap.evaluation.bootstrap import interval
 from drcap.evaluation.metrics import SBERT_SIM, SHUFFLED, Scores
 from drcap.experiments import results
 from drcap.experiments.effects import (
@@ -136,6 +137,15 @@ def test_a_row_did_not_learn_if_its_captions_do_as_well_on_other_clips(shuffled,
             run.corpus[SHUFFLED] = shuffled * run.corpus["cider_d"]
     assert did_not_learn(runs) is deaf
     assert not did_not_learn([])
+
+
+def test_seeds_that_differ_do_not_hide_that_both_have_learned():
+    runs = [scores_at(mean, noise=0.02, seed=seed) for seed, mean in enumerate((1, 2))]
+    for run in runs:
+        run.corpus[SHUFFLED] = 0.3 * run.corpus["cider_d"]
+    shuffled = 100 * np.mean([run.corpus[SHUFFLED] for run in runs])
+    assert interval(seed_scores(runs, "cider_d")).low < shuffled
+    assert not did_not_learn(runs)
 
 
 def test_the_variances_of_seeds_clips_and_machines_are_told_apart():

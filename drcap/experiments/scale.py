@@ -71,8 +71,8 @@ def score_scale(
 
     Columns are clips of, row, trained on (empty for the scale), CIDEr-D in per cent,
     low to high (its 95 % interval), shuffled (the same captions dealt out among the
-    clips), did not learn (whether that is not below the interval), seeds, and EVENTS,
-    as shares, NaN where the truth is not known.
+    clips), did not learn (as `effects.did_not_learn`), seeds, and EVENTS, as shares,
+    NaN where the truth is not known.
     """
     lines = []
     for domain, corpus in materials.names.items():
