@@ -292,7 +292,6 @@ def test_the_panel_runs_in_jupyterlab(serve, browser, tmp_path):
 
 STAND_INS = """
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 

@@ -39,6 +39,7 @@ def test_costs_are_told_by_kind_of_job_and_in_all(kept):
     page = (kept.reports / "costs.md").read_text()
     # 60 + 300 + 60 seconds in which something ran, 660 of jobs
     assert "40 GFLOP/s a core: 7 minutes without pauses, and 11 minutes of jobs" in page
+    assert "Seeds of the captioners: 0.\n" in page
     rows = [[cell.strip() for cell in line.split("|")] for line in page.splitlines()]
     captions = costs.KINDS["captions"]
     assert ["", captions, "2", "540", "300", ""] in rows

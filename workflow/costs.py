@@ -90,13 +90,15 @@ def write_costs(reports: Path, made: Path) -> None:
     groups = jobs.groupby(kind, sort=False)["seconds"]  # by the job's name
     rows = groups.agg(["count", "sum", "max"]).astype(int)
     rows.columns = ["jobs", "seconds", "of the longest"]
+    seeds = sorted({name.partition("_seed_")[2] for name in jobs.index} - {""}, key=int)
     here = machine()
     parts = [
         f"# What `{reports.name}` takes",
         f"On {here['cpu']}, {here['cores']} cores, {here['memory_gib']} GiB of memory, "
         f"{jobs['speed'].median() / 1e9:.0f} GFLOP/s a core: "
         f"{elapsed / 60:.0f} minutes without pauses, and "
-        f"{jobs['seconds'].sum() / 60:.0f} minutes of jobs, some at once.",
+        f"{jobs['seconds'].sum() / 60:.0f} minutes of jobs, some at once. "
+        f"Seeds of the captioners: {', '.join(seeds)}.",
         rows.rename_axis("what").to_markdown(),
     ]
     if GROWTH.exists():
