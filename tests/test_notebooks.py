@@ -76,7 +76,7 @@ class Copy:
     def __init__(self, folder: Path):
         self.folder, self.home = folder / "a repository", folder / "a home"
         ignore = shutil.ignore_patterns("__pycache__")
-        self.folder.mkdir()
+        self.folder.mkdir(parents=True)
         for name in COPIED:
             source, target = paths.REPOSITORY / name, self.folder / name
             if source.is_dir():
@@ -153,3 +153,9 @@ def test_the_whole_graph_is_killed_and_then_run_to_its_end(tmp_path):
     declared = {Path(path).stem for name in NOTEBOOKS for path in outputs(name)}
     assert tables <= declared | {*TABLES}
     assert "Nothing to be done" in copy.run("", "--dry-run")
+    again = Copy(tmp_path / "again")  # from an empty cache, and not killed
+    again.run(SMALL)
+    made = {path.name: path for path in (again.reports / "tables").glob("*.csv")}
+    assert "table3_ablation_in_domain.csv" in made
+    for name, path in made.items():
+        assert path.read_bytes() == (reports / "tables" / name).read_bytes(), name

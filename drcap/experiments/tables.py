@@ -34,7 +34,7 @@ NONE = "–"
 COLUMNS = (
     *("table", "section", "system", "train", "test", "ours_on", "paper_on", "metric"),
     *("ours", "low", "high", "seeds", "clips", "paper", "recomputed", "unavailable"),
-    "did_not_learn",
+    *("did_not_learn", "seeds_not_learned"),
 )
 NAMES = ("setting", "system")  # columns of text, the others hold numbers
 WITH_COSTS = ("I", "II", "S")
@@ -55,7 +55,8 @@ def result_table(
     high over clips and, of several, seeds, NaN if not run or unavailable (why a row
     that was run has no value); seeds and clips, 0 if not run; paper, NaN if not
     printed; recomputed, the mean of its CIDEr and SPICE where it prints another SPIDEr;
-    did_not_learn, as `effects.did_not_learn`. ConfigError for another name.
+    did_not_learn, as `effects.did_not_learn`; seeds_not_learned, of how many seeds that
+    is so alone. ConfigError for another name.
     """
     check_choice("table", name, TABLES, ConfigError)
     table = TABLES[name]
@@ -71,7 +72,7 @@ def result_table(
         place = [table.number, section, row, *pair]
         place += [pair_name(*map(names.get, pair)) for names in (domains, DOMAINS)]
         counts = len(seeds), seeds[0].clips if seeds else 0
-        idle = did_not_learn(seeds)
+        idle = did_not_learn(seeds), sum(did_not_learn([run]) for run in seeds)
         for metric in MEASURED:
             numbers, unavailable = (nan, nan, nan), lacking(seeds, metric)
             if seeds and not unavailable:
@@ -81,7 +82,7 @@ def result_table(
             key = table.number, row, *pair
             paper, mean = (paper_score(*key, name) for name in (metric, "recomputed"))
             mean = mean if metric == "spider" else nan
-            facts = *counts, paper, mean, unavailable, idle
+            facts = *counts, paper, mean, unavailable, *idle
             lines.append([*place, metric, *numbers, *facts])
     return pd.DataFrame(lines, columns=COLUMNS)
 
@@ -119,12 +120,7 @@ def to_markdown(frame: pd.DataFrame) -> str:
         options = {"disable_numparse": True, "colalign": align}
         parts.append(cells.to_markdown(index=False, **options))
     parts += not_computed(zip(lacking["metric"], lacking["unavailable"], strict=True))
-    idle = frame[frame["did_not_learn"]]
-    if names := dict.fromkeys(idle["system"] + ", " + idle["ours_on"]):
-        parts.append(
-            "Did not learn to tell recordings apart (shuffled among the clips, its "
-            f"captions do as well), and decides no claim: {'; '.join(names)}."
-        )
+    parts += _not_learned(frame)
     for line in frame.dropna(subset="recomputed").itertuples():
         parts.append(
             f"The paper prints SPIDEr {line.paper:.1f} for {line.system} on "
@@ -132,6 +128,22 @@ def to_markdown(frame: pd.DataFrame) -> str:
             f"{line.recomputed:.2f}."
         )
     return "\n\n".join(parts) + "\n"
+
+
+def _not_learned(frame: pd.DataFrame) -> Iterator[str]:
+    rows = frame.drop_duplicates(["system", "ours_on"])
+    names = rows["system"] + ", " + rows["ours_on"]
+    if idle := [*names[rows["did_not_learn"]]]:
+        yield (
+            "Did not learn to tell recordings apart (shuffled among the clips, its "
+            f"captions do as well), and decides no claim: {'; '.join(idle)}."
+        )
+    partly = rows[(rows["seeds_not_learned"] > 0) & ~rows["did_not_learn"]]
+    if some := [
+        f"{names[line.Index]} ({line.seeds_not_learned} of {line.seeds})"
+        for line in partly.itertuples()
+    ]:
+        yield f"Counts though some of its seeds did not learn: {'; '.join(some)}."
 
 
 def _cells(block: pd.DataFrame, has_paper: bool) -> Iterator[tuple]:
