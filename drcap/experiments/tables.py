@@ -138,11 +138,9 @@ def _not_learned(frame: pd.DataFrame) -> Iterator[str]:
             "Did not learn to tell recordings apart (shuffled among the clips, its "
             f"captions do as well), and decides no claim: {'; '.join(idle)}."
         )
-    partly = rows[(rows["seeds_not_learned"] > 0) & ~rows["did_not_learn"]]
-    if some := [
-        f"{names[line.Index]} ({line.seeds_not_learned} of {line.seeds})"
-        for line in partly.itertuples()
-    ]:
+    counts = rows["seeds_not_learned"].astype(str) + " of " + rows["seeds"].astype(str)
+    partly = (rows["seeds_not_learned"] > 0) & ~rows["did_not_learn"]
+    if some := [*(names + " (" + counts + ")")[partly]]:
         yield f"Counts though some of its seeds did not learn: {'; '.join(some)}."
 
 
