@@ -91,7 +91,8 @@ for system in ("drcap", SEEN):
         threads: THREADS if system == "drcap" else 1  # beside the ablations' jobs
         resources: gpu=GPUS, mem_mb=MEMORY
         priority: FIRST
-        shell: f"python -m workflow space {system} {{output:q}} {OPTIONS} {LOGGED}"
+        params: system  # in `shell` it would be the last one of the loop
+        shell: f"python -m workflow space {{params}} {{output:q}} {OPTIONS} {LOGGED}"
 
 for place, batch in enumerate(PLAN.batches):
     rule:

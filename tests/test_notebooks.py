@@ -1,6 +1,7 @@
 """Every notebook explains its parameters and, in the smoke profile's graph, runs."""
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -153,6 +154,9 @@ def test_the_whole_graph_is_killed_and_then_run_to_its_end(tmp_path):
     declared = {Path(path).stem for name in NOTEBOOKS for path in outputs(name)}
     assert tables <= declared | {*TABLES}
     assert "Nothing to be done" in copy.run("", "--dry-run")
+    spaces = (copy.home / "reproduce/smoke").glob("space-*.json")
+    encoders = [json.loads(path.read_text())["encoder"] for path in spaces]
+    assert len({*encoders}) == len(encoders) == 2
     again = Copy(tmp_path / "again")  # from an empty cache, and not killed
     again.run(SMALL)
     made = {path.name: path for path in (again.reports / "tables").glob("*.csv")}
