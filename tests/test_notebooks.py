@@ -132,7 +132,7 @@ def test_one_table_and_three_notebooks_are_made_from_nothing(tmp_path):
 
 @pytest.mark.graph
 @pytest.mark.timeout(1_800)  # the whole grid, in little
-def test_the_whole_graph_is_killed_and_then_run_to_its_end(tmp_path):
+def test_the_whole_graph_killed_and_resumed_gives_what_a_new_run_gives(tmp_path):
     copy = Copy(tmp_path)
     first = copy.start("")
     with contextlib.suppress(subprocess.TimeoutExpired):
